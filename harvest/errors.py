@@ -1,0 +1,89 @@
+"""Every failure a user can meet, and its words.
+
+HarvestError
+├── ConfigurationError         a setting is missing or malformed
+├── UnreachableError           no answer came after all attempts
+├── ForeignAddressError        a link or redirect would carry the token to another host
+└── AnswerError                Harvest answered, but not with data
+    ├── StatusError            a 4xx or 5xx status
+    └── MalformedAnswerError   a 200 that is not the JSON it must be
+"""
+
+from __future__ import annotations
+
+from dlt.extract.exceptions import DltSourceException
+from requests import HTTPError, Response
+
+REMEDIES = {
+    400: "Harvest refused the request's headers; set `user_agent` to an application and a contact",
+    401: "the token or the account id is missing, wrong or expired; check `api_key` and "
+    "`account_id` (tokens are made at https://id.getharvest.com/developers)",
+    403: "the token's owner may not read this, or the module is switched off; use an "
+    "administrator's token or leave this table out",
+    404: "nothing is there for this account; check `account_id` and `base_url`",
+    422: "Harvest did not accept a parameter; check `anchor_date`",
+    429: "the rate limit is used up, perhaps by other tools; lower `rate_limit` or run again later",
+}
+SERVER_TROUBLE = "Harvest is in trouble; run again later, nothing was lost"
+
+
+class HarvestError(DltSourceException):
+    """Something the user can act on; its text is one line with cause and remedy."""
+
+
+class ConfigurationError(HarvestError):
+    """A setting is missing or malformed."""
+
+    def __init__(self, setting: str, problem: str, remedy: str) -> None:
+        self.setting = setting
+        super().__init__(f"`{setting}` {problem}: {remedy}.")
+
+
+class UnreachableError(HarvestError):
+    """No answer came after all attempts."""
+
+    def __init__(self, endpoint: str, host: str, reason: str) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: no answer from {host} ({reason}): check the network and `base_url`."
+        )
+
+
+class ForeignAddressError(HarvestError):
+    """A link or redirect leaves the configured host."""
+
+    def __init__(self, endpoint: str, host: str) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: the answer points to {host}, which is not the host of `base_url`: "
+            "the token is not sent there; check `base_url`."
+        )
+
+
+class AnswerError(HarvestError, HTTPError):
+    """Harvest answered, but not with data. dlt's retry reads `response` from here."""
+
+    def __init__(self, message: str, response: Response) -> None:
+        HTTPError.__init__(self, message, response=response)
+
+
+class StatusError(AnswerError):
+    """A 4xx or 5xx status."""
+
+    def __init__(self, endpoint: str, response: Response) -> None:
+        self.endpoint = endpoint
+        self.status = response.status_code
+        remedy = REMEDIES.get(self.status, SERVER_TROUBLE)
+        super().__init__(f"`{endpoint}`: Harvest answered {self.status}: {remedy}.", response)
+
+
+class MalformedAnswerError(AnswerError):
+    """A 200 that is not the JSON it must be; never taken for an empty list."""
+
+    def __init__(self, endpoint: str, problem: str, response: Response) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: Harvest answered 200, but {problem}: check `base_url`, or run again "
+            "later; nothing was loaded from it.",
+            response,
+        )

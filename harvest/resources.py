@@ -1,0 +1,156 @@
+"""Turns a row of the endpoint table into a dlt resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import dlt
+from dlt.common.time import ensure_pendulum_datetime_utc
+from dlt.extract import DltResource
+from dlt.extract.items import TDataItems
+
+from .client import HarvestClient, Page, server_time
+from .endpoints import Endpoint
+from .errors import StatusError
+from .settings import OVERLAP_SECONDS
+
+AnchorOf = Callable[[], datetime]
+
+
+class Watermark:
+    """The cursor's `last_value_func`: the newest stamp, but never past the start of the read.
+
+    A record on a page already read may change while later pages are read; had the cursor moved
+    beyond that moment, the change would never be asked for again.
+    """
+
+    __name__ = "watermark"
+
+    def __init__(self) -> None:
+        self._ceiling: datetime | None = None
+
+    def start(self, first_page: Page) -> None:
+        """Take the start of this read from the first answer, by Harvest's clock."""
+        self._ceiling = server_time(first_page) - timedelta(seconds=OVERLAP_SECONDS)
+
+    def __call__(self, values: Any) -> datetime:
+        """Return the cursor's next value."""
+        newest: datetime = max(values)
+        return min(newest, self._ceiling) if self._ceiling else newest
+
+
+def listing(client: HarvestClient, endpoint: Endpoint, anchor_of: AnchorOf) -> DltResource:
+    """Return the incremental resource of an endpoint that lists its records.
+
+    The first run reads all that is in scope, later ones what changed since the cursor.
+    """
+    watermark = Watermark()
+
+    def read(
+        updated_at: Any = dlt.sources.incremental(
+            "updated_at",
+            last_value_func=watermark,
+            # Merging on `id` removes doubles; dlt's own check costs a hash per row.
+            primary_key=(),
+            on_cursor_value_missing="include",
+        ),
+    ) -> Iterator[TDataItems]:
+        yield dlt.mark.materialize_table_schema()
+        state = dlt.current.resource_state(endpoint.name)
+        since: datetime | None = updated_at.start_value
+        if endpoint.anchored:
+            anchor = anchor_of()
+            known = state.get("anchor")
+            if since is None or known is None or anchor < ensure_pendulum_datetime_utc(known):
+                # Never read back to here: read all from the anchor on, whatever the cursor says.
+                since, updated_at.start_value = anchor, None
+                state["anchor"] = anchor.isoformat()
+        first = True
+        for page in client.pages(endpoint.path, endpoint.key, _since(endpoint, since)):
+            if first:
+                watermark.start(page)
+                first = False
+            for record in page:
+                _type_cursor(record)
+            yield list(page)
+
+    return _resource(endpoint, dlt.resource(read, parallelized=True, **_hints(endpoint)))
+
+
+def single(client: HarvestClient, endpoint: Endpoint) -> DltResource:
+    """Return the resource of an endpoint that is one object, replaced on each run."""
+
+    def read() -> Iterator[TDataItems]:
+        yield client.record(endpoint.path)
+
+    return _resource(endpoint, dlt.resource(read, parallelized=True, **_hints(endpoint)))
+
+
+def parent_feed(client: HarvestClient, parent: Endpoint, anchor_of: AnchorOf) -> DltResource:
+    """Return the ids of all parents in scope, for the children of one parent to share.
+
+    It has no table and no cursor, so children are complete on every run and never move the
+    cursor of the parent's own table.
+    """
+
+    def read() -> Iterator[TDataItems]:
+        since = anchor_of() if parent.anchored else None
+        for page in client.pages(parent.path, parent.key, _since(parent, since)):
+            yield [record["id"] for record in page]
+
+    return dlt.resource(read, name=f"{parent.name}_ids", parallelized=True, selected=False)
+
+
+def children(client: HarvestClient, endpoint: Endpoint, feed: DltResource) -> DltResource:
+    """Return the transformer that reads the children of each parent, replaced on each run."""
+
+    @dlt.defer
+    def read_one(parent_id: int) -> TDataItems:
+        try:
+            return [
+                {**record, endpoint.parent_key: parent_id}
+                for page in client.pages(endpoint.path.format(id=parent_id), endpoint.key)
+                for record in page
+            ]
+        except StatusError as error:
+            if error.status == 404:  # deleted since the listing: it has no children any more
+                return []
+            raise
+
+    def read(parent_ids: list[int]) -> Iterator[TDataItems]:
+        yield dlt.mark.materialize_table_schema()
+        for parent_id in parent_ids:
+            yield read_one(parent_id)
+
+    return _resource(endpoint, dlt.transformer(read, data_from=feed, **_hints(endpoint)))
+
+
+def _since(endpoint: Endpoint, since: datetime | None) -> dict[str, str]:
+    if since is None or not endpoint.updated_since:
+        return {}
+    return {"updated_since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def _type_cursor(record: dict[str, Any]) -> None:
+    """Make the cursor a datetime: text would sort by its format instead of by its moment."""
+    if (stamp := record.get("updated_at")) is not None:
+        record["updated_at"] = ensure_pendulum_datetime_utc(stamp)
+
+
+def _hints(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "name": endpoint.name,
+        "primary_key": None if endpoint.single else "id",
+        "write_disposition": "merge" if endpoint.mode == "incremental" else "replace",
+        "columns": endpoint.columns.schema(),
+        "nested_hints": {
+            name: dlt.mark.make_nested_hints(columns=columns.schema())
+            for name, columns in endpoint.nested
+        },
+    }
+
+
+def _resource(endpoint: Endpoint, resource: DltResource) -> DltResource:
+    return resource
