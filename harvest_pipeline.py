@@ -27,7 +27,7 @@ def load(*tables: str, full_refresh: bool = False, **settings: Any) -> None:
         pipeline_name="harvest",
         destination="duckdb",
         dataset_name="harvest_data",
-        progress="log" if sys.stderr.isatty() else None,
+        progress="log",
     )
     source = harvest_source(**settings)
     if tables:
@@ -66,7 +66,7 @@ def load_invoices() -> None:
 def load_demo(tables: list[str], settings: dict[str, Any], *, full_refresh: bool) -> None:
     """Load from the local sandbox account."""
     try:
-        from harvest_sandbox import Sandbox
+        from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
     except ModuleNotFoundError as error:
         sys.exit(f"--demo needs the sandbox ({error}): run it in the connector's repository.")
     with Sandbox("small") as sandbox:

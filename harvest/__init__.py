@@ -28,7 +28,7 @@ def harvest_source(
     user_agent: str = USER_AGENT,
     rate_limit: int = RATE_LIMIT,
 ) -> Iterator[DltResource]:
-    """Read a Harvest account: https://help.getharvest.com/api-v2/
+    """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
 
     - Each endpoint is a resource and a table of its name; select with `with_resources`.
     - Lists are merged on `id`. The first run reads all in scope, a later one what changed since.

@@ -16,9 +16,8 @@ from urllib.parse import urljoin, urlsplit
 from dlt.common.runtime.signals import sleep
 from dlt.common.typing import TSecretStrValue
 from dlt.sources.helpers.requests import Client
-from dlt.sources.helpers.rest_client import RESTClient
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
-from dlt.sources.helpers.rest_client.client import PageData
+from dlt.sources.helpers.rest_client.client import PageData, RESTClient
 from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
@@ -63,7 +62,7 @@ class RateLimiter:
             sleep(wait)
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for `seconds`: Harvest said so, and what holds for one thread holds for all."""
+        """Send nothing for `seconds`: what Harvest says to one thread holds for all."""
         with self._lock:
             self._paused_until = max(self._paused_until, monotonic() + seconds)
 

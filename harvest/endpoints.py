@@ -45,7 +45,7 @@ class Columns:
             "lists": {"data_type": "json"},
         }
         return {
-            name: {"name": name, **hint}  # type: ignore[typeddict-item]
+            name: {"name": name, **hint}
             for kind, hint in types.items()
             for name in getattr(self, kind).split()
         }
@@ -183,7 +183,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "expense_categories",
         Columns(
-            ids="id", texts="name unit_name", decimals="unit_price", stamps=STAMPS, flags="is_active"
+            ids="id",
+            texts="name unit_name",
+            decimals="unit_price",
+            stamps=STAMPS,
+            flags="is_active",
         ),
     ),
     Endpoint(
@@ -299,9 +303,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "estimate_messages",
-        Columns(
-            ids="id estimate_id", texts=_MESSAGE_TEXTS, stamps=STAMPS, flags="send_me_a_copy"
-        ),
+        Columns(ids="id estimate_id", texts=_MESSAGE_TEXTS, stamps=STAMPS, flags="send_me_a_copy"),
         path="estimates/{id}/messages",
         key="estimate_messages",
         parent="estimates",

@@ -8,8 +8,8 @@ from typing import Any
 
 import dlt
 from dlt.common.time import ensure_datetime_in_tz
+from dlt.common.typing import TDataItems
 from dlt.extract import DltResource
-from dlt.extract.items import TDataItems
 
 from .client import HarvestClient, Page, server_time
 from .endpoints import Endpoint
@@ -49,7 +49,7 @@ def listing(client: HarvestClient, endpoint: Endpoint, anchor_of: AnchorOf) -> D
     watermark = Watermark()
 
     def read(
-        updated_at: Any = dlt.sources.incremental(
+        updated_at: Any = dlt.sources.incremental(  # noqa: B008 - dlt binds the default
             "updated_at",
             last_value_func=watermark,
             # Merging on `id` removes doubles; dlt's own check costs a hash per row.
@@ -64,7 +64,11 @@ def listing(client: HarvestClient, endpoint: Endpoint, anchor_of: AnchorOf) -> D
         if endpoint.anchored:
             anchor = anchor_of()
             known = state.get("anchor")
-            if since is None or known is None or anchor < ensure_datetime_in_tz(known, timezone.utc):
+            if (
+                since is None
+                or known is None
+                or anchor < ensure_datetime_in_tz(known, timezone.utc)
+            ):
                 # Never read back to here: read all from the anchor on, whatever the cursor says.
                 since, updated_at.start_value = anchor, None
                 state["anchor"] = anchor.isoformat()

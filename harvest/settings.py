@@ -8,7 +8,7 @@ PER_PAGE = 2000
 """Records asked for in one page: the most that Harvest allows."""
 
 RATE_LIMIT = 100
-"""Requests in `RATE_PERIOD` seconds, as Harvest documents it. Lower it when other tools share it."""
+"""Requests in `RATE_PERIOD` seconds, as documented. Lower it when other tools share them."""
 
 RATE_PERIOD = 15.3
 """Seconds. Harvest counts 15; the margin pays for the time a request is under way."""
@@ -22,4 +22,5 @@ WORKERS = 20
 OVERLAP_SECONDS = 60
 """A stored cursor stays this far behind the start of the read, for rows that commit late."""
 
-USER_AGENT = "dlt-harvest (https://github.com/dlt-hub/verified-sources)"
+USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
+"""Harvest demands an application and a contact; set your own, so that it can reach you."""

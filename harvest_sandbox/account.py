@@ -66,9 +66,7 @@ class Account:
         self.clock = clock or Clock()
         self.lock = RLock()
         self.company: Record = {}
-        self.records: dict[str, dict[int, Record]] = {
-            name: {} for name in (*TABLES, *CHILDREN)
-        }
+        self.records: dict[str, dict[int, Record]] = {name: {} for name in (*TABLES, *CHILDREN)}
         self.parent_of: dict[str, dict[int, int]] = {name: {} for name in CHILDREN}
         self._last_id = 3_000_000_000  # beyond 32 bits, as Harvest's newer ids are (§1.4)
 

@@ -12,7 +12,15 @@ from .account import Account, Clock, Record
 SIZES = {"empty": 0, "tiny": 150, "small": 2_500, "10k": 10_000, "100k": 100_000, "400k": 400_000}
 """Time entries by size; the other tables follow in proportion."""
 
-NOTES = (None, "", "Workshop", "Entwürfe für Ähren & Söhne", "Zeile 1\r\nZeile 2", "会議の準備", "🚀")
+NOTES = (
+    None,
+    "",
+    "Workshop",
+    "Entwürfe für Ähren & Söhne",
+    "Zeile 1\r\nZeile 2",
+    "会議の準備",
+    "🚀",
+)
 FIRST = "Ada Bo Chloé Dmitri Eva Finn Grażyna Hiro Inés Jun".split()
 LAST = "Ånd Berg Çelik Dahl Étienne Fuchs García Holm Ito Jansen".split()
 TRADES = "Bakery Brewery Clinic Foundry Library Museum Nursery Observatory Press Vineyard".split()
@@ -206,7 +214,7 @@ class _Builder:
     def _bill(self, table: str, n: int) -> None:
         r, invoice = self.random, table == "invoices"
         client, creator = r.choice(self.account.rows("clients")), self.account.rows("users")[0]
-        items = []
+        items: list[Record] = []
         for _ in range(n % 4):
             quantity, price = Decimal(r.randrange(1, 40)) / 4, self._money_value(300, "0.001")
             item = {
@@ -219,7 +227,7 @@ class _Builder:
                 project = r.choice((None, self.assignments[0][2]))
                 item["project"] = project and _ref(project, "code")
             items.append(item)
-        amount = sum((item["amount"] for item in items), Decimal("0.0"))
+        amount = sum((Decimal(item["amount"]) for item in items), Decimal("0.0"))
         day = self._day()
         fields: Record = {
             "client": _ref(client), "creator": _person(creator), "line_items": items,
@@ -233,7 +241,8 @@ class _Builder:
         if invoice:
             paid = n % 3 == 0 and bool(items)
             fields |= {
-                "estimate": None, "retainer": None, "due_amount": Decimal("0.0") if paid else amount,
+                "estimate": None, "retainer": None,
+                "due_amount": Decimal("0.0") if paid else amount,
                 "state": "paid" if paid else ("draft", "open")[n % 2], "period_start": None,
                 "period_end": None, "due_date": (day + timedelta(days=30)).isoformat(),
                 "payment_term": "net 30", "payment_options": ["ach"] if n % 2 else [],

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
+from typing_extensions import Self
 
 from .account import DATE_ORDER, TABLES, Account, Record
 from .seed import build
@@ -33,11 +34,15 @@ CHILD_ROUTES = {
 }
 """Path -> table and envelope key (§4)."""
 
-MODULES = {"invoice": "invoice_feature", "estimate": "estimate_feature", "expense": "expense_feature"}
+MODULES = {
+    "invoice": "invoice_feature",
+    "estimate": "estimate_feature",
+    "expense": "expense_feature",
+}
 NO_UPDATED_SINCE = {"roles", "user_billable_rates", "user_cost_rates"}
 REFERENCES = ("user_id", "client_id", "project_id", "task_id")
 FLAGS = ("is_active", "is_billed", "is_running")
-TOKEN, ACCOUNT_ID, MEMBER_TOKEN = "100.pt.sandbox-secret", 424242, "101.pt.member-secret"  # noqa: S105
+TOKEN, ACCOUNT_ID, MEMBER_TOKEN = "100.pt.sandbox-secret", 424242, "101.pt.member-secret"
 FORBIDDEN_TO_MEMBERS = re.compile(
     "company|users|clients|contacts|tasks|roles|projects|invoice|estimate|.*categories|.*assignments"
 )
@@ -131,7 +136,7 @@ class Sandbox:
         """The API's address."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v2"
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -323,7 +328,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Let the `Date` header show the sandbox's clock."""
         return super().date_time_string(self.sandbox.clock.now().timestamp())
 
-    def do_GET(self) -> None:  # noqa: N802 - named by the base class
+    def do_GET(self) -> None:
         sandbox = self.sandbox
         url = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -1,0 +1,1 @@
+"""The tests: real runs against the sandbox."""

