@@ -38,7 +38,8 @@ def load(*tables: str, full_refresh: bool = False, **settings: Any) -> None:
         if pipeline.has_pending_data:
             pipeline.run()  # a run that broke off: dlt loads what it had before reading anew
         pipeline.run(source)
-    counts = pipeline.last_trace.last_normalize_info.row_counts
+    trace = pipeline.last_trace
+    counts = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
     with pipeline.sql_client() as client:
         print(f"\n{'table':<32}{'rows loaded':>12}{'rows now':>12}")
         for table in sorted(pipeline.default_schema.data_table_names(seen_data_only=True)):

@@ -197,3 +197,32 @@ def test_demo(tmp_path: Path) -> None:
     done = run_script("--demo", "time_entries", home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "time_entries" in done.stdout
+
+
+def test_full_refresh(tmp_path: Path) -> None:
+    """A full refresh drops the tables and reads them anew."""
+    for arguments in (["--demo", "clients"], ["--demo", "clients", "--full-refresh"]):
+        done = run_script(*arguments, home=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "clients" in done.stdout
+
+
+def test_init(tmp_path: Path) -> None:
+    """`dlt init` from this repository gives a project whose script is rewritten to Postgres."""
+    dlt = Path(sys.executable).with_name("dlt")
+    done = subprocess.run(  # noqa: S603 - dlt's own command
+        [dlt, "--non-interactive", "init", "harvest", "postgres", "--location", SCRIPT.parent],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    secrets = (tmp_path / ".dlt" / "secrets.toml").read_text()
+    assert "api_key" in secrets
+    assert "account_id" in secrets
+    script = (tmp_path / "harvest_pipeline.py").read_text()
+    assert "destination='postgres'" in script.replace('"', "'")
+    listed = subprocess.run(
+        [sys.executable, "harvest_pipeline.py", "--list"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "invoice_payments" in listed.stdout
+    assert not (tmp_path / "harvest_sandbox").exists()

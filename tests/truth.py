@@ -80,9 +80,9 @@ def _flatten(record: Row, prefix: str = "") -> Row:
 def _same(got: Any, want: Any) -> bool:
     if isinstance(got, datetime):
         stamp = datetime.fromisoformat(str(want).replace("Z", "+00:00"))
-        return got.astimezone(timezone.utc) == stamp
+        return bool(got.astimezone(timezone.utc) == stamp)
     if isinstance(got, date):
-        return got.isoformat() == want
+        return bool(got.isoformat() == want)
     if isinstance(want, list):
         return bool((json.loads(got) if isinstance(got, str) else got) == want)
     if isinstance(want, Decimal):
