@@ -21,10 +21,10 @@ NO_CREDENTIALS = """No Harvest credentials found.
   No token yet? See it work on a local sandbox account: python harvest_pipeline.py --demo"""
 
 
-def load(*tables: str, full_refresh: bool = False, **settings: Any) -> None:
+def load(*tables: str, name: str = "harvest", full_refresh: bool = False, **settings: Any) -> None:
     """Load the named tables, or all of them, and print what arrived."""
     pipeline = dlt.pipeline(
-        pipeline_name="harvest",
+        pipeline_name=name,
         destination="duckdb",
         dataset_name="harvest_data",
         progress="log",
@@ -76,7 +76,8 @@ def load_demo(tables: list[str], settings: dict[str, Any], *, full_refresh: bool
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
         }
-        load(*tables, full_refresh=full_refresh, **{**settings, **here})
+        # A pipeline of its own: neither data nor cursors of the demo may meet a real account.
+        load(*tables, name="harvest_demo", full_refresh=full_refresh, **{**settings, **here})
 
 
 def list_tables() -> None:

@@ -11,18 +11,25 @@ from email.utils import parsedate_to_datetime
 from threading import Lock
 from time import monotonic
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 from dlt.common.runtime.signals import sleep
 from dlt.common.typing import TSecretStrValue
 from dlt.sources.helpers.requests import Client
+from dlt.sources.helpers.requests.retry import DEFAULT_RETRY_EXCEPTIONS
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from dlt.sources.helpers.rest_client.client import PageData, RESTClient
 from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
 from requests import PreparedRequest, RequestException, Response
 from requests.adapters import HTTPAdapter
 
-from .errors import ForeignAddressError, MalformedAnswerError, StatusError, UnreachableError
+from .errors import (
+    ForeignAddressError,
+    MalformedAnswerError,
+    ShiftingListError,
+    StatusError,
+    UnreachableError,
+)
 from .settings import MAX_ATTEMPTS, PER_PAGE, RATE_PERIOD, WORKERS
 
 Page = PageData[dict[str, Any]]
@@ -118,10 +125,13 @@ class HarvestClient:
         rate_limit: int,
     ) -> None:
         self.base_url = base_url
-        http = Client(raise_for_status=False, request_max_attempts=MAX_ATTEMPTS)
+        http = Client(
+            raise_for_status=False,
+            request_max_attempts=MAX_ATTEMPTS,
+            exceptions=(*DEFAULT_RETRY_EXCEPTIONS, MalformedAnswerError),
+        )
         # The one place a limiter counts each attempt; dlt's Client has no argument for it.
         http._adapter = LimitedAdapter(RateLimiter(rate_limit))  # noqa: SLF001
-        http._retry_kwargs["exceptions"] += (MalformedAnswerError,)  # noqa: SLF001
         self._http = http
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._auth = HarvestAuth(api_key, account_id)
@@ -138,7 +148,20 @@ class HarvestClient:
             HarvestError: The list could not be read to its end.
         """
         query = {"per_page": PER_PAGE, **(params or {})}
-        yield from self._paginate(path, query, key)
+        for _ in range(MAX_ATTEMPTS):
+            seen: set[int] = set()
+            most, numbered = 0, False
+            for page in self._paginate(path, query, key):
+                envelope = page.response.json()
+                most = max(most, envelope.get("total_entries") or 0)
+                numbered |= _by_page_number(envelope)
+                seen.update(record["id"] for record in page if "id" in record)
+                yield page
+            # Page numbers count from the top: a delete shifts the rest, and a row slips between
+            # two pages. What comes twice is merged away; a row that slipped would be lost.
+            if not numbered or len(seen) >= most:
+                return
+        raise ShiftingListError(path)
 
     def record(self, path: str) -> dict[str, Any]:
         """Return a single object.
@@ -208,6 +231,12 @@ def _check(response: Response, path: str, key: str | None) -> None:
             raise MalformedAnswerError(path, "the links to further pages are missing", response)
     # RESTClient and its paginator each ask for the body: parse it once, decimals exact.
     response.json = lambda **_: body  # type: ignore[method-assign]
+
+
+def _by_page_number(body: dict[str, Any]) -> bool:
+    """Whether the next page is asked for by number, and not by a cursor."""
+    following: str | None = (body.get("links") or {}).get("next")
+    return bool(following) and "page" in parse_qs(str(urlsplit(following).query))
 
 
 def _is_whole(body: dict[str, Any], key: str) -> bool:

@@ -3,6 +3,7 @@
 HarvestError
 ├── ConfigurationError         a setting is missing or malformed
 ├── UnreachableError           no answer came after all attempts
+├── ShiftingListError          a list kept losing records while it was read
 ├── ForeignAddressError        a link or redirect would carry the token to another host
 └── AnswerError                Harvest answered, but not with data
     ├── StatusError            a 4xx or 5xx status
@@ -46,6 +47,17 @@ class UnreachableError(HarvestError):
         self.endpoint = endpoint
         super().__init__(
             f"`{endpoint}`: no answer from {host} ({reason}): check the network and `base_url`."
+        )
+
+
+class ShiftingListError(HarvestError):
+    """A list kept losing records while it was read, so it can't be trusted to be whole."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: records were deleted each time the list was read, so it may lack some: "
+            "nothing was loaded; run again when fewer changes are made."
         )
 
 

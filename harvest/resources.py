@@ -101,8 +101,9 @@ def parent_feed(client: HarvestClient, parent: Endpoint, anchor_of: AnchorOf) ->
 
     def read() -> Iterator[TDataItems]:
         since = anchor_of() if parent.anchored else None
-        for page in client.pages(parent.path, parent.key, _since(parent, since)):
-            yield [record["id"] for record in page]
+        pages = client.pages(parent.path, parent.key, _since(parent, since))
+        # A list that was read twice must not ask twice for the children.
+        yield list({record["id"]: None for page in pages for record in page})
 
     return dlt.resource(read, name=f"{parent.name}_ids", parallelized=True, selected=False)
 
@@ -113,10 +114,12 @@ def children(client: HarvestClient, endpoint: Endpoint, feed: DltResource) -> Dl
     @dlt.defer
     def read_one(parent_id: int) -> TDataItems:
         try:
+            pages = client.pages(endpoint.path.format(id=parent_id), endpoint.key)
+            # By id, since a list may have been read twice, and replacing merges nothing.
+            found = {record["id"]: record for page in pages for record in page}
             return [
                 _prepare(endpoint, {**record, endpoint.parent_key: parent_id})
-                for page in client.pages(endpoint.path.format(id=parent_id), endpoint.key)
-                for record in page
+                for record in found.values()
             ]
         except StatusError as error:
             if error.status == 404:  # deleted since the listing: it has no children any more

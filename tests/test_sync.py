@@ -148,6 +148,21 @@ def test_change_while_reading(sandbox: Sandbox, source: Make, duck: Pipeline) ->
     assert_equal(duck, sandbox, "time_entries")
 
 
+def test_delete_while_reading(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A delete that shifts the pages makes no other record slip through."""
+    sandbox.page_cap = 50
+    first, *_ = sandbox.account.rows("time_entries")
+
+    def delete(number: int, _: object) -> None:
+        if number == 2:
+            sandbox.account.delete("time_entries", first["id"])
+
+    sandbox.before_request = delete
+    duck.run(source().with_resources("time_entries"))
+    loaded = {row["id"] for row in read(duck, "time_entries")}
+    assert loaded >= sandbox.account.records["time_entries"].keys()
+
+
 def _payment() -> dict[str, object]:
     return {
         "paid_at": "2024-05-01T00:00:00Z",
