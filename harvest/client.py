@@ -227,7 +227,8 @@ def _check(response: Response, path: str, key: str | None) -> None:
     if key is not None:
         if not isinstance(body.get(key), list):
             raise MalformedAnswerError(path, f"the list `{key}` is missing", response)
-        if not isinstance(body.get("links"), dict) and not _is_whole(body, key):
+        links = body.get("links")
+        if not (isinstance(links, dict) and "next" in links) and not _is_whole(body, key):
             raise MalformedAnswerError(path, "the links to further pages are missing", response)
     # RESTClient and its paginator each ask for the body: parse it once, decimals exact.
     response.json = lambda **_: body  # type: ignore[method-assign]

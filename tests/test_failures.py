@@ -49,6 +49,7 @@ def failure(pipeline: Pipeline, source: DltSource) -> HarvestError:
         ("not_json", {"body": b""}),
         ("not_json", {"body": b"{}"}),
         ("not_json", {"body": b'{"clients": [], "next_page": 2}'}),
+        ("not_json", {"body": b'{"clients": [], "next_page": 2, "links": {}}'}),
     ],
 )
 def test_passing_fault(
