@@ -43,8 +43,8 @@ def load(*tables: str, name: str = "harvest", full_refresh: bool = False, **sett
     with pipeline.sql_client() as client:
         print(f"\n{'table':<32}{'rows loaded':>12}{'rows now':>12}")
         for table in sorted(pipeline.default_schema.data_table_names(seen_data_only=True)):
-            name = client.make_qualified_table_name(table)
-            ((now,),) = client.execute_sql(f"SELECT count(*) FROM {name}") or ((0,),)
+            rows = client.make_qualified_table_name(table)
+            ((now,),) = client.execute_sql(f"SELECT count(*) FROM {rows}") or ((0,),)
             print(f"{table:<32}{counts.get(table, 0):>12,}{now:>12,}")
     print(f"\nIn {pipeline.destination.destination_name}, dataset {pipeline.dataset_name}.")
 
@@ -117,8 +117,8 @@ def main() -> None:
     except ConfigFieldMissingException as error:
         sys.exit(NO_CREDENTIALS if error.spec_name.startswith("Harvest") else str(error))
     except (HarvestError, PipelineStepFailed) as error:
-        first_lines = [line for line in str(error).splitlines() if line.strip()]
-        sys.exit(str(cause(error) or first_lines[-1]))
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        sys.exit(str(cause(error) or lines[-1]))
 
 
 if __name__ == "__main__":

@@ -55,8 +55,7 @@ class _Builder:
         return (self.now - timedelta(days=self.random.uniform(0, 1000))).date()
 
     def _add(self, table: str, parent_id: int | None = None, /, **fields: Any) -> Record:
-        stamps = fields if "created_at" in fields else {**self._stamps(), **fields}
-        return self.account.add(table, {**fields, **stamps}, parent_id)
+        return self.account.add(table, {**self._stamps(), **fields}, parent_id)
 
     def _money_value(self, top: int, places: str = "0.01") -> Decimal:
         return (Decimal(self.random.randrange(1, top * 1000)) / 1000).quantize(Decimal(places))

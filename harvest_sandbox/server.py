@@ -44,7 +44,7 @@ REFERENCES = ("user_id", "client_id", "project_id", "task_id")
 FLAGS = ("is_active", "is_billed", "is_running")
 TOKEN, ACCOUNT_ID, MEMBER_TOKEN = "100.pt.sandbox-secret", 424242, "101.pt.member-secret"
 FORBIDDEN_TO_MEMBERS = re.compile(
-    "company|users|clients|contacts|tasks|roles|projects|invoice|estimate|.*categories|.*assignments"
+    "company|users|clients|contacts|tasks|roles|projects|invoices|estimates|.*categories|.*assignments"
 )
 
 
