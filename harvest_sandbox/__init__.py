@@ -1,6 +1,7 @@
 """A local server that answers as Harvest's read API does; see its README."""
 
-from .account import Account, Clock
+from .account import Account
+from .clock import Clock
 from .server import Sandbox
 
 __all__ = ["Account", "Clock", "Sandbox"]

@@ -1,51 +1,36 @@
-"""The server: routes, envelopes, filters, errors, limits and declared faults.
+"""The server: who asks, which route, limits, declared faults.
 
 Sections (§) are those of the notes on Harvest's API that the README names.
 """
 
 from __future__ import annotations
 
-import base64
+import copy
 import re
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-import msgspec
 from typing_extensions import Self
 
-from .account import DATE_ORDER, TABLES, Account, Record
+from . import answers, control
+from .account import RATES, Account, Order, Query, Record, order_of
+from .answers import ENCODE, AnswerNow
+from .readers import Reader
+from .routes import LISTS, SINGLES, Route, Style, pattern
 from .seed import build
 
-ENCODE = msgspec.json.Encoder(decimal_format="number").encode
-
-CHILD_ROUTES = {
-    "invoices/{}/messages": ("invoice_messages", "invoice_messages"),
-    "invoices/{}/payments": ("invoice_payments", "invoice_payments"),
-    "estimates/{}/messages": ("estimate_messages", "estimate_messages"),
-    "users/{}/billable_rates": ("user_billable_rates", "billable_rates"),
-    "users/{}/cost_rates": ("user_cost_rates", "cost_rates"),
-}
-"""Path -> table and envelope key (§4)."""
-
-MODULES = {
-    "invoice": "invoice_feature",
-    "estimate": "estimate_feature",
-    "expense": "expense_feature",
-}
-NO_UPDATED_SINCE = {"roles", "user_billable_rates", "user_cost_rates"}
-REFERENCES = ("user_id", "client_id", "project_id", "task_id")
-FLAGS = ("is_active", "is_billed", "is_running")
-TOKEN, ACCOUNT_ID, MEMBER_TOKEN = "100.pt.sandbox-secret", 424242, "101.pt.member-secret"
-FORBIDDEN_TO_MEMBERS = re.compile(
-    "company|users|clients|contacts|tasks|roles|projects|invoices|estimates|.*categories|.*assignments"
-)
+TOKEN, ACCOUNT_ID = "100.pt.sandbox-secret", 424242
+MEMBER_TOKEN, MANAGER_TOKEN = "101.pt.member-secret", "102.pt.manager-secret"
+API = re.compile("(/api)?/v2/")
+FAULTS = ("status", "drop", "truncate", "not_json", "hang", "redirect", "mutate")
 
 
 @dataclass
@@ -74,32 +59,32 @@ class Fault:
     seconds: float = 0.0
     change: Callable[[Record], None] | None = None
 
-
-class AnswerNow(Exception):  # noqa: N818 - a short cut out of a route, not an error
-    """An answer other than data."""
-
-    def __init__(self, status: int, body: Any, **headers: str) -> None:
-        super().__init__(status)
-        self.status, self.body, self.headers = status, body, headers
-
-
-def not_found() -> AnswerNow:
-    """§1.5: an id that is absent or not visible."""
-    return AnswerNow(404, {"status": 404, "error": "Not Found"})
+    def __post_init__(self) -> None:
+        """Refuse a kind that nothing would come of."""
+        if self.kind not in FAULTS:
+            raise KeyError(self.kind)
 
 
 class Sandbox:
     """Serves an account on a free local port while the context is open.
 
+    All settings can be changed while it serves.
+
     Args:
         size: How large an agency, see `seed.SIZES`.
         seed: The same seed gives the same agency.
         rate_limit: Requests and seconds, or None for no limit (§2).
+        retry_after: What a 429 names: True for seconds, "date" for a moment, False for nothing.
+        throttle_body: The body of a 429, HTML (§1.5).
         latency: Seconds that each answer takes.
         latency_per_record: Seconds more for each record in it.
-        styles: "page" or "cursor" for all lists; default: as documented (§3.2).
+        styles: "page" or "cursor" for all lists, or by table; default: as documented (§3.2).
         page_cap: Give pages smaller than asked for.
+        module_status: What a switched-off module answers, 403 or 404 (§9 point 9).
+        updated_since_exclusive: Whether `updated_since` leaves out its own second (§9 point 5).
+        undated_first: Whether records without a date come first in lists by date (§9 point 27).
         port: 0 for a free one.
+        account: Serve this one instead of a seeded one.
     """
 
     def __init__(
@@ -108,28 +93,50 @@ class Sandbox:
         seed: int = 1,
         *,
         rate_limit: tuple[int, float] | None = (100, 15.0),
+        retry_after: bool | Literal["date"] = True,
+        throttle_body: bytes = b"",
         latency: float = 0.0,
         latency_per_record: float = 0.0,
-        styles: str | None = None,
+        styles: str | dict[str, str] | None = None,
         page_cap: int = 2000,
+        module_status: int = 403,
+        updated_since_exclusive: bool = False,
+        undated_first: bool = False,
         port: int = 0,
         account: Account | None = None,
     ) -> None:
         self.account = account or build(size, seed)
         self.clock = self.account.clock
-        self.rate_limit, self.retry_after = rate_limit, True
+        self.rate_limit, self.retry_after = rate_limit, retry_after
+        self.throttle_body = throttle_body
         self.latency, self.latency_per_record = latency, latency_per_record
         self.styles, self.page_cap = styles, page_cap
-        self.token, self.member_token, self.account_id = TOKEN, MEMBER_TOKEN, ACCOUNT_ID
+        self.module_status = module_status
+        self.updated_since_exclusive = updated_since_exclusive
+        self.undated_first = undated_first
+        self.token, self.member_token, self.manager_token = TOKEN, MEMBER_TOKEN, MANAGER_TOKEN
+        self.account_id = ACCOUNT_ID
+        self.users = self._token_users()
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self.before_request: Callable[[int, Request], None] | None = None
         self._window: deque[float] = deque()
         self._lock = Lock()
         handler = type("Handler", (_Handler,), {"sandbox": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), handler)
         self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def _token_users(self) -> dict[str, int | None]:
+        """Give each token its user: the first one with the role."""
+        users: dict[str, int | None] = {self.token: None}
+        wanted = {
+            self.token: "administrator", self.member_token: "member", self.manager_token: "manager",
+        }  # fmt: skip
+        for user_id, user in sorted(self.account.records["users"].items()):
+            for token, role in wanted.items():
+                if role in user.get("access_roles", ()) and users.get(token) is None:
+                    users[token] = user_id
+        return users
 
     @property
     def base_url(self) -> str:
@@ -178,147 +185,127 @@ class Sandbox:
             while self._window and self._window[0] <= now - seconds:
                 self._window.popleft()
             if len(self._window) >= limit:
-                wait = {"Retry-After": str(int(seconds - (now - self._window[0])) + 1)}
-                raise AnswerNow(429, b"", **(wait if self.retry_after else {}))
+                wait = int(seconds - (now - self._window[0])) + 1
+                raise AnswerNow(429, self.throttle_body, **self._retry_after(wait))
             self._window.append(now)
+
+    def _retry_after(self, wait: int) -> dict[str, str]:
+        if not self.retry_after:
+            return {}
+        if self.retry_after == "date":
+            then = self.clock.now() + timedelta(seconds=wait + 1)  # the form drops fractions
+            return {"Retry-After": format_datetime(then, usegmt=True)}
+        return {"Retry-After": str(wait)}
 
     def answer(self, request: Request) -> Any:
         """Return the JSON answer to a request, or raise another answer."""
-        member = self._authenticate(request)
+        reader = self._authenticate(request)
         self.throttle()
-        parts = request.path.removeprefix("/v2/").strip("/").split("/")
-        if member and FORBIDDEN_TO_MEMBERS.fullmatch(parts[0]) and parts != ["users", "me"]:
-            raise AnswerNow(403, {"message": "Not authorized!"}, Hint="Not authorized!")
-        for prefix, flag in MODULES.items():
-            if parts[0].startswith(prefix) and not self.account.company[flag]:
-                raise AnswerNow(403, {"message": "Not authorized!"}, Hint="Not authorized!")
-        if parts == ["company"]:
-            return self.account.company
-        if len(parts) == 1 and parts[0] in TABLES:
-            return self._list(request, parts[0], parts[0], None)
-        if len(parts) == 2 and parts[0] in TABLES:
-            rows = self.account.records[parts[0]]
-            wanted = min(rows) if parts[1] == "me" else parts[1]
-            if not str(wanted).isdigit() or int(wanted) not in rows:
-                raise not_found()
-            return self.account.shown(parts[0], rows[int(wanted)])
-        if len(parts) == 3 and (route := CHILD_ROUTES.get(f"{parts[0]}/{{}}/{parts[2]}")):
-            if not parts[1].isdigit() or int(parts[1]) not in self.account.records[parts[0]]:
-                raise not_found()
-            return self._list(request, *route, int(parts[1]))
-        raise AnswerNow(404, b"<html>Not Found</html>")
+        prefix = API.match(request.path)
+        path, numbers = pattern(request.path[prefix.end() :] if prefix else "")
+        if path == "company":
+            return self._company(reader)
+        if path == "users/me":
+            return self._record(LISTS["users"], reader, reader.user_id or 0, scoped=False)
+        route = LISTS.get(path) or SINGLES.get(path)
+        if route is None:
+            raise answers.no_such_path()
+        if route.module and not self.account.company.get(route.module, True):
+            raise answers.not_found() if self.module_status == 404 else answers.forbidden()
+        if not reader.may_read(route.readers):
+            raise answers.forbidden()
+        parent_id = numbers[0] if "{id}" in route.path else None
+        if parent_id and parent_id not in self.account.records[route.path.split("/")[0]]:
+            raise answers.not_found()
+        if path in LISTS:
+            return self._list(request, route, reader, parent_id)
+        if parent_id and self.account.parent_of[route.table].get(numbers[-1]) != parent_id:
+            raise answers.not_found()
+        return self._record(route, reader, numbers[-1])
 
-    def _authenticate(self, request: Request) -> bool:
-        headers = request.headers
+    def _authenticate(self, request: Request) -> Reader:
+        """Return who asks (§1.2); tokens and account ids may stand in the query."""
+        headers, params = request.headers, request.params
         if not headers.get("user-agent"):
             raise AnswerNow(400, {"message": "User-Agent is required"})
         token = headers.get("authorization", "").removeprefix("Bearer ")
-        account = headers.get("harvest-account-id", "")
-        if token not in (self.token, self.member_token) or not account:
-            error = {
-                "error": "invalid_token",
-                "error_description": "The access token provided is expired, revoked, malformed or "
-                "invalid for other reasons.",
-            }
-            raise AnswerNow(401, error, **{"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        token = token or params.get("access_token", "")
+        account = headers.get("harvest-account-id") or params.get("account_id")
+        if token not in self.users or not account:
+            raise answers.invalid_token()
         if account != str(self.account_id):
-            raise not_found()
-        return token == self.member_token
+            raise answers.not_found()
+        user_id = self.users[token]
+        if token != self.token and user_id not in self.account.records["users"]:
+            raise answers.invalid_token()
+        return Reader(self.account, user_id)
 
-    def _list(self, request: Request, table: str, key: str, parent_id: int | None) -> Record:
-        """One page in its envelope, an atomic snapshot (§3)."""
-        params = request.params
-        try:
-            per_page, page = int(params.get("per_page", 2000)), int(params.get("page", 1))
-        except ValueError:
-            raise AnswerNow(422, {"message": "per_page is invalid"}) from None
-        if not 1 <= per_page <= 2000 or page < 1:
-            raise AnswerNow(422, {"message": "per_page must be between 1 and 2000"})
-        per_page = min(per_page, self.page_cap)
-        with self.account.lock:
-            rows = [
-                self.account.shown(table, row)
-                for row in self.account.rows(table, parent_id)
-                if _matches(row, table, params)
-            ]
-            total = len(rows)
-            pages = max(1, -(-total // per_page))
-            style = self.styles or ("page" if table in DATE_ORDER else "cursor")
-            cursor = params.get("cursor")
-            if cursor:
-                after = msgspec.json.decode(base64.b64decode(cursor))["after"]["id"]
-                rows = _newest_first([row for row in rows if row["id"] < after])
-            elif style == "cursor" and page == 1:
-                rows = _newest_first(rows)
-            else:
-                rows = rows[(page - 1) * per_page :]
-            chunk, more = rows[:per_page], len(rows) > per_page
-            request.records = len(chunk)
-            filters = {k: v for k, v in params.items() if k not in ("page", "cursor", "ref")}
+    def _company(self, reader: Reader) -> Record:
+        if not reader.administrator:
+            raise answers.forbidden()
+        return self.account.company
 
-            def link(ref: str, **where: Any) -> str:
-                query = {**filters, **where, "per_page": per_page, "ref": ref}
-                path = request.path.removeprefix("/v2")
-                return f"{self.base_url}{path}?{urlencode(sorted(query.items()))}"
+    def _record(
+        self, route: Route, reader: Reader, record_id: int, *, scoped: bool = True
+    ) -> Record:
+        record = self.account.records[route.table].get(record_id)
+        scope = reader.scope(route.table) if scoped else None
+        if record is None or (scope and not scope.holds(route.table, record)):
+            raise answers.not_found()
+        (shown,) = self._shown(route.table, reader, [record])
+        return shown
 
-            following = None
-            if more and style == "cursor":
-                token = base64.b64encode(ENCODE({"after": {"id": chunk[-1]["id"]}})).decode()
-                following = link("next_cursor", cursor=token)
-            elif more:
-                following = link("next", page=page + 1)
-            midway = cursor is not None and more  # §3.1: numbers are null midway
-            return {
-                key: chunk,
-                "per_page": per_page,
-                "total_pages": pages,
-                "total_entries": total,
-                "next_page": page + 1 if more and not midway else None,
-                "previous_page": page - 1 if page > 1 else None,
-                "page": None if midway else page,
-                "links": {
-                    "first": link("first", page=1),
-                    "next": following,
-                    "previous": None,
-                    "last": link("last", page=pages),
-                },
-            }
+    def _shown(self, table: str, reader: Reader, rows: list[Record]) -> list[Record]:
+        hidden = reader.hidden(table)
+        rows = [self.account.shown(table, row) for row in rows]
+        if hidden:
+            return [{k: v for k, v in row.items() if k not in hidden} for row in rows]
+        return rows
 
+    def _style(self, route: Route) -> Style:
+        styles = self.styles
+        chosen = styles.get(route.table) if isinstance(styles, dict) else styles
+        return "page" if (chosen or route.style) == "page" else "cursor"
 
-def _newest_first(rows: list[Record]) -> list[Record]:
-    """§3.2: a cursor is a keyset on the id."""
-    return sorted(rows, key=lambda row: -int(row["id"]))
+    def _list(
+        self, request: Request, route: Route, reader: Reader, parent_id: int | None
+    ) -> Record:
+        page, per_page = answers.page_numbers(request.params)
+        style: Style = "cursor" if "cursor" in request.params else self._style(route)
+        order: Order = "newest" if style == "cursor" else "listed"
+        query = Query(
+            route.table,
+            parent_id,
+            order,
+            scope=reader.scope(route.table),
+            undated_first=self.undated_first,
+            **answers.filters(route, request.params, exclusive=self.updated_since_exclusive),
+        )
+        body = answers.envelope(
+            f"http://{request.headers.get('host', '')}{request.path}",
+            request.params,
+            self.account.select(query),
+            key=route.key,
+            style=style,
+            page=page,
+            per_page=min(per_page, self.page_cap),
+            position=order_of(route.table, order),
+            carried=("start_date", "id") if route.table in RATES else ("id",),
+        )
+        body[route.key] = self._shown(route.table, reader, body[route.key])
+        request.records = len(body[route.key])
+        return body
 
 
-def _matches(row: Record, table: str, params: dict[str, str]) -> bool:
-    """Whether a record passes the filters that its endpoint documents (§3.3)."""
-    since = params.get("updated_since")
-    if since and table not in NO_UPDATED_SINCE:
-        try:
-            moment = datetime.fromisoformat(since.replace("Z", "+00:00"))
-        except ValueError:
-            raise AnswerNow(422, {"message": "updated_since is invalid"}) from None
-        if datetime.fromisoformat(row["updated_at"].replace("Z", "+00:00")) < moment:
-            return False
-    if date := DATE_ORDER.get(table):
-        day = row[date] or ""
-        if "from" in params and not day >= params["from"]:
-            return False
-        if "to" in params and not (day and day <= params["to"]):
-            return False
-    for name in FLAGS:
-        if name in params and name in row and row[name] != (params[name] == "true"):
-            return False
-    for name in REFERENCES:
-        nested = row.get(name.removesuffix("_id"))
-        if name in params and isinstance(nested, dict) and str(nested["id"]) != params[name]:
-            return False
-    return not ("state" in params and row.get("state") != params["state"])
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    wbufsize = -1  # head and body leave together
     sandbox: Sandbox
 
     def log_message(self, *_: object) -> None:
@@ -329,8 +316,12 @@ class _Handler(BaseHTTPRequestHandler):
         return super().date_time_string(self.sandbox.clock.now().timestamp())
 
     def do_GET(self) -> None:
-        sandbox = self.sandbox
+        """Answer as Harvest, or as the control."""
         url = urlsplit(self.path)
+        if url.path.startswith(control.PREFIX):
+            self._control("GET")
+            return
+        sandbox = self.sandbox
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(url.path, dict(parse_qsl(url.query)), headers=headers)
         number = sandbox.note(request)
@@ -338,33 +329,59 @@ class _Handler(BaseHTTPRequestHandler):
             sandbox.before_request(number, request)
         fault = sandbox.next_fault(url.path)
         extra: dict[str, str] = {}
+        if fault and fault.kind == "drop":
+            self.close_connection = True
+            return
+        if fault and fault.kind == "hang":
+            time.sleep(fault.seconds)
         try:
-            if fault and fault.kind == "drop":
-                self.close_connection = True
-                return
-            if fault and fault.kind in ("status", "redirect"):
-                raise AnswerNow(fault.status, fault.body, **fault.headers)  # noqa: TRY301
-            if fault and fault.kind == "not_json":
-                raise AnswerNow(200, fault.body or b"<html>Maintenance</html>")  # noqa: TRY301
-            if fault and fault.kind == "hang":
-                time.sleep(fault.seconds)
-            answer, request.status = sandbox.answer(request), 200
-            if fault and fault.change:
-                fault.change(answer)
+            with sandbox.account.lock:  # one answer is one moment's
+                body, request.status = self._data(request, fault), 200
+            kind = "application/json"
         except AnswerNow as other:
-            answer, request.status, extra = other.body, other.status, other.headers
-        body = answer if isinstance(answer, bytes) else ENCODE(answer)
+            request.status, extra = other.status, other.headers
+            kind = "text/html" if isinstance(other.body, bytes) else "application/json"
+            body = other.body if isinstance(other.body, bytes) else ENCODE(other.body)
         time.sleep(sandbox.latency + sandbox.latency_per_record * request.records)
-        self.send_response(request.status)
-        kind = "text/html" if isinstance(answer, bytes) else "application/json"
+        cut = len(body) // 2 if fault and fault.kind == "truncate" else None
+        self._send(request.status, kind, body, extra, cut)
+
+    def do_POST(self) -> None:
+        """Answer as the control: Harvest's own writes are not there."""
+        if self.path.startswith(control.PREFIX):
+            self._control("POST")
+        else:
+            self.send_error(501)
+
+    def _data(self, request: Request, fault: Fault | None) -> bytes:
+        if fault and fault.kind in ("status", "redirect"):
+            raise AnswerNow(fault.status, fault.body, **fault.headers)
+        if fault and fault.kind == "not_json":
+            raise AnswerNow(200, fault.body or b"<html>Maintenance</html>")
+        answer = self.sandbox.answer(request)
+        if fault and fault.change:
+            answer = copy.deepcopy(answer)  # the fault's, not the account's
+            fault.change(answer)
+        return ENCODE(answer)
+
+    def _control(self, method: str) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, answer = control.answer(self.sandbox, method, self.path, content)
+        self._send(status, "application/json", ENCODE(answer), {}, None)
+
+    def _send(
+        self, status: int, kind: str, body: bytes, extra: dict[str, str], cut: int | None
+    ) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
         for name, value in extra.items():
             self.send_header(name, value)
         self.end_headers()
-        if fault and fault.kind == "truncate":
-            body, self.close_connection = body[: len(body) // 2], True
+        if cut is not None:
+            self.close_connection = True
         try:
-            self.wfile.write(body)
+            self.wfile.write(body[:cut])
+            self.wfile.flush()
         except ConnectionError:
             self.close_connection = True

@@ -1,0 +1,146 @@
+"""Control over HTTP, for a sandbox in its own process: outside auth, rate limit and log."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from .routes import pattern
+
+if TYPE_CHECKING:
+    from .server import Sandbox
+
+PREFIX = "/_sandbox/"
+
+SETTINGS = (
+    "rate_limit retry_after throttle_body latency latency_per_record styles page_cap module_status "
+    "updated_since_exclusive undated_first"
+).split()
+"""Settings of `Sandbox` that can be read and changed."""
+
+
+class _Call:
+    """One call: what is asked of which sandbox."""
+
+    def __init__(
+        self, sandbox: Sandbox, names: list[str], params: dict[str, str], body: Any
+    ) -> None:
+        self.sandbox, self.names, self.params, self.body = sandbox, names, params, body
+
+    def log(self) -> Any:
+        """Return all requests since the last reset."""
+        return [
+            {
+                "path": request.path,
+                "params": request.params,
+                "status": request.status,
+                "records": request.records,
+                "at": request.at,
+            }
+            for request in list(self.sandbox.log)
+        ]
+
+    def stats(self) -> Any:
+        """Return counts of the requests since the last reset."""
+        log = list(self.sandbox.log)
+        statuses = Counter(str(request.status) for request in log)
+        return {
+            "requests": len(log),
+            "records": sum(request.records for request in log),
+            "by_status": statuses,
+            "throttled": statuses["429"],
+            "by_path": Counter(pattern(request.path)[0] for request in log),
+        }
+
+    def reset(self) -> Any:
+        """Forget the log and the declared faults."""
+        self.sandbox.log.clear()
+        self.sandbox.faults.clear()
+        return {}
+
+    def truth(self) -> Any:
+        """Return a table's records as an administrator's full read gives them."""
+        (table,) = self.names
+        return self.sandbox.account.truth(table)
+
+    def add(self) -> Any:
+        """Add the record in the body; `parent_id` says whose a child is."""
+        (table,) = self.names
+        parent = self.params.get("parent_id")
+        return self.sandbox.account.add(table, self.body, int(parent) if parent else None)
+
+    def update(self) -> Any:
+        """Change the fields in the body; `touch=false` leaves the stamp."""
+        table, *ids = self.names
+        account = self.sandbox.account
+        if table == "company":
+            with account.lock:
+                account.company.update(self.body)
+                return account.company
+        touch = self.params.get("touch") != "false"
+        return account.update(table, int(ids[0]), touch=touch, **self.body)
+
+    def delete(self) -> Any:
+        """Delete a record."""
+        table, record_id = self.names
+        self.sandbox.account.delete(table, int(record_id))
+        return {}
+
+    def fault(self) -> Any:
+        """Declare the fault in the body."""
+        self.sandbox.fault(**{**self.body, "body": self.body.get("body", "").encode()})
+        return {}
+
+    def clock(self) -> Any:
+        """Shift the clock or set its speed; return its moment."""
+        clock = self.sandbox.clock
+        clock.shift(**self.body.get("shift", {}))
+        clock.speed = self.body.get("speed", clock.speed)
+        return {"now": clock.stamp(), "speed": clock.speed}
+
+    def settings(self) -> Any:
+        """Change the settings in the body; return all."""
+        if unknown := self.body.keys() - SETTINGS:
+            raise KeyError(*unknown)
+        for name, value in self.body.items():
+            kept = value
+            if name == "rate_limit" and value:
+                kept = tuple(value)
+            elif name == "throttle_body":
+                kept = value.encode()
+            setattr(self.sandbox, name, kept)
+        values = {name: getattr(self.sandbox, name) for name in SETTINGS}
+        return {**values, "throttle_body": self.sandbox.throttle_body.decode()}
+
+
+CALLS: dict[tuple[str, str], Callable[[_Call], Any]] = {
+    ("GET", "log"): _Call.log,
+    ("GET", "stats"): _Call.stats,
+    ("GET", "truth"): _Call.truth,
+    ("GET", "settings"): _Call.settings,
+    ("POST", "settings"): _Call.settings,
+    ("POST", "reset"): _Call.reset,
+    ("POST", "add"): _Call.add,
+    ("POST", "update"): _Call.update,
+    ("POST", "delete"): _Call.delete,
+    ("POST", "fault"): _Call.fault,
+    ("POST", "clock"): _Call.clock,
+}
+
+
+def answer(sandbox: Sandbox, method: str, path: str, content: bytes) -> tuple[int, Any]:
+    """Do what is asked; return a status and its JSON."""
+    url = urlsplit(path)
+    name, *names = url.path.removeprefix(PREFIX).strip("/").split("/")
+    call = CALLS.get((method, name))
+    if call is None:
+        return 404, {"error": f"no such call: {method} {url.path}"}
+    try:
+        body = json.loads(content or b"{}", parse_float=Decimal)
+        return 200, call(_Call(sandbox, names, dict(parse_qsl(url.query)), body))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        return 422, {"error": f"{type(error).__name__}: {error}"}
