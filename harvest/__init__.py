@@ -10,11 +10,12 @@ from dlt.common.time import ensure_datetime_in_tz
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
+from .account import Account, Options
 from .client import HarvestClient
 from .endpoints import ENDPOINTS
 from .errors import ConfigurationError, HarvestError
-from .resources import children, listing, parent_feed, single
-from .settings import BASE_URL, RATE_LIMIT, USER_AGENT, WORKERS
+from .resources import Feed, child_table, list_table, single
+from .settings import BASE_URL, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT, WORKERS
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
@@ -27,6 +28,12 @@ def harvest_source(
     base_url: str = BASE_URL,
     user_agent: str = USER_AGENT,
     rate_limit: int = RATE_LIMIT,
+    *,
+    deletions: str = "remove",
+    children: str = "complete",
+    full_read: bool = False,
+    full_read_hours: float = FULL_READ_HOURS,
+    confirm_deletions: bool = False,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
 
@@ -47,6 +54,15 @@ def harvest_source(
         base_url: The API's address. Set it for a proxy or the sandbox.
         user_agent: Application and contact, sent to Harvest with each request.
         rate_limit: Requests in 15 s. Lower it when other tools share Harvest's limit of 100.
+        deletions: What becomes of rows that Harvest no longer has: "remove" them, "flag" them with
+            the time in `_deleted_at`, or "keep" them as they are.
+        children: Read messages, payments and rates of all parents on each run ("complete"), or of
+            those only that changed since the last ("changed").
+        full_read: List everything in scope again in this run.
+        full_read_hours: List everything in scope again when the last time is so long ago; 0 on
+            each run, -1 only when asked by `full_read`. Only then deletions are found.
+        confirm_deletions: Accept that most rows of a table are gone, or that the token sees less
+            than the one before it.
 
     Yields:
         The resources, one for each endpoint.
@@ -56,6 +72,13 @@ def harvest_source(
             endpoint and what to do.
     """
     configured = _anchor(anchor_date)
+    options = Options(
+        deletions=_one_of("deletions", deletions, ("remove", "flag", "keep")),
+        children=_one_of("children", children, ("complete", "changed")),
+        full_read=full_read,
+        full_read_hours=full_read_hours,
+        confirm_deletions=confirm_deletions,
+    )
     # dlt's five workers can't use up Harvest's limit; a user's own setting stands.
     if dlt.config.get("sources.harvest.extract.workers") is None:
         dlt.config["sources.harvest.extract.workers"] = WORKERS
@@ -70,18 +93,17 @@ def harvest_source(
         return anchor
 
     client = HarvestClient(base_url, api_key, str(account_id), user_agent, rate_limit)
-    feeds = {
-        endpoint.name: parent_feed(client, endpoint, anchor_of)
-        for endpoint in ENDPOINTS
-        if endpoint.name in {child.parent for child in ENDPOINTS}
-    }
+    account = Account(client, options)
+    lists: dict[str, tuple[Feed, DltResource]] = {}
     for endpoint in ENDPOINTS:
-        if endpoint.parent:
-            yield children(client, endpoint, feeds[endpoint.parent])
-        elif endpoint.single:
-            yield single(client, endpoint)
+        if endpoint.single:
+            yield single(account, endpoint)
+        elif endpoint.parent:
+            yield child_table(*lists[endpoint.parent], endpoint)
         else:
-            yield listing(client, endpoint, anchor_of)
+            feed = Feed(account, endpoint, anchor_of)
+            lists[endpoint.name] = feed, list_table(feed)
+            yield lists[endpoint.name][1]
 
 
 def _anchor(text: str | None) -> datetime | None:
@@ -93,6 +115,12 @@ def _anchor(text: str | None) -> datetime | None:
         raise ConfigurationError(
             "anchor_date", f"is {text!r}", "give an ISO 8601 date, such as 2024-01-01"
         ) from None
+
+
+def _one_of(setting: str, value: str, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ConfigurationError(setting, f"is {value!r}", f"choose one of {', '.join(known)}")
+    return value
 
 
 def _one_year_ago() -> datetime:

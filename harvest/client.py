@@ -6,16 +6,17 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from email.utils import parsedate_to_datetime
 from threading import Lock
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from dlt.common.runtime.signals import sleep
+from dlt.common import logger
+from dlt.common.runtime.signals import raise_if_signalled
 from dlt.common.typing import TSecretStrValue
-from dlt.sources.helpers.requests import Client
+from dlt.sources.helpers.requests import Client, Session
 from dlt.sources.helpers.requests.retry import DEFAULT_RETRY_EXCEPTIONS
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from dlt.sources.helpers.rest_client.client import PageData, RESTClient
@@ -26,13 +27,40 @@ from requests.adapters import HTTPAdapter
 from .errors import (
     ForeignAddressError,
     MalformedAnswerError,
-    ShiftingListError,
     StatusError,
     UnreachableError,
 )
-from .settings import MAX_ATTEMPTS, PER_PAGE, RATE_PERIOD, WORKERS
+from .settings import (
+    CONNECTIONS,
+    DECIMAL_PRECISION,
+    DECIMAL_SCALE,
+    MAX_ATTEMPTS,
+    PER_PAGE,
+    RATE_PERIOD,
+)
 
-Page = PageData[dict[str, Any]]
+
+class Page(list[dict[str, Any]]):
+    """The records of one answer, and what else it said.
+
+    Attributes:
+        answered: The moment of the answer by Harvest's clock (UTC), ours where it does not say.
+        total: How many records the whole list has by Harvest's count, None where it does not say.
+        more: Whether there is a next page.
+        numbered: Whether that is asked for by its number, and not by a cursor.
+    """
+
+    def __init__(self, answer: PageData[dict[str, Any]]) -> None:
+        super().__init__(answer)
+        for record in self:
+            record["id"] = int(record["id"])  # the one key of all; a number, whatever its form
+        envelope = answer.response.json()
+        total = envelope.get("total_entries")
+        self.answered = _moment(answer.response)
+        self.total = total if isinstance(total, int) else None
+        following = str((envelope.get("links") or {}).get("next") or "")
+        self.more = bool(following)
+        self.numbered = self.more and "cursor" not in parse_qs(urlsplit(following).query)
 
 
 class HarvestAuth(BearerTokenAuth):
@@ -59,14 +87,20 @@ class RateLimiter:
         self._lock = Lock()
 
     def acquire(self) -> None:
-        """Wait for the moment this request may be sent; the wait itself holds no lock."""
+        """Wait until a request may be sent; the wait itself holds no lock."""
+        while (seconds := self._take()) > 0:
+            rest(seconds)
+
+    def _take(self) -> float:
+        """Take a slot and return 0, or return the seconds until there may be one."""
         with self._lock:
-            at = max(monotonic(), self._paused_until)
+            now = monotonic()
+            at = max(now, self._paused_until)
             if len(self._slots) == self.requests:
                 at = max(at, self._slots[0] + self.period)
-            self._slots.append(at)
-        if (wait := at - monotonic()) > 0:
-            sleep(wait)
+            if at == now:
+                self._slots.append(now)
+            return at - now
 
     def pause(self, seconds: float) -> None:
         """Send nothing for `seconds`: what Harvest says to one thread holds for all."""
@@ -74,21 +108,47 @@ class RateLimiter:
             self._paused_until = max(self._paused_until, monotonic() + seconds)
 
 
+def rest(seconds: float) -> None:
+    """Sleep, but not through Ctrl-C.
+
+    Raises:
+        SignalReceivedException: The user wants the run to end.
+    """
+    until = monotonic() + seconds
+    while (left := until - monotonic()) > 0:
+        sleep(min(left, 0.2))
+        raise_if_signalled()
+
+
+class InterruptibleClient(Client):
+    """dlt's retrying client, whose waits between two attempts end with Ctrl-C.
+
+    dlt's own has no argument for that, nor for the adapter below the retry.
+    """
+
+    def __init__(self, adapter: HTTPAdapter, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._adapter = adapter
+
+    def _make_session(self) -> Session:
+        session = super()._make_session()
+        session.send.retry.sleep = rest  # type: ignore[attr-defined]
+        return session
+
+
 class LimitedAdapter(HTTPAdapter):
     """Counts every attempt, retries and redirects too: it sits below the retry."""
 
     def __init__(self, limiter: RateLimiter) -> None:
-        super().__init__(pool_maxsize=WORKERS)
+        super().__init__(pool_maxsize=CONNECTIONS)
         self.limiter = limiter
 
     def send(self, *args: Any, **kwargs: Any) -> Response:
         """Send one request when the limit allows it."""
         self.limiter.acquire()
         response = super().send(*args, **kwargs)
-        if response.status_code == 429:
-            seconds = response.headers.get("Retry-After", "").strip()
-            if seconds.isdigit():
-                self.limiter.pause(float(seconds))
+        if response.status_code in (429, 503):
+            self.limiter.pause(_retry_after(response))
         return response
 
 
@@ -125,19 +185,19 @@ class HarvestClient:
         rate_limit: int,
     ) -> None:
         self.base_url = base_url
-        http = Client(
+        self._http = InterruptibleClient(
+            LimitedAdapter(RateLimiter(rate_limit)),
             raise_for_status=False,
             request_max_attempts=MAX_ATTEMPTS,
             exceptions=(*DEFAULT_RETRY_EXCEPTIONS, MalformedAnswerError),
+            # The limiter heeds it for all threads, and a date by Harvest's clock instead of ours.
+            respect_retry_after_header=False,
         )
-        # The one place a limiter counts each attempt; dlt's Client has no argument for it.
-        http._adapter = LimitedAdapter(RateLimiter(rate_limit))  # noqa: SLF001
-        self._http = http
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._auth = HarvestAuth(api_key, account_id)
 
     def pages(self, path: str, key: str, params: dict[str, Any] | None = None) -> Iterator[Page]:
-        """Yield the pages of a list.
+        """Yield the pages of a list, following `links.next`.
 
         Args:
             path: The list's path below the base URL.
@@ -145,23 +205,11 @@ class HarvestClient:
             params: Filters, each of which the endpoint documents.
 
         Raises:
-            HarvestError: The list could not be read to its end.
+            HarvestError: A page could not be read.
         """
         query = {"per_page": PER_PAGE, **(params or {})}
-        for _ in range(MAX_ATTEMPTS):
-            seen: set[int] = set()
-            most, numbered = 0, False
-            for page in self._paginate(path, query, key):
-                envelope = page.response.json()
-                most = max(most, envelope.get("total_entries") or 0)
-                numbered |= _by_page_number(envelope)
-                seen.update(record["id"] for record in page if "id" in record)
-                yield page
-            # Page numbers count from the top: a delete shifts the rest, and a row slips between
-            # two pages. What comes twice is merged away; a row that slipped would be lost.
-            if not numbered or len(seen) >= most:
-                return
-        raise ShiftingListError(path)
+        for answer in self._paginate(path, query, key):
+            yield Page(answer)
 
     def record(self, path: str) -> dict[str, Any]:
         """Return a single object.
@@ -169,10 +217,13 @@ class HarvestClient:
         Raises:
             HarvestError: The object could not be read.
         """
-        page = next(self._paginate(path, {}, None))
-        return page[0]
+        answer = next(self._paginate(path, {}, None))
+        record: dict[str, Any] = answer[0]
+        return record
 
-    def _paginate(self, path: str, params: dict[str, Any], key: str | None) -> Iterator[Page]:
+    def _paginate(
+        self, path: str, params: dict[str, Any], key: str | None
+    ) -> Iterator[PageData[Any]]:
         # A session belongs to its thread, so the REST client around it is made where it is used.
         rest = RESTClient(
             self.base_url,
@@ -197,14 +248,6 @@ class HarvestClient:
             ) from None
 
 
-def server_time(page: Page) -> datetime:
-    """Return the moment of an answer by Harvest's clock (UTC), ours where it does not say."""
-    try:
-        return parsedate_to_datetime(page.response.headers["Date"]).astimezone(timezone.utc)
-    except (KeyError, ValueError, TypeError):
-        return datetime.now(timezone.utc)
-
-
 def _refuse_foreign(response: Response, url: str) -> None:
     here, there = urlsplit(response.url), urlsplit(urljoin(response.url, url))
     if (here.scheme, here.netloc) != (there.scheme, there.netloc):
@@ -219,14 +262,17 @@ def _check(response: Response, path: str, key: str | None) -> None:
     if response.status_code != 200:
         raise StatusError(path, response)
     try:
-        body = json.loads(response.content, parse_float=Decimal)
+        body = json.loads(response.content, parse_float=_decimal)
     except ValueError:
         raise MalformedAnswerError(path, "the body is not JSON", response) from None
     if not isinstance(body, dict):
         raise MalformedAnswerError(path, "the body is not a JSON object", response)
     if key is not None:
-        if not isinstance(body.get(key), list):
+        records = body.get(key)
+        if not isinstance(records, list):
             raise MalformedAnswerError(path, f"the list `{key}` is missing", response)
+        if not all(isinstance(r, dict) and _is_id(r.get("id")) for r in records):
+            raise MalformedAnswerError(path, f"a record of `{key}` has no id", response)
         links = body.get("links")
         if not (isinstance(links, dict) and "next" in links) and not _is_whole(body, key):
             raise MalformedAnswerError(path, "the links to further pages are missing", response)
@@ -234,10 +280,41 @@ def _check(response: Response, path: str, key: str | None) -> None:
     response.json = lambda **_: body  # type: ignore[method-assign]
 
 
-def _by_page_number(body: dict[str, Any]) -> bool:
-    """Whether the next page is asked for by number, and not by a cursor."""
-    following: str | None = (body.get("links") or {}).get("next")
-    return bool(following) and "page" in parse_qs(str(urlsplit(following).query))
+def _decimal(text: str) -> Decimal:
+    """Return a JSON number exactly, as far as a column can hold it.
+
+    Harvest documents two to four places. A finer number would make the whole load fail.
+    """
+    if len(text) - text.find(".") - 1 <= DECIMAL_SCALE and "e" not in text and "E" not in text:
+        return Decimal(text)
+    value = Decimal(text)
+    with localcontext(prec=DECIMAL_PRECISION):
+        rounded = round(value, DECIMAL_SCALE)
+    if rounded != value:
+        logger.warning(f"{text} was rounded to {DECIMAL_SCALE} decimal places.")
+    return rounded
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+
+
+def _retry_after(response: Response) -> float:
+    """Return the seconds that Harvest asks to wait; 0 where it gives neither seconds nor a date."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return (parsedate_to_datetime(text) - _moment(response)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _moment(response: Response) -> datetime:
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).astimezone(timezone.utc)
+    except (KeyError, ValueError, TypeError):
+        return datetime.now(timezone.utc)
 
 
 def _is_whole(body: dict[str, Any], key: str) -> bool:

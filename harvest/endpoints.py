@@ -13,6 +13,8 @@ from typing import Literal
 
 from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
 
+from .settings import DECIMAL_PRECISION, DECIMAL_SCALE
+
 STAMPS = "created_at updated_at"
 
 
@@ -38,7 +40,11 @@ class Columns:
         types: dict[str, TColumnSchema] = {
             "ids": {"data_type": "bigint"},
             "texts": {"data_type": "text"},
-            "decimals": {"data_type": "decimal", "precision": 38, "scale": 9},
+            "decimals": {
+                "data_type": "decimal",
+                "precision": DECIMAL_PRECISION,
+                "scale": DECIMAL_SCALE,
+            },
             "dates": {"data_type": "date"},
             "stamps": {"data_type": "timestamp", "timezone": True},
             "flags": {"data_type": "bool"},
@@ -65,6 +71,10 @@ class Endpoint:
         updated_since: Whether Harvest documents the filter `updated_since` here.
         anchored: Whether `anchor_date` bounds what is read: history does, reference data does not.
         single: One object instead of a list.
+        date: The date that sorts the list, newest first, and that `from` and `to` filter by;
+            empty where Harvest documents none, or where it can be null.
+        live: A filter for records that change without a new `updated_at`.
+        module: The flag of `company` that says whether the account has this part of Harvest.
         nested: Columns of child tables, by the list's name.
     """
 
@@ -77,12 +87,20 @@ class Endpoint:
     updated_since: bool = True
     anchored: bool = False
     single: bool = False
+    date: str = ""
+    live: str = ""
+    module: str = ""
     nested: tuple[tuple[str, Columns], ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in what follows from the name."""
         object.__setattr__(self, "path", self.path or self.name)
         object.__setattr__(self, "key", self.key or self.path.rsplit("/", 1)[-1])
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        """The columns that name a row; a child's id need be unique for its parent only."""
+        return (self.parent_key, "id") if self.parent else ("id",)
 
     @property
     def mode(self) -> Literal["incremental", "full refresh"]:
@@ -189,12 +207,18 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             stamps=STAMPS,
             flags="is_active",
         ),
+        module="expense_feature",
     ),
     Endpoint(
         "invoice_item_categories",
         Columns(ids="id", texts="name", stamps=STAMPS, flags="use_as_service use_as_expense"),
+        module="invoice_feature",
     ),
-    Endpoint("estimate_item_categories", Columns(ids="id", texts="name", stamps=STAMPS)),
+    Endpoint(
+        "estimate_item_categories",
+        Columns(ids="id", texts="name", stamps=STAMPS),
+        module="estimate_feature",
+    ),
     Endpoint(
         "time_entries",
         Columns(
@@ -215,6 +239,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             f"task_assignment__billable task_assignment__is_active {_ASSIGNMENT_COPY}",
         ),
         anchored=True,
+        date="spent_date",
+        live="is_running",
     ),
     Endpoint(
         "expenses",
@@ -232,6 +258,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             flags=f"billable is_closed is_locked is_billed {_ASSIGNMENT_COPY}",
         ),
         anchored=True,
+        date="spent_date",
+        module="expense_feature",
     ),
     Endpoint(
         "invoices",
@@ -245,6 +273,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             lists="payment_options",
         ),
         anchored=True,
+        date="issue_date",
+        module="invoice_feature",
         nested=(("line_items", _INVOICE_LINE_ITEM),),
     ),
     Endpoint(
@@ -258,6 +288,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             stamps=f"{STAMPS} sent_at accepted_at declined_at",
         ),
         anchored=True,
+        module="estimate_feature",
         nested=(("line_items", _LINE_ITEM),),
     ),
     Endpoint(
@@ -285,6 +316,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="invoice_messages",
         parent="invoices",
         parent_key="invoice_id",
+        module="invoice_feature",
         nested=(("recipients", _RECIPIENT),),
     ),
     Endpoint(
@@ -300,6 +332,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="invoice_payments",
         parent="invoices",
         parent_key="invoice_id",
+        module="invoice_feature",
     ),
     Endpoint(
         "estimate_messages",
@@ -308,6 +341,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="estimate_messages",
         parent="estimates",
         parent_key="estimate_id",
+        module="estimate_feature",
         nested=(("recipients", _RECIPIENT),),
     ),
     Endpoint(

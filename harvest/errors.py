@@ -4,6 +4,8 @@ HarvestError
 ├── ConfigurationError         a setting is missing or malformed
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
+├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
+├── MalformedRecordError       a record's cursor is no timestamp
 ├── ForeignAddressError        a link or redirect would carry the token to another host
 └── AnswerError                Harvest answered, but not with data
     ├── StatusError            a 4xx or 5xx status
@@ -56,8 +58,31 @@ class ShiftingListError(HarvestError):
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
         super().__init__(
-            f"`{endpoint}`: records were deleted each time the list was read, so it may lack some: "
+            f"`{endpoint}`: the list changed each time it was read, so records may be missing: "
             "nothing was loaded; run again when fewer changes are made."
+        )
+
+
+class SuspiciousDeletionsError(HarvestError):
+    """Most rows of a table would be taken for deleted: more likely something else is wrong."""
+
+    def __init__(self, endpoint: str, gone: int, held: int) -> None:
+        self.endpoint, self.gone, self.held = endpoint, gone, held
+        super().__init__(
+            f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
+            "holds: nothing was loaded; check the token and the account, and if they were "
+            "deleted indeed, run once with `confirm_deletions` (--confirm-deletions)."
+        )
+
+
+class MalformedRecordError(HarvestError):
+    """A record carries what can't be used and must not be lost."""
+
+    def __init__(self, endpoint: str, record_id: int, field: str, value: object) -> None:
+        self.endpoint, self.record_id, self.field = endpoint, record_id, field
+        super().__init__(
+            f"`{endpoint}`: record {record_id} has {value!r} as `{field}`, which is no timestamp: "
+            "nothing was loaded; report it, or run again later."
         )
 
 

@@ -1,8 +1,11 @@
-"""Turns a row of the endpoint table into a dlt resource."""
+"""Turns a row of the endpoint table into a dlt resource.
+
+A list is read once for whoever needs it: its own table, the children of its records, or both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,145 +14,261 @@ from dlt.common.time import ensure_datetime_in_tz
 from dlt.common.typing import TDataItems
 from dlt.extract import DltResource
 
-from .client import HarvestClient, Page, server_time
-from .endpoints import Endpoint
-from .errors import StatusError
+from .account import Account
+from .destination import DELETED_AT, Held, Key, choose_file_format, deleted_at_column, load_id
+from .endpoints import ENDPOINTS, Endpoint
+from .errors import MalformedRecordError, StatusError
+from .listing import Filters, Listing, Records, since
 from .settings import OVERLAP_SECONDS
 
 AnchorOf = Callable[[], datetime]
 
 
-class Watermark:
-    """The cursor's `last_value_func`: the newest stamp, but never past the start of the read.
+class End(list[Any]):
+    """The last thing a list yields: nothing for its table, the news for its children.
 
-    A record on a page already read may change while later pages are read; had the cursor moved
-    beyond that moment, the change would never be asked for again.
+    Attributes:
+        whole: Whether all records in scope were listed, so that what was not found is gone.
+        ids: The ids that were found.
+        cursor: From where the next read of changes must begin (UTC).
     """
 
-    __name__ = "watermark"
-
-    def __init__(self) -> None:
-        self._ceiling: datetime | None = None
-
-    def start(self, first_page: Page) -> None:
-        """Take the start of this read from the first answer, by Harvest's clock."""
-        self._ceiling = server_time(first_page) - timedelta(seconds=OVERLAP_SECONDS)
-
-    def __call__(self, values: Any) -> datetime:
-        """Return the cursor's next value."""
-        newest: datetime = max(values)
-        return min(newest, self._ceiling) if self._ceiling else newest
+    def __init__(self, ids: set[int], cursor: datetime, *, whole: bool) -> None:
+        super().__init__()
+        self.ids, self.cursor, self.whole = ids, cursor, whole
 
 
-def listing(client: HarvestClient, endpoint: Endpoint, anchor_of: AnchorOf) -> DltResource:
-    """Return the incremental resource of an endpoint that lists its records.
+class Feed:
+    """Reads one list for its table and its children.
 
-    The first run reads all that is in scope, later ones what changed since the cursor.
+    Args:
+        account: Where from.
+        endpoint: The list.
+        anchor_of: Returns how far back history is read (UTC).
     """
-    watermark = Watermark()
+
+    def __init__(self, account: Account, endpoint: Endpoint, anchor_of: AnchorOf) -> None:
+        self.account, self.endpoint, self.anchor_of = account, endpoint, anchor_of
+        self.held: dict[str, Held] = {}
+        self._anchor: datetime | None = None
+        self._starts: dict[str, datetime | None] = {}
+
+    def read(self, updated_at: Any) -> Iterator[TDataItems]:
+        """Yield records in lists, then what is gone, then the `End`.
+
+        Args:
+            updated_at: The incremental cursor of the list's own table.
+        """
+        readers = self._begin()
+        # Harvest filtered already; what comes without a newer stamp mends what went stale.
+        updated_at.advance(None)
+        yield dlt.mark.materialize_table_schema()
+        known = [start for start in self._starts.values() if start]
+        whole = len(known) < len(readers) or not self.endpoint.updated_since
+        try:
+            end = yield from self._list(self._anchor if whole else min(known), whole=whole)
+        except StatusError as error:
+            self.account.excuse(self.endpoint, error)
+            return
+        if self.endpoint in readers:
+            if whole and self.account.may_delete():
+                gone = {key for key in self.held[self.endpoint.name].keys if key[0] not in end.ids}
+                yield self.let_go(self.endpoint, gone, lost=len(gone))
+            updated_at.advance(end.cursor)
+            self.note_read(self.endpoint, end)
+        yield end
+
+    def concerns(self, child: Endpoint, parent: dict[str, Any]) -> bool:
+        """Return whether a parent's children must be read: it changed, or all are wanted."""
+        start, changed = self._starts[child.name], parent.get("updated_at")
+        return start is None or changed is None or bool(changed >= start)
+
+    def children_of(self, parent_id: int, child: Endpoint) -> Records:
+        """Return all children of a parent, and what is gone of those that were held."""
+        if child.name in self.account.skipped:
+            return []
+        found = {}
+        path = child.path.format(id=parent_id)
+        try:
+            for records in Listing(self.account.client, path, child.key).read():
+                for record in records:
+                    record[child.parent_key] = parent_id
+                    found[parent_id, record["id"]] = prepare(child, record)
+        except StatusError as error:
+            if error.status != 404:
+                self.account.excuse(child, error)
+                return []
+            # A parent deleted since its listing has no children any more.
+        if not self.account.may_delete():
+            return [*found.values()]
+        mine = self.held[child.name].of_parents({parent_id})
+        gone = self.let_go(child, mine - found.keys(), lost=len(mine) - len(found))
+        return [*found.values(), *gone]
+
+    def orphans(self, parent_ids: set[int], child: Endpoint) -> Records:
+        """Return the children of other than these parents, as gone."""
+        if not self.account.may_delete():
+            return []
+        held = self.held[child.name]
+        gone = held.of_parents(held.parents - parent_ids)
+        return self.let_go(child, gone, lost=len(gone))
+
+    def let_go(self, reader: Endpoint, gone: set[Key], lost: int) -> Records:
+        """Mark rows as gone; return what dlt must merge for it.
+
+        Args:
+            reader: Whose rows.
+            gone: Their keys.
+            lost: By how many rows the table shrinks.
+
+        Raises:
+            SuspiciousDeletionsError: Most of the table would go.
+        """
+        if not gone or self.account.is_off(reader):
+            return []
+        held = self.held[reader.name]
+        self.account.check_plausible(reader, lost=held.lose(lost), held=len(held.keys))
+        return held.let_go(gone)
+
+    def note_read(self, reader: Endpoint, end: End) -> None:
+        """Keep in the state what the next run needs to know."""
+        state = dlt.current.resource_state(reader.name)
+        state["cursor"] = end.cursor
+        if end.whole:
+            state["read_whole_at"] = datetime.now(timezone.utc)
+            state["anchor"] = self._anchor
+
+    def _begin(self) -> list[Endpoint]:
+        """Return the endpoints that are read here, once it is known from where on each must be."""
+        self.account.join(load_id())
+        selected = dlt.current.source().selected_resources
+        family = [self.endpoint, *(e for e in ENDPOINTS if e.parent == self.endpoint.name)]
+        readers = [e for e in family if e.name in selected]
+        for reader in readers:
+            choose_file_format(selected[reader.name])
+            self.held[reader.name] = Held(reader, self.account.options.deletions)
+        self._anchor = self.anchor_of() if self.endpoint.anchored else None
+        self._starts = {reader.name: self._start(reader) for reader in readers}
+        return readers
+
+    def _start(self, reader: Endpoint) -> datetime | None:
+        """Return from where on a table needs what changed, None where it needs the whole list."""
+        state, options = dlt.current.resource_state(reader.name), self.account.options
+        read_at = state.get("read_whole_at")
+        if read_at is None or options.full_read:
+            return None
+        if reader.parent and options.children == "complete":
+            return None
+        if self._anchor and self._anchor < state["anchor"]:
+            return None
+        age = datetime.now(timezone.utc) - read_at
+        if 0 <= options.full_read_hours <= age.total_seconds() / 3600:
+            return None
+        start: datetime = state["cursor"]
+        return start
+
+    def _list(self, start: datetime | None, *, whole: bool) -> Generator[TDataItems, None, End]:
+        """Yield the records that changed since the start, or all; return the end."""
+        listing, newest = self._listing(since(start)), start
+        for records in listing.read():
+            for record in records:
+                stamp = prepare(self.endpoint, record).get("updated_at")
+                newest = max(filter(None, (newest, stamp)), default=None)
+            yield records
+        # Never past the moment this read began: a record on a page already read may have changed
+        # while later pages were read.
+        ceiling = listing.started - timedelta(seconds=OVERLAP_SECONDS)
+        if self.endpoint.live and not whole:
+            yield from self._live()
+        return End(listing.ids, min(newest or ceiling, ceiling), whole=whole)
+
+    def _live(self) -> Iterator[TDataItems]:
+        """Yield what changes without a stamp, as far as it is in scope."""
+        for records in self._listing({self.endpoint.live: "true"}).read():
+            yield [r for r in records if not _before(prepare(self.endpoint, r), self._anchor)]
+
+    def _listing(self, filters: Filters) -> Listing:
+        e = self.endpoint
+        return Listing(
+            self.account.client, e.path, e.key, filters, date=e.date, updated_since=e.updated_since
+        )
+
+
+def list_table(feed: Feed) -> DltResource:
+    """Return the table of a list, merged on `id`; what a whole list lacks is let go."""
 
     def read(
         updated_at: Any = dlt.sources.incremental(  # noqa: B008 - dlt binds the default
-            "updated_at",
-            last_value_func=watermark,
-            # Merging on `id` removes doubles; dlt's own check costs a hash per row.
-            primary_key=(),
-            on_cursor_value_missing="include",
+            "updated_at", primary_key=(), on_cursor_value_missing="include"
         ),
     ) -> Iterator[TDataItems]:
-        _choose_file_format()
-        yield dlt.mark.materialize_table_schema()
-        state = dlt.current.resource_state(endpoint.name)
-        since: datetime | None = updated_at.start_value
-        if endpoint.anchored:
-            anchor = anchor_of()
-            known = state.get("anchor")
-            if (
-                since is None
-                or known is None
-                or anchor < ensure_datetime_in_tz(known, timezone.utc)
-            ):
-                # Never read back to here: read all from the anchor on, whatever the cursor says.
-                since, updated_at.start_value = anchor, None
-                state["anchor"] = anchor.isoformat()
-        first = True
-        for page in client.pages(endpoint.path, endpoint.key, _since(endpoint, since)):
-            if first:
-                watermark.start(page)
-                first = False
-            yield [_prepare(endpoint, record) for record in page]
+        yield from feed.read(updated_at)
 
-    return dlt.resource(read, parallelized=True, **_hints(endpoint))
+    return dlt.resource(read, parallelized=True, **_hints(feed.endpoint, feed.account))
 
 
-def single(client: HarvestClient, endpoint: Endpoint) -> DltResource:
-    """Return the resource of an endpoint that is one object, replaced on each run."""
+def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltResource:
+    """Return the children of a list's records, one request for each parent.
 
-    def read() -> Iterator[TDataItems]:
-        _choose_file_format()
-        yield client.record(endpoint.path)
-
-    return dlt.resource(read, parallelized=True, **_hints(endpoint))
-
-
-def parent_feed(client: HarvestClient, parent: Endpoint, anchor_of: AnchorOf) -> DltResource:
-    """Return the ids of all parents in scope, for the children of one parent to share.
-
-    It has no table and no cursor, so children are complete on every run and never move the
-    cursor of the parent's own table.
+    All that a parent has is read together, so what it does not list any more is let go, and with
+    a parent that is gone go its children.
     """
-
-    def read() -> Iterator[TDataItems]:
-        since = anchor_of() if parent.anchored else None
-        pages = client.pages(parent.path, parent.key, _since(parent, since))
-        # A list that was read twice must not ask twice for the children.
-        yield list({record["id"]: None for page in pages for record in page})
-
-    return dlt.resource(read, name=f"{parent.name}_ids", parallelized=True, selected=False)
-
-
-def children(client: HarvestClient, endpoint: Endpoint, feed: DltResource) -> DltResource:
-    """Return the transformer that reads the children of each parent, replaced on each run."""
 
     @dlt.defer
     def read_one(parent_id: int) -> TDataItems:
+        return feed.children_of(parent_id, endpoint)
+
+    def read(item: Records | End) -> Iterator[TDataItems]:
+        if not isinstance(item, End):
+            yield dlt.mark.materialize_table_schema()
+            for record in item:
+                if DELETED_AT not in record and feed.concerns(endpoint, record):
+                    yield read_one(record["id"])
+            return
+        if item.whole:
+            yield feed.orphans(item.ids, endpoint)
+        feed.note_read(endpoint, item)
+
+    return dlt.transformer(read, data_from=parents, **_hints(endpoint, feed.account))
+
+
+def single(account: Account, endpoint: Endpoint) -> DltResource:
+    """Return the resource of an endpoint that is one object, without an id of its own.
+
+    A constant row id makes it replace itself by merging, and so in one transaction.
+    """
+
+    def read() -> Iterator[TDataItems]:
+        account.join(load_id())
+        choose_file_format(dlt.current.source().selected_resources[endpoint.name])
         try:
-            pages = client.pages(endpoint.path.format(id=parent_id), endpoint.key)
-            # By id, since a list may have been read twice, and replacing merges nothing.
-            found = {record["id"]: record for page in pages for record in page}
-            return [
-                _prepare(endpoint, {**record, endpoint.parent_key: parent_id})
-                for record in found.values()
-            ]
+            record = account.record(endpoint.path)
         except StatusError as error:
-            if error.status == 404:  # deleted since the listing: it has no children any more
-                return []
-            raise
+            account.excuse(endpoint, error)
+            return
+        dlt.current.resource_state(endpoint.name)["read_whole_at"] = datetime.now(timezone.utc)
+        yield {**record, "_dlt_id": endpoint.name}
 
-    def read(parent_ids: list[int]) -> Iterator[TDataItems]:
-        _choose_file_format()
-        yield dlt.mark.materialize_table_schema()
-        for parent_id in parent_ids:
-            yield read_one(parent_id)
-
-    return dlt.transformer(read, data_from=feed, **_hints(endpoint))
+    return dlt.resource(read, parallelized=True, **_hints(endpoint, account))
 
 
-def _since(endpoint: Endpoint, since: datetime | None) -> dict[str, str]:
-    if since is None or not endpoint.updated_since:
-        return {}
-    return {"updated_since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
+def prepare(endpoint: Endpoint, record: dict[str, Any]) -> dict[str, Any]:
+    """Type the cursor, and leave out empty objects: their columns are nulls already.
 
-
-def _prepare(endpoint: Endpoint, record: dict[str, Any]) -> dict[str, Any]:
-    """Type the cursor, and leave out empty objects: their columns are nulls already."""
+    Raises:
+        MalformedRecordError: The cursor is no timestamp.
+    """
     if (stamp := record.get("updated_at")) is not None:
-        # As text it would sort by its format instead of by its moment.
-        record["updated_at"] = ensure_datetime_in_tz(stamp, timezone.utc)
+        try:  # as text it would sort by its format instead of by its moment
+            record["updated_at"] = ensure_datetime_in_tz(stamp, timezone.utc)
+        except (ValueError, TypeError):
+            raise MalformedRecordError(endpoint.name, record["id"], "updated_at", stamp) from None
     _drop_empty(record, endpoint.columns.objects)
     for name, columns in endpoint.nested:
-        for item in record.get(name) or ():
-            _drop_empty(item, columns.objects)
+        items = record.get(name)
+        for item in items if isinstance(items, list) else ():
+            if isinstance(item, dict):
+                _drop_empty(item, columns.objects)
     return record
 
 
@@ -159,25 +278,24 @@ def _drop_empty(record: dict[str, Any], objects: frozenset[str]) -> None:
             del record[name]
 
 
-def _hints(endpoint: Endpoint) -> dict[str, Any]:
+def _before(record: dict[str, Any], moment: datetime | None) -> bool:
+    stamp = record.get("updated_at")
+    return bool(moment and stamp and stamp < moment)
+
+
+def _hints(endpoint: Endpoint, account: Account) -> dict[str, Any]:
+    columns = endpoint.columns.schema()
+    if not endpoint.single:
+        columns[DELETED_AT] = deleted_at_column(account.options.deletions)
+        # Of two states of a record met in one run, the newer one stays.
+        columns["updated_at"]["dedup_sort"] = "desc"
     return {
         "name": endpoint.name,
-        "primary_key": None if endpoint.single else "id",
-        "write_disposition": "merge" if endpoint.mode == "incremental" else "replace",
-        "columns": endpoint.columns.schema(),
+        "primary_key": "_dlt_id" if endpoint.single else endpoint.primary_key,
+        "write_disposition": "merge",
+        "columns": columns,
         "nested_hints": {
-            name: dlt.mark.make_nested_hints(columns=columns.schema())
-            for name, columns in endpoint.nested
+            name: dlt.mark.make_nested_hints(columns=nested.schema())
+            for name, nested in endpoint.nested
         },
     }
-
-
-def _choose_file_format() -> None:
-    """Load DuckDB from Parquet, whoever runs the source.
-
-    dlt's default, insert statements, took 97 s for 100,000 rows, Parquet 1.7 s. Elsewhere dlt's
-    default stays: on Postgres, dlt's CSV turned empty texts to nulls, and Parquet over ADBC failed
-    on JSON columns. The destination becomes known when the resource runs.
-    """
-    if dlt.current.pipeline().destination.destination_name == "duckdb":
-        dlt.current.resource().apply_hints(file_format="parquet")

@@ -19,6 +19,28 @@ MAX_ATTEMPTS = 5
 WORKERS = 20
 """Requests under way at once. Pages of 2,000 records answer slowly; the rate limit is the bound."""
 
+CONNECTIONS = 40
+"""Connections kept open: those of the workers, and those of lists read in several spans."""
+
+CHAINS = 16
+"""Windows of dates of one list that are read side by side. At 2 s for a page of 2,000 records, one
+after the other would use a fifteenth of the rate limit."""
+
+CHAIN_RECORDS = 8_000
+"""Records in such a window at least: each ends with a page that is half empty on average."""
+
+FULL_READ_HOURS = 24.0
+"""How old the last full read may be. A full read costs a request for each 2,000 records; what
+changed without a stamp, or was deleted, is stale for so long at most."""
+
+SUSPICIOUS_SHARE = 0.5
+SUSPICIOUS_LEAST = 10
+"""Deletions of more than this share of a table, and at least so many rows, must be confirmed."""
+
+DECIMAL_PRECISION, DECIMAL_SCALE = 38, 9
+"""Digits of a decimal column, and how many of them stand behind the point. A larger scale would let
+the product of two columns, such as hours and rates, overflow in DuckDB."""
+
 OVERLAP_SECONDS = 60
 """A stored cursor stays this far behind the start of the read, for rows that commit late."""
 

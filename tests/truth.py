@@ -33,7 +33,7 @@ def assert_equal(pipeline: Pipeline, sandbox: Sandbox, *tables: str) -> None:
         lists = {name for name, _ in endpoint.nested}
         truth = sandbox.account.truth(endpoint.name)
         here = {_key(row): row for row in loaded}
-        assert len(loaded) == len(truth), endpoint.name
+        assert len(loaded) == len(truth), (endpoint.name, len(loaded), len(truth))
         for record in truth:
             row = here[_key(record)]
             expected = {k: v for k, v in _flatten(record).items() if k not in lists}

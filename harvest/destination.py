@@ -1,0 +1,145 @@
+"""What the destination holds already, how rows leave it, and how they are loaded fastest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from functools import cached_property
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any
+
+import dlt
+from dlt.common import logger
+from dlt.common.destination.exceptions import SqlClientNotAvailable
+from dlt.common.schema.typing import TColumnSchema
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.extract import DltResource
+
+from .endpoints import Endpoint
+
+DELETED_AT = "_deleted_at"
+
+Key = tuple[int, ...]
+
+
+def load_id() -> str:
+    """Return the id of the load package that is being extracted."""
+    return str(dlt.current.load_package_state()["load_id"])
+
+
+def deleted_at_column(deletions: str) -> TColumnSchema:
+    """Return the column that marks a row as gone; with "remove", dlt deletes what is marked."""
+    return {
+        "name": DELETED_AT,
+        "data_type": "timestamp",
+        "timezone": True,
+        "hard_delete": deletions == "remove",
+    }
+
+
+def choose_file_format(resource: DltResource) -> None:
+    """Load from Parquet where it is exact and faster, whoever runs the source.
+
+    The destination becomes known when the resource runs. 100,000 time entries took DuckDB 97 s by
+    dlt's default, insert statements, and 1.7 s by Parquet; Postgres 7.0 s and 2.1 s. Elsewhere,
+    without the driver that Postgres needs for it, and for JSON columns there, the default stays.
+    """
+    destination = dlt.current.pipeline().destination
+    name = destination.destination_name if destination else ""
+    columns = resource.compute_table_schema()["columns"].values()
+    lists = any(column.get("data_type") == "json" for column in columns)
+    by_adbc = name == "postgres" and not lists and find_spec("adbc_driver_postgresql")
+    if name == "duckdb" or by_adbc:
+        resource.apply_hints(file_format="parquet")
+
+
+class Held:
+    """The rows of a table that the destination holds when a run begins.
+
+    Args:
+        endpoint: Whose table.
+        deletions: "remove", "flag" or "keep".
+    """
+
+    def __init__(self, endpoint: Endpoint, deletions: str) -> None:
+        self._endpoint, self._deletions = endpoint, deletions
+        self._pipeline = dlt.current.pipeline()
+        self._schema_name = dlt.current.source_schema().name
+        self._lost = 0
+        self._lock = Lock()
+
+    @property
+    def keys(self) -> set[Key]:
+        """The primary keys; none where there is no table yet."""
+        with self._lock:  # many threads ask
+            return self._keys
+
+    @property
+    def parents(self) -> set[int]:
+        """The parents of whom there are children."""
+        with self._lock:
+            return set(self._by_parent)
+
+    def of_parents(self, parent_ids: set[int]) -> set[Key]:
+        """Return the keys of some parents' children."""
+        with self._lock:
+            return {key for i in parent_ids for key in self._by_parent.get(i, ())}
+
+    def lose(self, rows: int) -> int:
+        """Add to the rows lost in this run, and return their sum."""
+        with self._lock:
+            self._lost += max(rows, 0)
+            return self._lost
+
+    def let_go(self, keys: Iterable[Key]) -> list[dict[str, Any]]:
+        """Mark rows as gone: return what dlt must merge for it, or update them in place.
+
+        A row merged to carry a flag would null every column it does not name, so flags are set
+        by an update; each is true by itself, whatever becomes of the run.
+        """
+        now = datetime.now(timezone.utc)
+        named = [dict(zip(self._endpoint.primary_key, key, strict=True)) for key in keys]
+        if self._deletions == "remove":
+            return [{**key, DELETED_AT: now} for key in named]
+        for first in range(0, len(named), 500):
+            self._flag(named[first : first + 500], now)
+        return []
+
+    @cached_property
+    def _by_parent(self) -> dict[int, set[Key]]:
+        found: dict[int, set[Key]] = {}
+        for key in self._keys:
+            found.setdefault(key[0], set()).add(key)
+        return found
+
+    @cached_property
+    def _keys(self) -> set[Key]:
+        if self._schema_name not in self._pipeline.schema_names:  # nothing was ever loaded
+            return set()
+        columns = ", ".join(self._endpoint.primary_key)
+        living = f" WHERE {DELETED_AT} IS NULL" if self._deletions == "flag" else ""
+        try:
+            with self._pipeline.sql_client(self._schema_name) as client:
+                table = client.make_qualified_table_name(self._endpoint.name)
+                query = f"SELECT {columns} FROM {table}{living}"  # noqa: S608 - our own names
+                with client.execute_query(query) as cursor:
+                    return {tuple(row) for row in cursor.fetchall()}
+        except DatabaseUndefinedRelation:  # this table was not loaded yet
+            return set()
+        except SqlClientNotAvailable:
+            logger.warning(
+                f"`{self._endpoint.name}`: this destination can't be asked what it holds: "
+                "rows deleted in Harvest stay."
+            )
+            return set()
+
+    def _flag(self, named: list[dict[str, int]], now: datetime) -> None:
+        which = " OR ".join(
+            "(" + " AND ".join(f"{name} = {int(value)}" for name, value in key.items()) + ")"
+            for key in named
+        )
+        with self._lock, self._pipeline.sql_client(self._schema_name) as client:
+            table = client.make_qualified_table_name(self._endpoint.name)
+            update = f"UPDATE {table} SET {DELETED_AT} = %s WHERE {which}"  # noqa: S608 - numbers
+            client.execute_sql(update, now)

@@ -1,0 +1,246 @@
+"""Lists that are whole, whatever changes while they are read.
+
+A cursor is a keyset, and nothing moves under it. A page number counts from the top: a record
+deleted or moved meanwhile shifts the rest by one, and a row slips between two pages. So where
+Harvest numbers its pages and sorts by a date that it also filters by, the next page is asked for by
+that date. Elsewhere the pages are followed, and read again if the list changed. Records that were
+created or moved while the list was read are asked for at the end.
+
+Long lists by date are read in several windows of dates side by side: one chain of pages, each
+asked for after the one before, can't use up the rate limit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from itertools import islice
+from typing import Any
+
+from .client import HarvestClient, Page
+from .errors import ShiftingListError
+from .settings import CHAIN_RECORDS, CHAINS, MAX_ATTEMPTS, OVERLAP_SECONDS
+
+Filters = dict[str, str]
+Records = list[dict[str, Any]]
+
+DAY = timedelta(days=1)
+MAX_SPLITS = 3  # a window that is still too long then is read as one chain
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of dates, both ends included; None leaves an end open."""
+
+    first: date | None = None
+    last: date | None = None
+    splits: int = 0
+
+    @property
+    def filters(self) -> Filters:
+        """The window as Harvest's `from` and `to`."""
+        ends = {"from": self.first, "to": self.last}
+        return {name: day.isoformat() for name, day in ends.items() if day}
+
+
+class Listing:
+    """One read of a list.
+
+    Args:
+        client: Where from.
+        path: The list's path below the base URL.
+        key: The key that holds the records in each answer.
+        filters: Parameters that the endpoint documents.
+        date: The field by which the list is sorted, newest first, and filtered by `from` and
+            `to`; empty where there is none, or where it may be null.
+        updated_since: Whether the endpoint documents the filter `updated_since`.
+
+    Attributes:
+        started: The moment of the first answer, by Harvest's clock (UTC).
+        total: Harvest's count of the list at that moment, None where it does not say.
+        ids: Of the records found so far.
+    """
+
+    started: datetime
+    total: int | None = None
+
+    def __init__(
+        self,
+        client: HarvestClient,
+        path: str,
+        key: str,
+        filters: Filters | None = None,
+        *,
+        date: str = "",
+        updated_since: bool = False,
+    ) -> None:
+        self.ids: set[int] = set()
+        self._client, self._path, self._key = client, path, key
+        self._filters, self._date, self._updated_since = filters or {}, date, updated_since
+        self._waiting: deque[Iterator[Records]] = deque()
+        self._pages = 0
+
+    def read(self) -> Iterator[Records]:
+        """Yield the records, a page at a time; one that changed meanwhile may come twice.
+
+        Raises:
+            ShiftingListError: The list changed each time it was read.
+            HarvestError: A page could not be read.
+        """
+        self._waiting.append(self._chain(Window()))
+        yield from self._noted(self._side_by_side())
+        if self._pages > 1 and self._updated_since:
+            after = since(self.started - timedelta(seconds=OVERLAP_SECONDS))
+            yield from self._noted(self._followed({**self._filters, **after}))
+        if self._is_short():
+            # Records that no window holds, or links that end early: they must not be lost.
+            yield from self._noted(self._followed(self._filters))
+            if self._is_short():
+                raise ShiftingListError(self._path)
+
+    def _noted(self, pages: Iterator[Records]) -> Iterator[Records]:
+        for records in pages:
+            self.ids.update(record["id"] for record in records)
+            yield records
+
+    def _is_short(self) -> bool:
+        """Whether Harvest still counts more records than were found."""
+        return len(self.ids) < (self.total or 0) and len(self.ids) < self._count()
+
+    def _side_by_side(self) -> Iterator[Records]:
+        """Yield from the waiting chains, newest first, at most one page of each ahead."""
+        running: dict[Future[Records | None], Iterator[Records]] = {}
+        # dlt runs resources and single items side by side, but a list is whole only when all
+        # its windows are, and dlt has no place to wait for that.
+        pool = ThreadPoolExecutor(CHAINS)
+        try:
+            while self._waiting or running:
+                while self._waiting and len(running) < CHAINS:
+                    chain = self._waiting.popleft()
+                    running[pool.submit(next, chain, None)] = chain
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    chain, records = running.pop(future), future.result()
+                    if records is not None:
+                        self._waiting.appendleft(chain)
+                        yield records
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _chain(self, window: Window) -> Iterator[Records]:
+        """Yield a window's pages, each asked for by the cursor or the date of the one before."""
+        filters, last = self._filters, window.last
+        if not self._date:
+            yield from self._followed(filters)
+            return
+        pages = self._ask({**filters, **window.filters})
+        page = next(pages)
+        yield page
+        if window.splits < MAX_SPLITS and (page.total or 0) - len(page) > 2 * self._enough():
+            self._waiting.extendleft(reversed(self._split(window, page)))
+            return
+        while page.more:
+            if not page.numbered:
+                page = next(pages)
+                yield page
+                continue
+            days = self._days(page, last)
+            if not days:  # not as documented, so they don't tell where the next page begins
+                yield from self._followed({**filters, **Window(window.first, last).filters})
+                return
+            oldest = days[-1]
+            if days[0] == oldest:  # one day has more records than a page
+                yield from self._followed({**filters, **Window(oldest, oldest).filters})
+                oldest -= DAY
+                if window.first and oldest < window.first:
+                    return
+            last = oldest
+            known = {(r["id"], r.get("updated_at")) for r in page if self._day(r) == last}
+            pages = self._ask({**filters, **Window(window.first, last).filters})
+            page = next(pages)
+            yield [r for r in page if (r["id"], r.get("updated_at")) not in known]
+
+    def _followed(self, filters: Filters) -> Iterator[Records]:
+        """Yield pages by their links; where they are numbered, again until nothing changed."""
+        for _ in range(MAX_ATTEMPTS):
+            stamps: dict[int, Any] = {}
+            totals: set[int | None] = set()
+            numbered, started = False, None
+            for page in self._ask(filters):
+                started = started or page.answered
+                numbered |= page.numbered
+                totals.add(page.total)
+                stamps.update((record["id"], record.get("updated_at")) for record in page)
+                yield page
+            if not numbered or started is None:
+                return
+            if not totals <= {len(stamps), None}:
+                continue
+            if not self._updated_since:
+                return
+            after = since(started - timedelta(seconds=OVERLAP_SECONDS))
+            changed = next(self._ask({**filters, **after}))
+            if all(stamps.get(r["id"], "") == r.get("updated_at") for r in changed):
+                return
+        raise ShiftingListError(self._path)
+
+    def _split(self, window: Window, page: Page) -> list[Iterator[Records]]:
+        """Return chains for what follows a window's first page, each some pages long."""
+        days = sorted(day for day in map(self._day, page) if day)
+        if not days:
+            return [self._followed({**self._filters, **window.filters})]
+        # Half of the records lie between the quartiles, whatever strays at the ends.
+        spread = (days[len(days) * 3 // 4] - days[len(days) // 4]).days
+        per_day = len(days) / 2 / max(spread, 1)
+        step = max(1, round(self._enough() / per_day)) * DAY
+        last, top = window.last, window.last or days[-1]
+        if page.numbered and self._days(page, last):
+            last = top = days[0]
+        windows = []
+        rest = (page.total or 0) - len(page)
+        for _ in range(rest // self._enough()):
+            first = top - step + DAY
+            if window.first and first <= window.first:
+                break
+            windows.append(Window(first, last, window.splits + 1))
+            last = top = first - DAY
+        windows.append(Window(window.first, last, window.splits + 1))
+        return [self._chain(part) for part in windows]
+
+    def _enough(self) -> int:
+        """Return how many records make a chain worth its last, half empty page."""
+        return max(CHAIN_RECORDS, (self.total or 0) // CHAINS)
+
+    def _days(self, page: Page, last: date | None) -> list[date]:
+        """Return a page's dates if they stand newest first, as documented; else none."""
+        days = [day for day in map(self._day, page) if day]
+        ordered = len(days) == len(page) and days == sorted(days, reverse=True)
+        bounded = bool(days) and (last is None or days[0] <= last)
+        return days if ordered and bounded else []
+
+    def _day(self, record: dict[str, Any]) -> date | None:
+        try:
+            return date.fromisoformat(record[self._date])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _count(self) -> int:
+        (page,) = islice(self._ask({**self._filters, "per_page": "1"}), 1)
+        return page.total or 0
+
+    def _ask(self, filters: Filters) -> Iterator[Page]:
+        for page in self._client.pages(self._path, self._key, filters):
+            if self._pages == 0:
+                self.started, self.total = page.answered, page.total
+            self._pages += 1
+            yield page
+
+
+def since(moment: datetime | None) -> Filters:
+    """Return the filter for what changed at or after a moment; none for None."""
+    if moment is None:
+        return {}
+    return {"updated_since": moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
