@@ -3,68 +3,71 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
 import dlt
-from dlt.common.configuration.exceptions import ConfigFieldMissingException
-from dlt.pipeline.exceptions import PipelineStepFailed
+from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
+from dlt.common.runtime.signals import SignalReceivedException
 
 from harvest import ENDPOINTS, HarvestError, harvest_source
+from harvest.run import Summary, load
 
 NO_CREDENTIALS = """No Harvest credentials found.
   1. Make a personal access token at https://id.getharvest.com/developers
-  2. Put it into .dlt/secrets.toml:
+  2. Put it and the account id beside it into .dlt/secrets.toml:
        [sources.harvest]
        api_key = "your token"
        account_id = "your account id"
   No token yet? See it work on a local sandbox account: python harvest_pipeline.py --demo"""
 
+EPILOG = """examples:
+  python harvest_pipeline.py                            everything that the token may read
+  python harvest_pipeline.py time_entries projects      two tables
+  python harvest_pipeline.py --anchor-date 2020-01-01   history since 2020
+  python harvest_pipeline.py --full                     find what was deleted in Harvest, now
+  python harvest_pipeline.py --demo                     a local sandbox account, no token needed
 
-def load(*tables: str, name: str = "harvest", full_refresh: bool = False, **settings: Any) -> None:
-    """Load the named tables, or all of them, and print what arrived."""
+Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml, see the README."""
+
+
+def run(*tables: str, demo: bool = False, full_refresh: bool = False, **settings: Any) -> None:
+    """Load the named tables, or all, and print what arrived.
+
+    The destination is one word here; its credentials stand in .dlt/secrets.toml.
+    """
     pipeline = dlt.pipeline(
-        pipeline_name=name,
+        # A pipeline of its own: neither data nor cursors of the demo may meet a real account.
+        pipeline_name="harvest_demo" if demo else "harvest",
         destination="duckdb",
         dataset_name="harvest_data",
-        progress="log",
+        progress=dlt.progress.log(log_period=5, dump_system_stats=False),
     )
-    source = harvest_source(**settings)
-    if tables:
-        source = source.with_resources(*tables)
-    if full_refresh:
-        pipeline.run(source, refresh="drop_sources")
-    else:
-        if pipeline.has_pending_data:
-            pipeline.run()  # a run that broke off: dlt loads what it had before reading anew
-        pipeline.run(source)
-    trace = pipeline.last_trace
-    counts = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
-    with pipeline.sql_client() as client:
-        print(f"\n{'table':<32}{'rows loaded':>12}{'rows now':>12}")
-        for table in sorted(pipeline.default_schema.data_table_names(seen_data_only=True)):
-            rows = client.make_qualified_table_name(table)
-            ((now,),) = client.execute_sql(f"SELECT count(*) FROM {rows}") or ((0,),)
-            print(f"{table:<32}{counts.get(table, 0):>12,}{now:>12,}")
-    print(f"\nIn {pipeline.destination.destination_name}, dataset {pipeline.dataset_name}.")
+
+    def source() -> Any:
+        everything = harvest_source(**settings)
+        return everything.with_resources(*tables) if tables else everything
+
+    report(pipeline, load(pipeline, source, full_refresh=full_refresh))
 
 
 def load_everything() -> None:
     """Load the whole account."""
-    load()
+    run()
 
 
 def load_time() -> None:
     """Load time entries and projects."""
-    load("time_entries", "projects")
+    run("time_entries", "projects")
 
 
 def load_invoices() -> None:
     """Load invoices with messages and payments, and expenses."""
-    load("invoices", "invoice_messages", "invoice_payments", "expenses")
+    run("invoices", "invoice_messages", "invoice_payments", "expenses")
 
 
-def load_demo(tables: list[str], settings: dict[str, Any], *, full_refresh: bool) -> None:
+def load_demo(*tables: str, **options: Any) -> None:
     """Load from the local sandbox account."""
     try:
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
@@ -76,49 +79,74 @@ def load_demo(tables: list[str], settings: dict[str, Any], *, full_refresh: bool
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
         }
-        # A pipeline of its own: neither data nor cursors of the demo may meet a real account.
-        load(*tables, name="harvest_demo", full_refresh=full_refresh, **{**settings, **here})
+        run(*tables, demo=True, **{**options, **here})
+
+
+def report(pipeline: dlt.Pipeline, summary: Summary) -> None:
+    """Print what a run brought, and where it is."""
+    print(f"\n{'table':<32}{'rows loaded':>12}{'rows now':>12}")
+    for table, (loaded, now) in summary.tables.items():
+        print(f"{table:<32}{loaded:>12,}{now:>12,}")
+    for table, reason in summary.skipped.items():
+        print(f"{table:<32}left out: {reason}")
+    for notice in summary.notices:
+        print(f"\nNote: {notice}")
+    with pipeline.destination_client() as client:
+        where = str(client.config)
+    print(f"\nIn {where}, dataset {pipeline.dataset_name}.")
 
 
 def list_tables() -> None:
     """Print each table with its mode and parent."""
+    print(f"{'table':<28}{'mode':<16}parent")
     for endpoint in ENDPOINTS:
         print(f"{endpoint.name:<28}{endpoint.mode:<16}{endpoint.parent or ''}".rstrip())
 
 
-def cause(error: BaseException) -> HarvestError | None:
-    """Return what Harvest's connector said, from under dlt's wrapping."""
-    link: BaseException | None = error
-    while link is not None and not isinstance(link, HarvestError):
-        link = link.__cause__ or link.__context__
-    return link
+def arguments() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        description="Load a Harvest account into a database. The first run brings everything, "
+        "later runs what changed; run it as often as you like.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all")
+    add("--list", action="store_true", help="list the tables and stop")
+    add("--anchor-date", metavar="DATE", help="how far back to read history, e.g. 2024-01-01; "
+        "default: one year before the first run")  # fmt: skip
+    add("--full", dest="full_read", action="store_true",
+        help="list everything in scope again: finds deletions and mends what is stale")  # fmt: skip
+    add("--confirm-deletions", action="store_true",
+        help="accept that most rows of a table are gone, or that the token sees less")  # fmt: skip
+    add("--full-refresh", action="store_true", help="drop the tables and read all anew")
+    add("--demo", action="store_true", help="use a local sandbox account")
+    return parser
 
 
 def main() -> None:
-    """Read the command line and load."""
-    parser = argparse.ArgumentParser(description="Load a Harvest account into a database.")
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help="tables to load; default: all")
-    parser.add_argument("--list", action="store_true", help="list the tables and stop")
-    parser.add_argument("--anchor-date", help="how far back to read history, e.g. 2024-01-01")
-    parser.add_argument("--full-refresh", action="store_true", help="drop the tables, read anew")
-    parser.add_argument("--demo", action="store_true", help="use the local sandbox account")
+    """Read the command line and load; every failure ends with one line and its exit code."""
+    parser = arguments()
     args = parser.parse_args()
     if args.list:
         list_tables()
         return
     if unknown := set(args.tables) - {endpoint.name for endpoint in ENDPOINTS}:
         parser.error(f"no such table: {', '.join(sorted(unknown))}; --list shows all")
-    settings = {"anchor_date": args.anchor_date} if args.anchor_date else {}
+    names = ("anchor_date", "full_read", "confirm_deletions", "full_refresh")
+    options = {name: value for name in names if (value := getattr(args, name))}
+    start = load_demo if args.demo else run
     try:
-        if args.demo:
-            load_demo(args.tables, settings, full_refresh=args.full_refresh)
-        else:
-            load(*args.tables, full_refresh=args.full_refresh, **settings)
+        start(*args.tables, **options)
     except ConfigFieldMissingException as error:
         sys.exit(NO_CREDENTIALS if error.spec_name.startswith("Harvest") else str(error))
-    except (HarvestError, PipelineStepFailed) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        sys.exit(str(cause(error) or lines[-1]))
+    except (HarvestError, ConfigurationException) as error:
+        sys.exit(str(error))
+    except (KeyboardInterrupt, SignalReceivedException):
+        print("Interrupted. Nothing is lost: run again to go on.", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # threads that still wait for an answer must not hold the exit
 
 
 if __name__ == "__main__":

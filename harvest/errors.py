@@ -2,6 +2,8 @@
 
 HarvestError
 ├── ConfigurationError         a setting is missing or malformed
+├── BusyError                  the pipeline runs already
+├── LoadError                  dlt or the destination failed
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
@@ -40,6 +42,29 @@ class ConfigurationError(HarvestError):
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
         self.setting = setting
         super().__init__(f"`{setting}` {problem}: {remedy}.")
+
+
+class BusyError(HarvestError):
+    """The pipeline runs already."""
+
+    def __init__(self, pipeline: str) -> None:
+        super().__init__(
+            f"Pipeline `{pipeline}` is running already on this machine: wait until it ends. Nothing "
+            "was changed."
+        )
+
+
+class LoadError(HarvestError):
+    """dlt or the destination failed, after Harvest was read or before."""
+
+    def __init__(self, step: str, cause: BaseException) -> None:
+        self.step = step
+        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        reason = f"{type(cause).__name__}: {lines[0] if lines else 'no reason given'}"
+        super().__init__(
+            f"`{step}` failed ({reason}): check the destination and its credentials, then run "
+            "again; nothing is lost, the next run goes on from here."
+        )
 
 
 class UnreachableError(HarvestError):

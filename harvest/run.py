@@ -1,0 +1,108 @@
+"""Runs a pipeline to its end: what was pending, what is new, and what arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from dlt import Pipeline
+from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.runtime.signals import SignalReceivedException
+from dlt.extract import DltSource
+from filelock import FileLock, Timeout
+
+from .errors import BusyError, HarvestError, LoadError
+
+
+@dataclass
+class Summary:
+    """What a run brought.
+
+    Attributes:
+        tables: By table, rows loaded in this run and rows that the destination holds now.
+        skipped: Why, by table that the token may not read.
+        notices: What a user should know besides.
+    """
+
+    tables: dict[str, tuple[int, int]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+
+def load(
+    pipeline: Pipeline, make_source: Callable[[], DltSource], *, full_refresh: bool = False
+) -> Summary:
+    """Load a Harvest account into the pipeline's destination.
+
+    A run that broke off is finished first: dlt itself loads only what it had then, and reads
+    nothing new. One machine runs a pipeline once at a time.
+
+    Args:
+        pipeline: Where to.
+        make_source: Makes the `harvest_source` to read.
+        full_refresh: Drop the source's tables and state, and read anew.
+
+    Returns:
+        What arrived.
+
+    Raises:
+        HarvestError: The run failed; its text is one line with cause and remedy.
+    """
+    with _alone(pipeline), _explained():
+        source = make_source()
+        summary = Summary()
+        if pipeline.has_pending_data:
+            pipeline.run()
+            _count(pipeline, summary)
+        pipeline.run(source, refresh="drop_sources" if full_refresh else None)
+        _count(pipeline, summary)
+        state = pipeline.state.get("sources", {}).get(source.name, {})
+        summary.skipped = state.get("skipped", {})
+        summary.notices = [state[key] for key in ("deletions_stopped",) if key in state]
+        return summary
+
+
+@contextmanager
+def _alone(pipeline: Pipeline) -> Iterator[None]:
+    lock = FileLock(f"{pipeline.working_dir}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError(pipeline.pipeline_name) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn whatever dlt or a destination raises into one line of cause and remedy."""
+    try:
+        yield
+    except Exception as error:
+        links = [*_chain(error)]
+        for link in links:
+            if isinstance(link, (HarvestError, SignalReceivedException, ConfigurationException)):
+                raise link from None
+        raise LoadError(getattr(error, "step", "run"), links[-1]) from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _count(pipeline: Pipeline, summary: Summary) -> None:
+    """Add what the pipeline's last run loaded, and what its tables hold now."""
+    trace = pipeline.last_trace
+    loaded = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
+    with pipeline.sql_client() as client:
+        for table in sorted(pipeline.default_schema.data_table_names(seen_data_only=True)):
+            name = client.make_qualified_table_name(table)
+            rows = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - our own names
+            before, _ = summary.tables.get(table, (0, 0))
+            summary.tables[table] = before + loaded.get(table, 0), rows[0][0] if rows else 0
