@@ -49,8 +49,8 @@ class BusyError(HarvestError):
 
     def __init__(self, pipeline: str) -> None:
         super().__init__(
-            f"Pipeline `{pipeline}` is running already on this machine: wait until it ends. Nothing "
-            "was changed."
+            f"Pipeline `{pipeline}` is running already on this machine: wait until it ends. "
+            "Nothing was changed."
         )
 
 
