@@ -9,7 +9,7 @@ from typing import Any
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
-from dlt.common.runtime.signals import SignalReceivedException
+from dlt.common.runtime.collector import LogCollector
 
 from harvest import ENDPOINTS, HarvestError, harvest_source
 from harvest.run import Summary, load
@@ -42,7 +42,7 @@ def run(*tables: str, demo: bool = False, full_refresh: bool = False, **settings
         pipeline_name="harvest_demo" if demo else "harvest",
         destination="duckdb",
         dataset_name="harvest_data",
-        progress=dlt.progress.log(log_period=5, dump_system_stats=False),
+        progress=LogCollector(log_period=5, dump_system_stats=False),
     )
 
     def source() -> Any:
@@ -143,7 +143,7 @@ def main() -> None:
         sys.exit(NO_CREDENTIALS if error.spec_name.startswith("Harvest") else str(error))
     except (HarvestError, ConfigurationException) as error:
         sys.exit(str(error))
-    except (KeyboardInterrupt, SignalReceivedException):
+    except KeyboardInterrupt:
         print("Interrupted. Nothing is lost: run again to go on.", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # threads that still wait for an answer must not hold the exit

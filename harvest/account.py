@@ -162,9 +162,10 @@ class Account:
 def _shrank(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Tell whether a token may see less than the one before.
 
-    Other people's tokens show other rows, unless they are an administrator's.
+    Other people's tokens show other rows, unless they are an administrator's. Every other role
+    sees at least what a member does.
     """
     if "administrator" in now["access_roles"]:
         return False
-    kind = "permissions_claims" if before["permissions_claims"] else "access_roles"
-    return bool(set(before[kind]) - set(now[kind])) or before["user"] != now["user"]
+    lost = [set(before[kind]) - set(now[kind]) for kind in ("access_roles", "permissions_claims")]
+    return before["user"] != now["user"] or any(rights - {"member"} for rights in lost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from functools import cached_property
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ from .endpoints import Endpoint
 DELETED_AT = "_deleted_at"
 
 Key = tuple[int, ...]
+
+ONE_AT_A_TIME = Lock()
 
 
 def load_id() -> str:
@@ -120,11 +123,7 @@ class Held:
         columns = ", ".join(self._endpoint.primary_key)
         living = f" WHERE {DELETED_AT} IS NULL" if self._deletions == "flag" else ""
         try:
-            with self._pipeline.sql_client(self._schema_name) as client:
-                table = client.make_qualified_table_name(self._endpoint.name)
-                query = f"SELECT {columns} FROM {table}{living}"  # noqa: S608 - our own names
-                with client.execute_query(query) as cursor:
-                    return {tuple(row) for row in cursor.fetchall()}
+            return set(self._ask(f"SELECT {columns} FROM {{table}}{living}"))  # noqa: S608 - names
         except DatabaseUndefinedRelation:  # this table was not loaded yet
             return set()
         except SqlClientNotAvailable:
@@ -139,7 +138,18 @@ class Held:
             "(" + " AND ".join(f"{name} = {int(value)}" for name, value in key.items()) + ")"
             for key in named
         )
-        with self._lock, self._pipeline.sql_client(self._schema_name) as client:
-            table = client.make_qualified_table_name(self._endpoint.name)
-            update = f"UPDATE {table} SET {DELETED_AT} = %s WHERE {which}"  # noqa: S608 - numbers
-            client.execute_sql(update, now)
+        self._ask(f"UPDATE {{table}} SET {DELETED_AT} = %s WHERE {which}", now)  # noqa: S608 - ids
+
+    def _ask(self, statement: str, *values: Any) -> list[Key]:
+        """Execute a statement on the table and return its rows."""
+
+        def ask() -> list[Key]:
+            with self._pipeline.sql_client(self._schema_name) as client:
+                table = client.make_qualified_table_name(self._endpoint.name)
+                rows = client.execute_sql(statement.format(table=table), *values)
+                return [tuple(row) for row in rows or ()]
+
+        # dlt's extraction threads share one configuration context, which a client opened in one
+        # of them would take from the others; a thread apart has its own.
+        with ONE_AT_A_TIME, ThreadPoolExecutor(1) as apart:
+            return apart.submit(ask).result()

@@ -90,8 +90,9 @@ class Listing:
             ShiftingListError: The list changed each time it was read.
             HarvestError: A page could not be read.
         """
-        self._waiting.append(self._chain(Window()))
-        yield from self._noted(self._side_by_side())
+        yield from self._noted(
+            self._side_by_side() if self._date else self._followed(self._filters)
+        )
         if self._pages > 1 and self._updated_since:
             after = since(self.started - timedelta(seconds=OVERLAP_SECONDS))
             yield from self._noted(self._followed({**self._filters, **after}))
@@ -116,6 +117,7 @@ class Listing:
         # dlt runs resources and single items side by side, but a list is whole only when all
         # its windows are, and dlt has no place to wait for that.
         pool = ThreadPoolExecutor(CHAINS)
+        self._waiting.append(self._chain(Window()))
         try:
             while self._waiting or running:
                 while self._waiting and len(running) < CHAINS:
@@ -125,7 +127,7 @@ class Listing:
                 for future in done:
                     chain, records = running.pop(future), future.result()
                     if records is not None:
-                        self._waiting.appendleft(chain)
+                        running[pool.submit(next, chain, None)] = chain
                         yield records
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -133,9 +135,6 @@ class Listing:
     def _chain(self, window: Window) -> Iterator[Records]:
         """Yield a window's pages, each asked for by the cursor or the date of the one before."""
         filters, last = self._filters, window.last
-        if not self._date:
-            yield from self._followed(filters)
-            return
         pages = self._ask({**filters, **window.filters})
         page = next(pages)
         yield page
@@ -158,34 +157,41 @@ class Listing:
                 if window.first and oldest < window.first:
                     return
             last = oldest
-            known = {(r["id"], r.get("updated_at")) for r in page if self._day(r) == last}
+            known = {record["id"] for record in page if self._day(record) == last}
             pages = self._ask({**filters, **Window(window.first, last).filters})
             page = next(pages)
-            yield [r for r in page if (r["id"], r.get("updated_at")) not in known]
+            yield [record for record in page if record["id"] not in known]
 
     def _followed(self, filters: Filters) -> Iterator[Records]:
         """Yield pages by their links; where they are numbered, again until nothing changed."""
+        known: set[tuple[int, Any]] = set()
         for _ in range(MAX_ATTEMPTS):
-            stamps: dict[int, Any] = {}
+            ids: set[int] = set()
             totals: set[int | None] = set()
             numbered, started = False, None
             for page in self._ask(filters):
                 started = started or page.answered
                 numbered |= page.numbered
                 totals.add(page.total)
-                stamps.update((record["id"], record.get("updated_at")) for record in page)
+                ids.update(record["id"] for record in page)
                 yield page
             if not numbered or started is None:
                 return
-            if not totals <= {len(stamps), None}:
-                continue
-            if not self._updated_since:
+            # A delete makes the count fall short. One beside a record created or moved does not,
+            # so any change is reason enough, unless it came before this read began.
+            changes = self._changes(filters, started)
+            if totals <= {len(ids), None} and changes <= known:
                 return
-            after = since(started - timedelta(seconds=OVERLAP_SECONDS))
-            changed = next(self._ask({**filters, **after}))
-            if all(stamps.get(r["id"], "") == r.get("updated_at") for r in changed):
-                return
+            known = changes
         raise ShiftingListError(self._path)
+
+    def _changes(self, filters: Filters, started: datetime) -> set[tuple[int, Any]]:
+        """Return what was changed since a moment, as far as Harvest can be asked for it."""
+        if not self._updated_since:
+            return set()
+        after = since(started - timedelta(seconds=1))  # it may or may not include its own second
+        (page,) = islice(self._ask({**filters, **after}), 1)
+        return {(record["id"], record.get("updated_at")) for record in page}
 
     def _split(self, window: Window, page: Page) -> list[Iterator[Records]]:
         """Return chains for what follows a window's first page, each some pages long."""

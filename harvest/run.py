@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from dlt import Pipeline
 from dlt.common.configuration.exceptions import ConfigurationException
-from dlt.common.runtime.signals import SignalReceivedException
 from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
@@ -55,7 +54,10 @@ def load(
         if pipeline.has_pending_data:
             pipeline.run()
             _count(pipeline, summary)
-        pipeline.run(source, refresh="drop_sources" if full_refresh else None)
+        if full_refresh:
+            pipeline.run(source, refresh="drop_sources")
+        else:
+            pipeline.run(source)
         _count(pipeline, summary)
         state = pipeline.state.get("sources", {}).get(source.name, {})
         summary.skipped = state.get("skipped", {})
@@ -84,7 +86,7 @@ def _explained() -> Iterator[None]:
     except Exception as error:
         links = [*_chain(error)]
         for link in links:
-            if isinstance(link, (HarvestError, SignalReceivedException, ConfigurationException)):
+            if isinstance(link, (HarvestError, ConfigurationException, KeyboardInterrupt)):
                 raise link from None
         raise LoadError(getattr(error, "step", "run"), links[-1]) from error
 

@@ -12,6 +12,7 @@ from dlt import Pipeline
 from dlt.extract import DltSource
 
 from harvest import harvest_source
+from harvest.client import HarvestClient
 from harvest_sandbox import Sandbox
 
 EVER = "2010-01-01"
@@ -46,6 +47,13 @@ def source(sandbox: Sandbox) -> Callable[..., DltSource]:
         return harvest_source(**{**defaults, **settings})
 
     return make
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> HarvestClient:
+    """Make a client of the sandbox."""
+    account = str(sandbox.account_id)
+    return HarvestClient(sandbox.base_url, sandbox.token, account, "tests", 100_000)
 
 
 @pytest.fixture(scope="session")

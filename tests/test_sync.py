@@ -131,40 +131,6 @@ def test_new_field(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert [r["value"] for r in read(duck, "clients__tags")] == ["a"]
 
 
-def test_change_while_reading(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """A change to a page already read is brought by the next run."""
-    sandbox.page_cap = 50
-    sandbox.styles = "cursor"
-    entries = sorted(sandbox.account.records["time_entries"], reverse=True)
-
-    def edit(number: int, _: object) -> None:
-        if number == 2:
-            sandbox.account.update("time_entries", entries[0], notes="first page, changed")
-        if number == 3:
-            sandbox.clock.shift(hours=2)
-            sandbox.account.update("time_entries", entries[-1], notes="last page, newer")
-
-    sandbox.before_request = edit
-    duck.run(source().with_resources("time_entries"))
-    duck.run(source().with_resources("time_entries"))
-    assert_equal(duck, sandbox, "time_entries")
-
-
-def test_delete_while_reading(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """A delete that shifts the pages makes no other record slip through."""
-    sandbox.page_cap = 50
-    first, *_ = sandbox.account.rows("time_entries")
-
-    def delete(number: int, _: object) -> None:
-        if number == 2:
-            sandbox.account.delete("time_entries", first["id"])
-
-    sandbox.before_request = delete
-    duck.run(source().with_resources("time_entries"))
-    loaded = {row["id"] for row in read(duck, "time_entries")}
-    assert loaded >= sandbox.account.records["time_entries"].keys()
-
-
 def _payment() -> dict[str, object]:
     return {
         "paid_at": "2024-05-01T00:00:00Z",

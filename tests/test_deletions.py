@@ -1,0 +1,188 @@
+"""What Harvest deleted leaves the destination, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from dlt import Pipeline
+from dlt.extract import DltSource
+
+from harvest_sandbox import Sandbox
+
+from .test_failures import failure
+from .truth import assert_equal, read
+
+Make = Callable[..., DltSource]
+
+DELETED = (
+    "time_entries", "expenses", "invoices", "estimates", "clients", "contacts", "tasks", "users",
+    "roles", "user_assignments", "task_assignments", "expense_categories", "invoice_payments",
+)  # fmt: skip
+
+
+def delete_one_of_each(sandbox: Sandbox) -> dict[str, int]:
+    """Delete a record of many tables; return their ids."""
+    gone = {}
+    for table in DELETED:
+        gone[table] = list(sandbox.account.records[table])[-1]  # the first user owns the token
+        sandbox.account.delete(table, gone[table])
+    return gone
+
+
+def test_full_read_removes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """A full read removes what is gone, with its child tables and children, and mends the rest."""
+    pipeline.run(source())
+    delete_one_of_each(sandbox)
+    sandbox.account.delete("projects", next(iter(sandbox.account.records["projects"])))
+    client = next(iter(sandbox.account.records["clients"]))
+    sandbox.account.update("clients", client, name="renamed, unstamped in what nests it")
+    pipeline.run(source(full_read=True))
+    assert_equal(pipeline, sandbox)
+
+
+def test_flag(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """With `flag`, what is gone stays with the time, and lives again when it comes back."""
+    pipeline.run(source(deletions="flag"))
+    before = {table: len(read(pipeline, table)) for table in DELETED}
+    items = len(read(pipeline, "invoices__line_items"))
+    client = list(sandbox.account.records["clients"])[-1]
+    record = {**sandbox.account.records["clients"][client]}
+    gone = delete_one_of_each(sandbox)
+    pipeline.run(source(deletions="flag", full_read=True))
+    for table in DELETED:
+        rows = {row["id"]: row["_deleted_at"] for row in read(pipeline, table)}
+        assert len(rows) == before[table]
+        assert isinstance(rows[gone[table]], datetime)
+        living = sandbox.account.records[table].keys()
+        assert {record_id for record_id, moment in rows.items() if moment is None} == living
+    assert len(read(pipeline, "invoices__line_items")) == items
+    assert client == gone["clients"]
+    sandbox.account.add("clients", {**record, "updated_at": sandbox.clock.stamp()})
+    pipeline.run(source(deletions="flag"))
+    (row,) = [row for row in read(pipeline, "clients") if row["id"] == client]
+    assert row["_deleted_at"] is None
+
+
+def test_keep(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """With `keep`, what is gone stays as it was."""
+    duck.run(source(deletions="keep"))
+    before = {table: read(duck, table) for table in DELETED}
+    delete_one_of_each(sandbox)
+    duck.run(source(deletions="keep", full_read=True))
+    for table, rows in before.items():
+        assert {row["id"] for row in read(duck, table)} == {row["id"] for row in rows}
+
+
+def test_flag_then_remove(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Rows flagged before go when the setting becomes `remove`."""
+    duck.run(source(deletions="flag"))
+    delete_one_of_each(sandbox)
+    duck.run(source(deletions="flag", full_read=True))
+    duck.run(source(deletions="remove", full_read=True))
+    assert_equal(duck, sandbox)
+
+
+def test_when(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Deletions are found when asked, when the last full read is old enough, and not before."""
+    entries = ("time_entries",)
+    duck.run(source().with_resources(*entries))
+    entry = next(iter(sandbox.account.records["time_entries"]))
+    sandbox.account.delete("time_entries", entry)
+    for settings in ({"full_read_hours": -1}, {"full_read_hours": 1}, {}):
+        duck.run(source(**settings).with_resources(*entries))
+        assert entry in {row["id"] for row in read(duck, "time_entries")}
+    duck.run(source(full_read_hours=0).with_resources(*entries))
+    assert_equal(duck, sandbox, *entries)
+
+
+def test_suspicious(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Most rows of a table gone is an error that changes nothing, until the user confirms it."""
+    duck.run(source())
+    before = read(duck, "time_entries")
+    for entry in list(sandbox.account.records["time_entries"])[10:]:
+        sandbox.account.delete("time_entries", entry)
+    said = str(failure(duck, source(full_read=True)))
+    assert "`time_entries`: Harvest no longer lists 140 of the 150" in said
+    assert "confirm_deletions" in said
+    assert read(duck, "time_entries") == before
+    duck.run(source(full_read=True, confirm_deletions=True))
+    assert_equal(duck, sandbox)
+
+
+def test_suspicious_children(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Children that go while their parents stay are suspicious too."""
+    duck.run(source())
+    messages = list(sandbox.account.records["invoice_messages"])
+    assert len(messages) >= 10
+    for message in messages:
+        sandbox.account.delete("invoice_messages", message)
+    assert "`invoice_messages`" in str(failure(duck, source()))
+    duck.run(source(confirm_deletions=True))
+    assert read(duck, "invoice_messages") == []
+
+
+def narrow(sandbox: Sandbox, **fields: Any) -> None:
+    """Let the token's owner see less."""
+    owner = sandbox.users[sandbox.token]
+    assert owner
+    sandbox.account.update("users", owner, **fields)
+
+
+def test_narrower_token(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A token that sees less than the one before removes nothing, and says so."""
+    chosen = ("time_entries", "expenses")
+    duck.run(source().with_resources(*chosen))
+    owner = sandbox.users[sandbox.token]
+    assert owner
+    narrow(sandbox, access_roles=["member"])
+    duck.run(source(full_read=True).with_resources(*chosen))
+    assert_equal(duck, sandbox, *chosen)
+    said = duck.state["sources"]["harvest"]["deletions_stopped"]
+    assert "the token sees less than the one before it" in said
+    narrow(sandbox, access_roles=["administrator"])
+    sandbox.account.delete("expenses", next(iter(sandbox.account.records["expenses"])))
+    duck.run(source(full_read=True).with_resources(*chosen))
+    assert_equal(duck, sandbox, *chosen)
+    assert "deletions_stopped" not in duck.state["sources"]["harvest"]
+
+
+def test_other_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """The token of another person of the same role removes nothing: it shows other rows."""
+    duck.run(source(api_key=sandbox.manager_token).with_resources("time_entries"))
+    before = read(duck, "time_entries")
+    settings = {"api_key": sandbox.member_token, "full_read": True}
+    duck.run(source(**settings).with_resources("time_entries"))
+    assert {row["id"] for row in read(duck, "time_entries")} >= {row["id"] for row in before}
+
+
+def test_fault_removes_nothing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A list cut short by a fault removes nothing: the whole run fails, and the next mends it."""
+    duck.run(source().with_resources("clients"))
+    before = read(duck, "clients")
+    sandbox.page_cap = 3
+    sandbox.fault("status", path="clients", after=1, times=-1, status=403)
+    failure(duck, source(full_read=True).with_resources("clients"))
+    assert read(duck, "clients") == before
+    sandbox.faults.clear()
+    sandbox.account.delete("clients", before[0]["id"])
+    duck.run(source(full_read=True).with_resources("clients"))
+    assert_equal(duck, sandbox, "clients")
+
+
+def test_module_switched_off_empty(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A module that was switched off and answers with empty lists removes nothing."""
+    duck.run(source().with_resources("expenses"))
+    before = read(duck, "expenses")
+
+    def empty(body: dict[str, Any]) -> None:
+        body["expenses"], body["total_entries"] = [], 0
+
+    def switch_off(body: dict[str, Any]) -> None:
+        body["expense_feature"] = False
+
+    sandbox.fault("mutate", path="expenses", times=-1, change=empty)
+    sandbox.fault("mutate", path="company", times=-1, change=switch_off)
+    duck.run(source(full_read=True).with_resources("expenses"))
+    assert read(duck, "expenses") == before

@@ -1,0 +1,201 @@
+"""No row slips while a list is read, however Harvest pages it and whatever changes meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from dlt import Pipeline
+from dlt.extract import DltSource
+
+from harvest.client import HarvestClient
+from harvest.listing import Listing
+from harvest_sandbox import Sandbox
+
+from .truth import assert_equal, read
+
+Make = Callable[..., DltSource]
+Edit = Callable[[Sandbox, str], None]
+
+DATES = {"time_entries": "spent_date", "invoices": "issue_date", "estimates": "issue_date"}
+
+
+def delete_first(sandbox: Sandbox, table: str) -> None:
+    """Delete the record at the top: all others move up by one."""
+    sandbox.account.delete(table, sandbox.account.rows(table)[0]["id"])
+
+
+def insert_first(sandbox: Sandbox, table: str) -> None:
+    """Create a record that comes before all others."""
+    add(sandbox, table, "2099-01-01")
+
+
+def delete_and_insert_last(sandbox: Sandbox, table: str) -> None:
+    """Delete at the top and create at the bottom: the count stays the same."""
+    delete_first(sandbox, table)
+    add(sandbox, table, "2001-01-01")
+
+
+def move_last_to_top(sandbox: Sandbox, table: str) -> None:
+    """Give the last record the newest date: it goes to where was read already."""
+    move(sandbox, table, -1, "2099-01-01")
+
+
+def move_first_to_end(sandbox: Sandbox, table: str) -> None:
+    """Give the first record the oldest date: all others move up by one."""
+    move(sandbox, table, 0, "2001-01-01")
+
+
+def add(sandbox: Sandbox, table: str, day: str) -> None:
+    """Create a record like the first one, with this date where it has one."""
+    model = sandbox.account.rows(table)[0]
+    fields = {k: v for k, v in model.items() if k not in ("id", "created_at", "updated_at")}
+    if table in DATES:
+        fields[DATES[table]] = day
+    sandbox.account.add(table, fields)
+
+
+def move(sandbox: Sandbox, table: str, place: int, day: str) -> None:
+    """Give a record another date, or another name where its list has none."""
+    record = sandbox.account.rows(table)[place]
+    fields: dict[str, Any] = {DATES[table]: day} if table in DATES else {"name": "moved"}
+    sandbox.account.update(table, record["id"], **fields)
+
+
+def at_page(sandbox: Sandbox, table: str, number: int, edit: Edit) -> None:
+    """Let an edit happen just before a table's page is answered."""
+    asked = 0
+
+    def before(_: int, request: Any) -> None:
+        nonlocal asked
+        if request.path == f"/v2/{table}":
+            asked += 1
+            if asked == number:
+                edit(sandbox, table)
+
+    sandbox.before_request = before
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [delete_first, insert_first, delete_and_insert_last, move_last_to_top, move_first_to_end],
+)
+@pytest.mark.parametrize("page", [2, 3, 4])
+@pytest.mark.parametrize("style", ["page", "cursor"])
+@pytest.mark.parametrize("table", ["time_entries", "invoices", "estimates", "clients"])
+def test_change_between_pages(
+    sandbox: Sandbox, client: HarvestClient, table: str, style: str, page: int, edit: Edit
+) -> None:
+    """Every record that was there all along is found, whatever changes between two pages."""
+    count = len(sandbox.account.records[table])
+    sandbox.styles, sandbox.page_cap = style, max(2, count // 4)
+    there = set(sandbox.account.records[table])
+    at_page(sandbox, table, page, edit)
+    listing = Listing(client, table, table, date=documented_date(table), updated_since=True)
+    found = {record["id"] for records in listing.read() for record in records}
+    assert found >= there & sandbox.account.records[table].keys()
+    assert found == listing.ids
+
+
+def documented_date(table: str) -> str:
+    """Return the date by which Harvest sorts and filters, where it is never null."""
+    return {"time_entries": "spent_date", "invoices": "issue_date"}.get(table, "")
+
+
+@pytest.mark.parametrize("cap", [1, 7, 2000])
+@pytest.mark.parametrize("style", ["page", "cursor"])
+def test_windows(
+    sandbox: Sandbox,
+    client: HarvestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    style: str,
+    cap: int,
+) -> None:
+    """A long list read in windows is whole: open ends, lone old days and future days included."""
+    monkeypatch.setattr("harvest.listing.CHAIN_RECORDS", 8)
+    monkeypatch.setattr("harvest.listing.CHAINS", 8)
+    sandbox.styles, sandbox.page_cap = style, cap
+    for day in ("1999-01-01", "2005-06-01", "2099-12-31"):
+        add(sandbox, "time_entries", day)
+    listing = Listing(client, "time_entries", "time_entries", date="spent_date", updated_since=True)
+    found = [record["id"] for records in listing.read() for record in records]
+    assert set(found) == sandbox.account.records["time_entries"].keys()
+
+
+def test_one_crowded_day(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A day with more records than a page is read whole, and what lies before it too."""
+    day = (date.today() - timedelta(days=400)).isoformat()  # noqa: DTZ011 - any day
+    for _ in range(30):
+        add(sandbox, "time_entries", day)
+    sandbox.page_cap = 7
+    listing = Listing(client, "time_entries", "time_entries", date="spent_date")
+    found = {record["id"] for records in listing.read() for record in records}
+    assert found == sandbox.account.records["time_entries"].keys()
+
+
+def test_order_other_than_documented(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A list that does not come newest first is followed by its links instead."""
+    sandbox.page_cap = 40
+
+    def shuffle(body: dict[str, Any]) -> None:
+        body["time_entries"].reverse()
+
+    sandbox.fault("mutate", path="time_entries", times=-1, change=shuffle)
+    listing = Listing(client, "time_entries", "time_entries", date="spent_date")
+    found = {record["id"] for records in listing.read() for record in records}
+    assert found == sandbox.account.records["time_entries"].keys()
+
+
+def test_links_end_early(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A list that ends before all were given is an error, not a shorter list."""
+    sandbox.page_cap, sandbox.styles = 3, "cursor"
+
+    def end(body: dict[str, Any]) -> None:
+        body["links"]["next"] = None
+
+    sandbox.fault("mutate", path="clients", times=-1, change=end)
+    with pytest.raises(Exception, match="`clients`: the list changed each time"):
+        duck.run(source().with_resources("clients"))
+
+
+def test_keeps_changing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A numbered list that changes each time it is read is an error, and loads nothing."""
+    sandbox.page_cap, sandbox.styles = 3, "page"
+
+    def edit(_: int, request: Any) -> None:
+        if request.params.get("page") == "2":
+            add(sandbox, "clients", "")
+
+    sandbox.before_request = edit
+    with pytest.raises(Exception, match="run again when fewer changes are made"):
+        duck.run(source().with_resources("clients"))
+    sandbox.before_request = None
+    duck.run(source().with_resources("clients"))
+    assert_equal(duck, sandbox, "clients")
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 5])
+@pytest.mark.parametrize("table", ["time_entries", "clients", "estimates", "users"])
+@pytest.mark.parametrize("page", [2, 3])
+def test_change_while_reading(
+    sandbox: Sandbox, source: Make, duck: Pipeline, table: str, page: int, hours: int
+) -> None:
+    """A change to a page already read comes with the next run, whatever Harvest's clock says."""
+    sandbox.clock.shift(hours=hours)
+    sandbox.styles, sandbox.page_cap = "cursor", max(2, len(sandbox.account.records[table]) // 3)
+    newest, *_, oldest = sorted(sandbox.account.records[table], reverse=True)
+
+    def edit(sandbox: Sandbox, table: str) -> None:
+        sandbox.account.update(table, newest, notes="first page, changed")
+        sandbox.clock.shift(minutes=10)
+        sandbox.account.update(table, oldest, notes="last page, newer stamp")
+
+    at_page(sandbox, table, page, edit)
+    duck.run(source().with_resources(table))
+    assert len(read(duck, table)) == len(sandbox.account.records[table])
+    sandbox.before_request = None
+    sandbox.account.update(table, newest, notes="changed again")
+    duck.run(source().with_resources(table))
+    assert_equal(duck, sandbox, table)
