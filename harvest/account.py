@@ -47,6 +47,7 @@ class Account:
         self.skipped: dict[str, str] = {}
         self._records: dict[str, dict[str, Any]] = {}
         self._sees_enough: bool | None = None
+        self._loaded: set[str] = set()
         self._load_id = ""
 
     def join(self, load_id: str) -> None:
@@ -55,6 +56,11 @@ class Account:
             if load_id != self._load_id:
                 self.begin()
                 self._load_id = load_id
+                self._loaded = {
+                    e.name
+                    for e in ENDPOINTS
+                    if dlt.current.resource_state(e.name).get("read_whole_at")
+                }
                 for notice in ("skipped", "deletions_stopped"):
                     dlt.current.source_state().pop(notice, None)
 
@@ -79,24 +85,19 @@ class Account:
         named = not dlt.current.source().selected_resources.keys() >= {e.name for e in ENDPOINTS}
         # A list is never absent, so 404 is the account's, or that of a module switched off.
         refused = error.status == 403 or (error.status == 404 and endpoint.module)
-        loaded = any(
-            dlt.current.resource_state(e.name).get("read_whole_at")
-            for e in ENDPOINTS
-            if endpoint.name in (e.name, e.parent)
-        )
-        if not refused or named or loaded:
+        family = {e.name for e in ENDPOINTS if endpoint.name in (e.name, e.parent)}
+        if not refused or named or family & self._loaded:
             raise error
         self.record("users/me")  # an answer proves that token and account are right
         off = self.is_off(endpoint)
-        self._skip(endpoint, "module switched off" if off else "not allowed for this token")
+        self._skip(family, "module switched off" if off else "not allowed for this token")
 
-    def _skip(self, endpoint: Endpoint, reason: str) -> None:
+    def _skip(self, names: set[str], reason: str) -> None:
         with self._lock:
-            names = [e.name for e in ENDPOINTS if endpoint.name in (e.name, e.parent)]
-            for name in names:
-                if name not in self.skipped:
-                    logger.warning(f"`{name}` is left out: {reason}.")
+            for name in sorted(names - self.skipped.keys()):
+                logger.warning(f"`{name}` is left out: {reason}.")
                 self.skipped[name] = reason
+                dlt.current.resource_state(name).pop("read_whole_at", None)
             dlt.current.source_state()["skipped"] = dict(self.skipped)
 
     def is_off(self, endpoint: Endpoint) -> bool:

@@ -132,6 +132,8 @@ class Feed:
 
     def note_read(self, reader: Endpoint, end: End) -> None:
         """Keep in the state what the next run needs to know."""
+        if reader.name in self.account.skipped:
+            return
         state = dlt.current.resource_state(reader.name)
         state["cursor"] = end.cursor
         if end.whole:
