@@ -45,8 +45,8 @@ def run(*tables: str, demo: bool = False, full_refresh: bool = False, **settings
         progress=LogCollector(log_period=5, dump_system_stats=False),
     )
 
-    def source() -> Any:
-        everything = harvest_source(**settings)
+    def source(**more: Any) -> Any:
+        everything = harvest_source(**settings, **more)
         return everything.with_resources(*tables) if tables else everything
 
     report(pipeline, load(pipeline, source, full_refresh=full_refresh))

@@ -34,6 +34,7 @@ def harvest_source(
     full_read: bool = False,
     full_read_hours: float = FULL_READ_HOURS,
     confirm_deletions: bool = False,
+    in_steps: bool = False,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
 
@@ -63,6 +64,8 @@ def harvest_source(
             each run, -1 only when asked by `full_read`. Only then deletions are found.
         confirm_deletions: Accept that most rows of a table are gone, or that the token sees less
             than the one before it.
+        in_steps: Bring a long history in several runs, newest first, each of which loads what it
+            read; run again while the source's state has `left`. `harvest.run.load` does.
 
     Yields:
         The resources, one for each endpoint.
@@ -78,6 +81,7 @@ def harvest_source(
         full_read=full_read,
         full_read_hours=full_read_hours,
         confirm_deletions=confirm_deletions,
+        in_steps=in_steps,
     )
     # dlt's five workers can't use up Harvest's limit; a user's own setting stands.
     if dlt.config.get("sources.harvest.extract.workers") is None:

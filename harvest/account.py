@@ -24,22 +24,28 @@ class Options:
     full_read: bool
     full_read_hours: float
     confirm_deletions: bool
+    in_steps: bool
 
 
 class Account:
     """The account behind the token, as one run finds it.
 
-    What a user must know of a run stands in the source's state: `skipped`, by table, and
-    `deletions_stopped`.
+    What a user must know of a run stands in the source's state: `skipped`, by table,
+    `deletions_stopped`, and `left`, the requests that further steps need, by table.
 
     Args:
         client: Where to ask.
         options: What the user chose.
+
+    Attributes:
+        skipped: Why, by table that is left out of this run.
+        read_whole: Tables that the steps before this one read whole, so that it need not.
     """
 
     def __init__(self, client: HarvestClient, options: Options) -> None:
         self.client, self.options = client, options
         self._lock = RLock()
+        self.read_whole: set[str] = set()
         self.begin()
 
     def begin(self) -> None:
@@ -56,12 +62,14 @@ class Account:
             if load_id != self._load_id:
                 self.begin()
                 self._load_id = load_id
+                if not dlt.current.source_state().get("left"):
+                    self.read_whole = set()
                 self._loaded = {
                     e.name
                     for e in ENDPOINTS
                     if dlt.current.resource_state(e.name).get("read_whole_at")
                 }
-                for notice in ("skipped", "deletions_stopped"):
+                for notice in ("skipped", "deletions_stopped", "left"):
                     dlt.current.source_state().pop(notice, None)
 
     def record(self, path: str) -> dict[str, Any]:
@@ -99,6 +107,11 @@ class Account:
                 self.skipped[name] = reason
                 dlt.current.resource_state(name).pop("read_whole_at", None)
             dlt.current.source_state()["skipped"] = dict(self.skipped)
+
+    def note_left(self, endpoint: Endpoint, requests: int) -> None:
+        """Note that a table needs a further step, of about so many requests."""
+        with self._lock:
+            dlt.current.source_state().setdefault("left", {})[endpoint.name] = requests
 
     def is_off(self, endpoint: Endpoint) -> bool:
         """Return whether the account has this part of Harvest switched off, as far as is known."""

@@ -41,19 +41,26 @@ def deleted_at_column(deletions: str) -> TColumnSchema:
     }
 
 
-def choose_file_format(resource: DltResource) -> None:
+def choose_file_format(resource: DltResource, *, filled: bool) -> None:
     """Load from Parquet where it is exact and faster, whoever runs the source.
 
     The destination becomes known when the resource runs. 100,000 time entries took DuckDB 97 s by
-    dlt's default, insert statements, and 1.7 s by Parquet; Postgres 7.0 s and 2.1 s. Elsewhere,
-    without the driver that Postgres needs for it, and for JSON columns there, the default stays.
+    dlt's default, insert statements, and 1.7 s by Parquet; Postgres 7.0 s and 2.1 s. Postgres
+    needs a driver for it, which fails on JSON columns and on a file without rows; there, and
+    elsewhere, the default stays.
+
+    Args:
+        resource: Whose table.
+        filled: Whether it is certain that there are rows.
     """
     destination = dlt.current.pipeline().destination
     name = destination.destination_name if destination else ""
-    columns = resource.compute_table_schema()["columns"].values()
-    lists = any(column.get("data_type") == "json" for column in columns)
-    by_adbc = name == "postgres" and not lists and find_spec("adbc_driver_postgresql")
-    if name == "duckdb" or by_adbc:
+    if name == "postgres" and filled and find_spec("adbc_driver_postgresql"):
+        columns = resource.compute_table_schema()["columns"].values()
+        exact = all(column.get("data_type") != "json" for column in columns)
+    else:
+        exact = name == "duckdb"
+    if exact:
         resource.apply_hints(file_format="parquet")
 
 

@@ -109,7 +109,7 @@ class Listing:
 
     def _is_short(self) -> bool:
         """Whether Harvest still counts more records than were found."""
-        return len(self.ids) < (self.total or 0) and len(self.ids) < self._count()
+        return len(self.ids) < (self.total or 0) and len(self.ids) < self.count()
 
     def _side_by_side(self) -> Iterator[Records]:
         """Yield from the waiting chains, newest first, at most one page of each ahead."""
@@ -233,7 +233,8 @@ class Listing:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _count(self) -> int:
+    def count(self) -> int:
+        """Return how many records Harvest counts now."""
         (page,) = islice(self._ask({**self._filters, "per_page": "1"}), 1)
         return page.total or 0
 

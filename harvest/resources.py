@@ -19,9 +19,18 @@ from .destination import DELETED_AT, Held, Key, choose_file_format, deleted_at_c
 from .endpoints import ENDPOINTS, Endpoint
 from .errors import MalformedRecordError, StatusError
 from .listing import Filters, Listing, Records, since
-from .settings import OVERLAP_SECONDS
+from .settings import (
+    FIRST_STEP_DAYS,
+    FIRST_STEP_RECORDS,
+    FIRST_STEP_REQUESTS,
+    OVERLAP_SECONDS,
+    PER_PAGE,
+    STEP_REQUESTS,
+)
 
 AnchorOf = Callable[[], datetime]
+
+NO_ID = 2**63  # above all ids
 
 
 class End(list[Any]):
@@ -51,6 +60,7 @@ class Feed:
         self.account, self.endpoint, self.anchor_of = account, endpoint, anchor_of
         self.held: dict[str, Held] = {}
         self._anchor: datetime | None = None
+        self._recent_only = False
         self._starts: dict[str, datetime | None] = {}
 
     def read(self, updated_at: Any) -> Iterator[TDataItems]:
@@ -62,16 +72,17 @@ class Feed:
         readers = self._begin()
         # Harvest filtered already; what comes without a newer stamp mends what went stale.
         updated_at.advance(None)
-        yield dlt.mark.materialize_table_schema()
         known = [start for start in self._starts.values() if start]
-        whole = len(known) < len(readers) or not self.endpoint.updated_since
+        stepping = any(self.stepping(reader) for reader in readers)
+        whole = len(known) < len(readers) or stepping or not self.endpoint.updated_since
         try:
+            self._bound_first_step(readers)
             end = yield from self._list(self._anchor if whole else min(known), whole=whole)
         except StatusError as error:
             self.account.excuse(self.endpoint, error)
             return
         if self.endpoint in readers:
-            if whole and self.account.may_delete():
+            if end.whole and self.account.may_delete():
                 gone = {key for key in self.held[self.endpoint.name].keys if key[0] not in end.ids}
                 yield self.let_go(self.endpoint, gone, lost=len(gone))
             updated_at.advance(end.cursor)
@@ -81,6 +92,9 @@ class Feed:
     def concerns(self, child: Endpoint, parent: dict[str, Any]) -> bool:
         """Return whether a parent's children must be read: it changed, or all are wanted."""
         start, changed = self._starts[child.name], parent.get("updated_at")
+        if self.stepping(child):
+            below = dlt.current.resource_state(child.name).get("below", NO_ID)
+            return bool(start and changed and changed >= start and parent["id"] >= below)
         return start is None or changed is None or bool(changed >= start)
 
     def children_of(self, parent_id: int, child: Endpoint) -> Records:
@@ -136,9 +150,37 @@ class Feed:
             return
         state = dlt.current.resource_state(reader.name)
         state["cursor"] = end.cursor
-        if end.whole:
+        if (end.whole or self._recent_only) and "below" not in state:
             state["read_whole_at"] = datetime.now(timezone.utc)
             state["anchor"] = self._anchor
+            if not self._recent_only:
+                self.account.read_whole.add(reader.name)
+
+    def stepping(self, child: Endpoint) -> bool:
+        """Return whether a child's first read is spread over several runs."""
+        read_at = dlt.current.resource_state(child.name).get("read_whole_at")
+        return bool(self.account.options.in_steps and child.parent and not read_at)
+
+    def step(self, child: Endpoint, end: End) -> list[int]:
+        """Return the parents whose children come in this run, newest first, as far as it goes.
+
+        The rest waits for the next run: the state says below which id.
+        """
+        if not self.stepping(child):
+            return []
+        state = dlt.current.resource_state(child.name)
+        below = state.get("below", NO_ID)
+        left = sorted((i for i in end.ids if i < below), reverse=True)
+        room = STEP_REQUESTS if "below" in state else FIRST_STEP_REQUESTS
+        if self._recent_only or ("below" not in state and len(left) > room):
+            room = 0  # the lists come first
+        now, later = left[:room], left[room:]
+        state["below"] = now[-1] if now else below
+        if later or self._recent_only:
+            self.account.note_left(child, len(later))
+        else:
+            del state["below"]
+        return now
 
     def _begin(self) -> list[Endpoint]:
         """Return the endpoints that are read here, once it is known from where on each must be."""
@@ -147,16 +189,32 @@ class Feed:
         family = [self.endpoint, *(e for e in ENDPOINTS if e.parent == self.endpoint.name)]
         readers = [e for e in family if e.name in selected]
         for reader in readers:
-            choose_file_format(selected[reader.name])
+            choose_file_format(selected[reader.name], filled=False)
             self.held[reader.name] = Held(reader, self.account.options.deletions)
         self._anchor = self.anchor_of() if self.endpoint.anchored else None
+        self._recent_only = False
         self._starts = {reader.name: self._start(reader) for reader in readers}
         return readers
+
+    def _bound_first_step(self, readers: list[Endpoint]) -> None:
+        """Begin with what is recent, if all history is too much for the first of several steps."""
+        states = [dlt.current.resource_state(reader.name) for reader in readers]
+        known = any("read_whole_at" in state or "below" in state for state in states)
+        recent = datetime.now(timezone.utc) - timedelta(days=FIRST_STEP_DAYS)
+        if known or not self.account.options.in_steps or not self._anchor or self._anchor > recent:
+            return
+        records = self._listing(since(self._anchor)).count()
+        if records > FIRST_STEP_RECORDS:
+            self.account.note_left(self.endpoint, records // PER_PAGE)
+            self._anchor, self._recent_only = recent, True
 
     def _start(self, reader: Endpoint) -> datetime | None:
         """Return from where on a table needs what changed, None where it needs the whole list."""
         state, options = dlt.current.resource_state(reader.name), self.account.options
         read_at = state.get("read_whole_at")
+        cursor: datetime | None = state.get("cursor")
+        if reader.name in self.account.read_whole or (options.in_steps and "below" in state):
+            return cursor
         if read_at is None or options.full_read:
             return None
         if reader.parent and options.children == "complete":
@@ -166,23 +224,28 @@ class Feed:
         age = datetime.now(timezone.utc) - read_at
         if 0 <= options.full_read_hours <= age.total_seconds() / 3600:
             return None
-        start: datetime = state["cursor"]
-        return start
+        return cursor
 
     def _list(self, start: datetime | None, *, whole: bool) -> Generator[TDataItems, None, End]:
         """Yield the records that changed since the start, or all; return the end."""
         listing, newest = self._listing(since(start)), start
+        table = dlt.current.source().resources[self.endpoint.name]
         for records in listing.read():
+            if records:
+                choose_file_format(table, filled=True)
             for record in records:
                 stamp = prepare(self.endpoint, record).get("updated_at")
                 newest = max(filter(None, (newest, stamp)), default=None)
             yield records
+        if not listing.ids:
+            yield dlt.mark.materialize_table_schema()
         # Never past the moment this read began: a record on a page already read may have changed
         # while later pages were read.
         ceiling = listing.started - timedelta(seconds=OVERLAP_SECONDS)
         if self.endpoint.live and not whole:
             yield from self._live()
-        return End(listing.ids, min(newest or ceiling, ceiling), whole=whole)
+        cursor = min(newest or ceiling, ceiling)
+        return End(listing.ids, cursor, whole=whole and not self._recent_only)
 
     def _live(self) -> Iterator[TDataItems]:
         """Yield what changes without a stamp, as far as it is in scope."""
@@ -227,6 +290,8 @@ def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltReso
                 if DELETED_AT not in record and feed.concerns(endpoint, record):
                     yield read_one(record["id"])
             return
+        for parent_id in feed.step(endpoint, item):
+            yield read_one(parent_id)
         if item.whole:
             yield feed.orphans(item.ids, endpoint)
         feed.note_read(endpoint, item)
@@ -242,7 +307,7 @@ def single(account: Account, endpoint: Endpoint) -> DltResource:
 
     def read() -> Iterator[TDataItems]:
         account.join(load_id())
-        choose_file_format(dlt.current.source().selected_resources[endpoint.name])
+        choose_file_format(dlt.current.source().resources[endpoint.name], filled=True)
         try:
             record = account.record(endpoint.path)
         except StatusError as error:

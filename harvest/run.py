@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from dlt import Pipeline
 from dlt.common.configuration.exceptions import ConfigurationException
@@ -12,6 +13,7 @@ from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
 from .errors import BusyError, HarvestError, LoadError
+from .settings import RATE_LIMIT, RATE_PERIOD
 
 
 @dataclass
@@ -30,17 +32,23 @@ class Summary:
 
 
 def load(
-    pipeline: Pipeline, make_source: Callable[[], DltSource], *, full_refresh: bool = False
+    pipeline: Pipeline,
+    make_source: Callable[..., DltSource],
+    *,
+    full_refresh: bool = False,
+    tell: Callable[[str], None] = print,
 ) -> Summary:
     """Load a Harvest account into the pipeline's destination.
 
     A run that broke off is finished first: dlt itself loads only what it had then, and reads
-    nothing new. One machine runs a pipeline once at a time.
+    nothing new. A long history comes in steps, newest first; after an interruption the next call
+    goes on with the step that was under way. One machine runs a pipeline once at a time.
 
     Args:
         pipeline: Where to.
-        make_source: Makes the `harvest_source` to read.
+        make_source: Makes the `harvest_source` to read, given further settings.
         full_refresh: Drop the source's tables and state, and read anew.
+        tell: Takes a line on what is left, between two steps.
 
     Returns:
         What arrived.
@@ -49,7 +57,10 @@ def load(
         HarvestError: The run failed; its text is one line with cause and remedy.
     """
     with _alone(pipeline), _explained():
-        source = make_source()
+        try:
+            source = make_source(in_steps=True)
+        except TypeError:
+            source = make_source()
         summary = Summary()
         if pipeline.has_pending_data:
             pipeline.run()
@@ -59,10 +70,21 @@ def load(
         else:
             pipeline.run(source)
         _count(pipeline, summary)
-        state = pipeline.state.get("sources", {}).get(source.name, {})
+        while left := _state(pipeline, source).get("left"):
+            requests = sum(left.values())
+            minutes = max(1, round(requests / RATE_LIMIT * RATE_PERIOD / 60))
+            tell(f"Left: some {requests:,} requests, {minutes} min or more, for {', '.join(left)}.")
+            pipeline.run(source)
+            _count(pipeline, summary)
+        state = _state(pipeline, source)
         summary.skipped = state.get("skipped", {})
         summary.notices = [state[key] for key in ("deletions_stopped",) if key in state]
         return summary
+
+
+def _state(pipeline: Pipeline, source: DltSource) -> dict[str, Any]:
+    state: dict[str, Any] = pipeline.state.get("sources", {}).get(source.name, {})
+    return state
 
 
 @contextmanager

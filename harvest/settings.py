@@ -29,6 +29,14 @@ after the other would use a fifteenth of the rate limit."""
 CHAIN_RECORDS = 8_000
 """Records in such a window at least: each ends with a page that is half empty on average."""
 
+FIRST_STEP_DAYS, FIRST_STEP_RECORDS, FIRST_STEP_REQUESTS = 30, 20_000, 200
+"""What the first of several steps brings, so that it is of use within a minute: history of so many
+days, or all where it has no more records, and children where they cost no more requests."""
+
+STEP_REQUESTS = 2_000
+"""Requests for children of one kind in a further step: 5 minutes at the rate limit, which is what
+an interruption costs."""
+
 FULL_READ_HOURS = 24.0
 """How old the last full read may be. A full read costs a request for each 2,000 records; what
 changed without a stamp, or was deleted, is stale for so long at most."""

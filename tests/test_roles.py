@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from dlt import Pipeline
@@ -20,7 +21,7 @@ Make = Callable[..., DltSource]
 
 def test_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A member's run over everything loads own entries and expenses, and names what it skipped."""
-    summary = load(duck, lambda: source(api_key=sandbox.member_token))
+    summary = load(duck, partial(source, api_key=sandbox.member_token))
     me = sandbox.users[sandbox.member_token]
     for table in ("time_entries", "expenses"):
         mine = {r["id"] for r in sandbox.account.truth(table) if r["user"]["id"] == me}
@@ -32,7 +33,7 @@ def test_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 def test_manager(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A manager's users load, and only the rates that the manager may not read are left out."""
-    summary = load(duck, lambda: source(api_key=sandbox.manager_token))
+    summary = load(duck, partial(source, api_key=sandbox.manager_token))
     assert {row["id"] for row in read(duck, "users")}
     assert {"user_billable_rates", "user_cost_rates", "clients"} <= summary.skipped.keys()
     assert "users" not in summary.skipped
