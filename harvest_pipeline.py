@@ -106,7 +106,7 @@ def list_tables() -> None:
 def arguments() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
-        description="Load a Harvest account into a database. The first run brings everything, "
+        description="Load a Harvest account into a database. The first run brings everything,\n"
         "later runs what changed; run it as often as you like.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
