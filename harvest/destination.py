@@ -14,6 +14,7 @@ import dlt
 from dlt.common import logger
 from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.schema.typing import TColumnSchema
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltResource
 
@@ -27,8 +28,11 @@ ONE_AT_A_TIME = Lock()
 
 
 def load_id() -> str:
-    """Return the id of the load package that is being extracted."""
-    return str(dlt.current.load_package_state()["load_id"])
+    """Return the id of the load package that is being extracted; "" outside of a pipeline's run."""
+    try:
+        return str(dlt.current.load_package_state()["load_id"])
+    except CurrentLoadPackageStateNotAvailable:
+        return ""
 
 
 def deleted_at_column(deletions: str) -> TColumnSchema:
@@ -53,7 +57,7 @@ def choose_file_format(resource: DltResource, *, filled: bool) -> None:
         resource: Whose table.
         filled: Whether it is certain that there are rows.
     """
-    destination = dlt.current.pipeline().destination
+    destination = dlt.current.pipeline().destination if load_id() else None
     name = destination.destination_name if destination else ""
     if name == "postgres" and filled and find_spec("adbc_driver_postgresql"):
         columns = resource.compute_table_schema()["columns"].values()
@@ -74,7 +78,7 @@ class Held:
 
     def __init__(self, endpoint: Endpoint, deletions: str) -> None:
         self._endpoint, self._deletions = endpoint, deletions
-        self._pipeline = dlt.current.pipeline()
+        self._pipeline = dlt.current.pipeline() if load_id() else None
         self._schema_name = dlt.current.source_schema().name
         self._lost = 0
         self._lock = Lock()
@@ -125,8 +129,8 @@ class Held:
 
     @cached_property
     def _keys(self) -> set[Key]:
-        if self._schema_name not in self._pipeline.schema_names:  # nothing was ever loaded
-            return set()
+        if not self._pipeline or self._schema_name not in self._pipeline.schema_names:
+            return set()  # nothing was ever loaded
         columns = ", ".join(self._endpoint.primary_key)
         living = f" WHERE {DELETED_AT} IS NULL" if self._deletions == "flag" else ""
         try:
@@ -151,6 +155,8 @@ class Held:
         """Execute a statement on the table and return its rows."""
 
         def ask() -> list[Key]:
+            if not self._pipeline:
+                return []
             with self._pipeline.sql_client(self._schema_name) as client:
                 table = client.make_qualified_table_name(self._endpoint.name)
                 rows = client.execute_sql(statement.format(table=table), *values)

@@ -229,9 +229,9 @@ class Feed:
     def _list(self, start: datetime | None, *, whole: bool) -> Generator[TDataItems, None, End]:
         """Yield the records that changed since the start, or all; return the end."""
         listing, newest = self._listing(since(start)), start
-        table = dlt.current.source().resources[self.endpoint.name]
+        table = dlt.current.source().selected_resources.get(self.endpoint.name)
         for records in listing.read():
-            if records:
+            if records and table:
                 choose_file_format(table, filled=True)
             for record in records:
                 stamp = prepare(self.endpoint, record).get("updated_at")

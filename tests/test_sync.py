@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
+import dlt
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
@@ -12,6 +15,7 @@ from dlt.extract import DltSource
 from harvest import ENDPOINTS
 from harvest_sandbox import Sandbox
 
+from .test_failures import run_script
 from .truth import assert_equal, read
 
 Make = Callable[..., DltSource]
@@ -129,6 +133,51 @@ def test_new_field(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     row = next(r for r in read(duck, "clients") if r["id"] == first)
     assert row["discount"] == Decimal("0.1")
     assert [r["value"] for r in read(duck, "clients__tags")] == ["a"]
+
+
+@pytest.mark.parametrize("style", ["page", "cursor"])
+@pytest.mark.parametrize("count", [0, 1, 2000, 2001])
+def test_page_edges(sandbox: Sandbox, source: Make, duck: Pipeline, style: str, count: int) -> None:
+    """Lists that end just at, before or behind a full page are whole."""
+    sandbox.styles = style
+    for task in list(sandbox.account.records["tasks"]):
+        sandbox.account.delete("tasks", task)
+    for number in range(count):
+        sandbox.account.add("tasks", {"name": f"Task {number}", "is_active": True})
+    duck.run(source().with_resources("tasks"))
+    assert_equal(duck, sandbox, "tasks")
+
+
+def test_same_source_again(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """One source object can be run again and again, each time as if it were new."""
+    same = source()
+    duck.run(same)
+    account = sandbox.account
+    account.update("tasks", next(iter(account.records["tasks"])), is_default=True)
+    account.delete("invoice_messages", next(iter(account.records["invoice_messages"])))
+    duck.run(same)
+    assert_equal(duck, sandbox)
+
+
+def test_without_pipeline(sandbox: Sandbox, source: Make) -> None:
+    """Resources can be looked at without running a pipeline."""
+    dlt.pipeline("looking")  # the state of the last one would count
+    assert len(list(source().clients)) == len(sandbox.account.records["clients"])
+    payments = [r for r in source().invoice_payments if "id" in r]
+    assert {r["id"] for r in payments} == sandbox.account.records["invoice_payments"].keys()
+
+
+def test_script_with_secrets(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The script takes secrets from .dlt/secrets.toml, the account id as a number too."""
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "secrets.toml").write_text(
+        f'[sources.harvest]\napi_key = "{sandbox.token}"\naccount_id = {sandbox.account_id}\n'
+        f'base_url = "{sandbox.base_url}"\nanchor_date = 2010-01-01\n'
+    )
+    for _ in range(2):
+        done = run_script("time_entries", "clients", home=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"time_entries +\d+ +150\n", done.stdout)
 
 
 def _payment() -> dict[str, object]:
