@@ -208,8 +208,8 @@ def test_full_refresh(tmp_path: Path) -> None:
         assert "clients" in done.stdout
 
 
-def test_init(tmp_path: Path) -> None:
-    """`dlt init` from this repository gives a project whose script is rewritten to Postgres."""
+def test_init(sandbox: Sandbox, postgres: Pipeline, postgres_url: str, tmp_path: Path) -> None:
+    """`dlt init` from this repository gives a project that loads into Postgres as it is."""
     dlt = Path(sys.executable).with_name("dlt")
     done = subprocess.run(  # noqa: S603 - dlt's own command
         [dlt, "--non-interactive", "init", "harvest", "postgres", "--location", SCRIPT.parent],
@@ -217,13 +217,29 @@ def test_init(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     secrets = (tmp_path / ".dlt" / "secrets.toml").read_text()
+    assert "[sources.harvest]" in secrets
     assert "api_key" in secrets
     assert "account_id" in secrets
-    script = (tmp_path / "harvest_pipeline.py").read_text()
-    assert "destination='postgres'" in script.replace('"', "'")
-    listed = subprocess.run(
-        [sys.executable, "harvest_pipeline.py", "--list"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "invoice_payments" in listed.stdout
+    requirements = (tmp_path / "requirements.txt").read_text()
+    assert "dlt[postgres]" in requirements
+    assert "filelock" in requirements
     assert not (tmp_path / "harvest_sandbox").exists()
+    env = {
+        **os.environ,
+        "DESTINATION__POSTGRES__CREDENTIALS": postgres_url,
+        "SOURCES__HARVEST__API_KEY": sandbox.token,
+        "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
+        "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
+        "SOURCES__HARVEST__ANCHOR_DATE": "2010-01-01",
+    }
+    loaded = subprocess.run(
+        [sys.executable, "harvest_pipeline.py"],
+        cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert loaded.returncode == 0, loaded.stderr
+    assert "In postgresql://" in loaded.stdout
+    with postgres.sql_client() as client, client.with_alternative_dataset_name("harvest_data"):
+        counted = client.execute_sql(
+            f"SELECT count(*) FROM {client.make_qualified_table_name('time_entries')}"
+        )
+    assert counted == [(150,)]
