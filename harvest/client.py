@@ -6,7 +6,7 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from email.utils import parsedate_to_datetime
 from threading import Lock
 from time import monotonic, sleep
@@ -288,7 +288,7 @@ def _decimal(text: str) -> Decimal:
     if len(text) - text.find(".") - 1 <= DECIMAL_SCALE and "e" not in text and "E" not in text:
         return Decimal(text)
     value = Decimal(text)
-    with localcontext(prec=DECIMAL_PRECISION):
+    with localcontext(Context(prec=DECIMAL_PRECISION)):
         rounded = round(value, DECIMAL_SCALE)
     if rounded != value:
         logger.warning(f"{text} was rounded to {DECIMAL_SCALE} decimal places.")

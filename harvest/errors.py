@@ -63,7 +63,7 @@ class LoadError(HarvestError):
         reason = f"{type(cause).__name__}: {lines[0] if lines else 'no reason given'}"
         super().__init__(
             f"`{step}` failed ({reason}): check the destination and its credentials, then run "
-            "again; nothing is lost, the next run goes on from here."
+            "again; nothing is lost, the next run reads it anew."
         )
 
 

@@ -237,7 +237,9 @@ class Feed:
                 stamp = prepare(self.endpoint, record).get("updated_at")
                 newest = max(filter(None, (newest, stamp)), default=None)
             yield records
-        if not listing.ids:
+        if not listing.ids and not dlt.current.resource_state(self.endpoint.name).get(
+            "read_whole_at"
+        ):
             yield dlt.mark.materialize_table_schema()
         # Never past the moment this read began: a record on a page already read may have changed
         # while later pages were read.

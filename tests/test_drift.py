@@ -57,7 +57,8 @@ def test_new_fields(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
 def test_numbers_as_text(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """A number that comes as text is still that number."""
     pipeline.run(source().with_resources("time_entries"))
-    record = edit_first(sandbox, "time_entries", hours="1.25", billable_rate="100", is_running=False)
+    numbers = {"hours": "1.25", "billable_rate": "100"}
+    record = edit_first(sandbox, "time_entries", is_running=False, **numbers)
     pipeline.run(source().with_resources("time_entries"))
     row = row_of(pipeline, "time_entries", record)
     assert (row["hours"], row["billable_rate"]) == (Decimal("1.25"), Decimal(100))
@@ -124,9 +125,7 @@ def test_fine_number(
 
 def test_no_stamp(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Records without `updated_at` are loaded, and hold no cursor back."""
-    for record in list(sandbox.account.records["tasks"].values())[:3]:
-        sandbox.account.absent = {"tasks": {"updated_at"}}
-        assert record
+    sandbox.account.absent = {"tasks": {"updated_at"}}
     duck.run(source().with_resources("tasks"))
     assert_equal(duck, sandbox, "tasks")
     duck.run(source().with_resources("tasks"))

