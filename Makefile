@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint format
+.PHONY: help demo test lint format docs bench
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -16,11 +16,18 @@ demo: .venv/stamp ## Load the local sandbox account into DuckDB and show what ar
 test: lint ## Lint, then run all tests, real Postgres included
 	$(BIN)/python -m pytest
 
-lint: .venv/stamp ## Check style and types
+lint: .venv/stamp ## Check style, types and what the README quotes from the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/cog --check README.md
 
 format: .venv/stamp ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: .venv/stamp ## Renew what the README quotes from the code
+	$(BIN)/cog -r README.md
+
+bench: .venv/stamp ## Measure the source against the fewest requests that the API allows
+	$(BIN)/python -m benchmarks

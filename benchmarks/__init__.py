@@ -1,0 +1,1 @@
+"""Measures the source against the fewest requests that Harvest's API allows."""
