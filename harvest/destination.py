@@ -35,6 +35,23 @@ def load_id() -> str:
         return ""
 
 
+def show_progress(counter: str, *, done: int = 0, more: int = 0, total: int = 0) -> None:
+    """Tell dlt's progress display what is done and what is left.
+
+    Only from the thread that extracts: the display is not made for several.
+
+    Args:
+        counter: What is counted.
+        done: How many were done since.
+        more: How many more there are to do.
+        total: How many there are in all; counts where the counter is new.
+    """
+    if load_id():
+        collector = dlt.current.pipeline().collector
+        collector.update(counter, 0, total=total)
+        collector.update(counter, done, inc_total=more)
+
+
 def deleted_at_column(deletions: str) -> TColumnSchema:
     """Return the column that marks a row as gone; with "remove", dlt deletes what is marked."""
     return {

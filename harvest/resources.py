@@ -15,7 +15,16 @@ from dlt.common.typing import TDataItems
 from dlt.extract import DltResource
 
 from .account import Account
-from .destination import DELETED_AT, Held, Key, choose_file_format, deleted_at_column, load_id
+from .client import Page
+from .destination import (
+    DELETED_AT,
+    Held,
+    Key,
+    choose_file_format,
+    deleted_at_column,
+    load_id,
+    show_progress,
+)
 from .endpoints import ENDPOINTS, Endpoint
 from .errors import MalformedRecordError, StatusError
 from .listing import Filters, Listing, Records, since
@@ -45,6 +54,10 @@ class End(list[Any]):
     def __init__(self, ids: set[int], cursor: datetime, *, whole: bool) -> None:
         super().__init__()
         self.ids, self.cursor, self.whole = ids, cursor, whole
+
+
+class Family(list[dict[str, Any]]):
+    """All children of one parent, and what is gone of them."""
 
 
 class Feed:
@@ -97,10 +110,10 @@ class Feed:
             return bool(start and changed and changed >= start and parent["id"] >= below)
         return start is None or changed is None or bool(changed >= start)
 
-    def children_of(self, parent_id: int, child: Endpoint) -> Records:
+    def children_of(self, parent_id: int, child: Endpoint) -> Family:
         """Return all children of a parent, and what is gone of those that were held."""
         if child.name in self.account.skipped:
-            return []
+            return Family()
         found = {}
         path = child.path.format(id=parent_id)
         try:
@@ -111,13 +124,13 @@ class Feed:
         except StatusError as error:
             if error.status != 404:
                 self.account.excuse(child, error)
-                return []
+                return Family()
             # A parent deleted since its listing has no children any more.
         if not self.account.may_delete():
-            return [*found.values()]
+            return Family(found.values())
         mine = self.held[child.name].of_parents({parent_id})
         gone = self.let_go(child, mine - found.keys(), lost=len(mine) - len(found))
-        return [*found.values(), *gone]
+        return Family([*found.values(), *gone])
 
     def orphans(self, parent_ids: set[int], child: Endpoint) -> Records:
         """Return the children of other than these parents, as gone."""
@@ -271,7 +284,13 @@ def list_table(feed: Feed) -> DltResource:
     ) -> Iterator[TDataItems]:
         yield from feed.read(updated_at)
 
-    return dlt.resource(read, parallelized=True, **_hints(feed.endpoint, feed.account))
+    def show(item: TDataItems, meta: Any = None) -> TDataItems:  # noqa: ARG001 - dlt passes both
+        if isinstance(item, Page) and item.total:
+            show_progress(feed.endpoint.name, total=item.total)
+        return item
+
+    table = dlt.resource(read, parallelized=True, **_hints(feed.endpoint, feed.account))
+    return table.add_step(show)
 
 
 def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltResource:
@@ -280,25 +299,35 @@ def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltReso
     All that a parent has is read together, so what it does not list any more is let go, and with
     a parent that is gone go its children.
     """
+    asked = f"{endpoint.name}, {endpoint.parent} asked for"
 
     @dlt.defer
     def read_one(parent_id: int) -> TDataItems:
         return feed.children_of(parent_id, endpoint)
 
     def read(item: Records | End) -> Iterator[TDataItems]:
-        if not isinstance(item, End):
+        if isinstance(item, End):
+            parent_ids = feed.step(endpoint, item)
+        else:
             yield dlt.mark.materialize_table_schema()
-            for record in item:
-                if DELETED_AT not in record and feed.concerns(endpoint, record):
-                    yield read_one(record["id"])
-            return
-        for parent_id in feed.step(endpoint, item):
+            living = [record for record in item if DELETED_AT not in record]
+            parent_ids = [r["id"] for r in living if feed.concerns(endpoint, r)]
+        show_progress(asked, more=len(parent_ids))
+        for parent_id in parent_ids:
             yield read_one(parent_id)
+        if not isinstance(item, End):
+            return
         if item.whole:
             yield feed.orphans(item.ids, endpoint)
         feed.note_read(endpoint, item)
 
-    return dlt.transformer(read, data_from=parents, **_hints(endpoint, feed.account))
+    def show(item: TDataItems, meta: Any = None) -> TDataItems:  # noqa: ARG001 - dlt passes both
+        if isinstance(item, Family):
+            show_progress(asked, done=1)
+        return item
+
+    table = dlt.transformer(read, data_from=parents, **_hints(endpoint, feed.account))
+    return table.add_step(show)
 
 
 def single(account: Account, endpoint: Endpoint) -> DltResource:
