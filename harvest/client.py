@@ -50,11 +50,15 @@ class Page(list[dict[str, Any]]):
         numbered: Whether that is asked for by its number, and not by a cursor.
     """
 
-    def __init__(self, answer: PageData[dict[str, Any]]) -> None:
+    def __init__(self, answer: PageData[dict[str, Any]], key: str) -> None:
         super().__init__(answer)
         for record in self:
             record["id"] = int(record["id"])  # the one key of all; a number, whatever its form
         envelope = answer.response.json()
+        # A chain of pages waits for the next one with this answer in its hands: many pages at
+        # once would fill the memory.
+        answer.clear()
+        envelope[key].clear()
         total = envelope.get("total_entries")
         self.answered = _moment(answer.response)
         self.total = total if isinstance(total, int) else None
@@ -209,7 +213,7 @@ class HarvestClient:
         """
         query = {"per_page": PER_PAGE, **(params or {})}
         for answer in self._paginate(path, query, key):
-            yield Page(answer)
+            yield Page(answer, key)
 
     def record(self, path: str) -> dict[str, Any]:
         """Return a single object.

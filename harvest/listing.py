@@ -143,6 +143,7 @@ class Listing:
             return
         while page.more:
             if not page.numbered:
+                del page  # not to be held while the next one comes
                 page = next(pages)
                 yield page
                 continue
@@ -158,6 +159,7 @@ class Listing:
                     return
             last = oldest
             known = {record["id"] for record in page if self._day(record) == last}
+            del page
             pages = self._ask({**filters, **Window(window.first, last).filters})
             page = next(pages)
             yield [record for record in page if record["id"] not in known]
@@ -239,11 +241,13 @@ class Listing:
         return page.total or 0
 
     def _ask(self, filters: Filters) -> Iterator[Page]:
-        for page in self._client.pages(self._path, self._key, filters):
-            if self._pages == 0:
-                self.started, self.total = page.answered, page.total
-            self._pages += 1
-            yield page
+        return map(self._note_page, self._client.pages(self._path, self._key, filters))
+
+    def _note_page(self, page: Page) -> Page:
+        if self._pages == 0:
+            self.started, self.total = page.answered, page.total
+        self._pages += 1
+        return page
 
 
 def since(moment: datetime | None) -> Filters:

@@ -49,7 +49,7 @@ def test_new_fields(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     row = row_of(pipeline, "clients", client)
     assert row["discount"] == Decimal("0.1")
     assert (row["size"], row["is_vip"], row["parent__name"]) == (2**40, True, "Ünïcode")
-    assert [r["value"] for r in read(pipeline, "clients__tags")] == ["a", "b"]
+    assert {r["value"] for r in read(pipeline, "clients__tags")} == {"a", "b"}
     (site,) = read(pipeline, "clients__sites")
     assert site["rent"] == Decimal("12.345")
 
