@@ -91,13 +91,19 @@ class Held:
     Args:
         endpoint: Whose table.
         deletions: "remove", "flag" or "keep".
+
+    Attributes:
+        under_way: Requests for children whose answers are still to come.
+        all_asked: Whether no further request follows; a list that is no child's is asked whole.
     """
 
     def __init__(self, endpoint: Endpoint, deletions: str) -> None:
         self._endpoint, self._deletions = endpoint, deletions
         self._pipeline = dlt.current.pipeline() if load_id() else None
         self._schema_name = dlt.current.source_schema().name
+        self.under_way, self.all_asked = 0, endpoint.parent is None
         self._lost = 0
+        self._due: list[Key] = []
         self._lock = Lock()
 
     @property
@@ -124,18 +130,27 @@ class Held:
             return self._lost
 
     def let_go(self, keys: Iterable[Key]) -> list[dict[str, Any]]:
-        """Mark rows as gone: return what dlt must merge for it, or update them in place.
+        """Take rows for gone: return what dlt must merge for it, or keep them for `flag_gone`."""
+        if self._deletions == "flag":
+            with self._lock:
+                self._due += keys
+            return []
+        now = datetime.now(timezone.utc)
+        names = self._endpoint.primary_key
+        return [{**dict(zip(names, key, strict=True)), DELETED_AT: now} for key in keys]
+
+    def flag_gone(self) -> None:
+        """Flag what is gone, once all was read and found plausible.
 
         A row merged to carry a flag would null every column it does not name, so flags are set
         by an update; each is true by itself, whatever becomes of the run.
         """
-        now = datetime.now(timezone.utc)
-        named = [dict(zip(self._endpoint.primary_key, key, strict=True)) for key in keys]
-        if self._deletions == "remove":
-            return [{**key, DELETED_AT: now} for key in named]
-        for first in range(0, len(named), 500):
-            self._flag(named[first : first + 500], now)
-        return []
+        if self.under_way or not self.all_asked:
+            return
+        with self._lock:
+            due, self._due = self._due, []
+        for first in range(0, len(due), 500):
+            self._flag(due[first : first + 500])
 
     @cached_property
     def _by_parent(self) -> dict[int, set[Key]]:
@@ -161,11 +176,13 @@ class Held:
             )
             return set()
 
-    def _flag(self, named: list[dict[str, int]], now: datetime) -> None:
+    def _flag(self, keys: list[Key]) -> None:
+        names = self._endpoint.primary_key
         which = " OR ".join(
-            "(" + " AND ".join(f"{name} = {int(value)}" for name, value in key.items()) + ")"
-            for key in named
+            "(" + " AND ".join(f"{n} = {int(v)}" for n, v in zip(names, key, strict=True)) + ")"
+            for key in keys
         )
+        now = datetime.now(timezone.utc)
         self._ask(f"UPDATE {{table}} SET {DELETED_AT} = %s WHERE {which}", now)  # noqa: S608 - ids
 
     def _ask(self, statement: str, *values: Any) -> list[Key]:

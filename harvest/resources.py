@@ -39,7 +39,7 @@ from .settings import (
 
 AnchorOf = Callable[[], datetime]
 
-NO_ID = 2**63  # above all ids
+NO_ID = 2**63 - 1  # above all ids
 
 
 class End(list[Any]):
@@ -82,7 +82,7 @@ class Feed:
         Args:
             updated_at: The incremental cursor of the list's own table.
         """
-        readers = self._begin()
+        readers = self._begin(updated_at.last_value)
         # Harvest filtered already; what comes without a newer stamp mends what went stale.
         updated_at.advance(None)
         known = [start for start in self._starts.values() if start]
@@ -98,6 +98,7 @@ class Feed:
             if end.whole and self.account.may_delete():
                 gone = {key for key in self.held[self.endpoint.name].keys if key[0] not in end.ids}
                 yield self.let_go(self.endpoint, gone, lost=len(gone))
+                self.held[self.endpoint.name].flag_gone()
             updated_at.advance(end.cursor)
             self.note_read(self.endpoint, end)
         yield end
@@ -162,7 +163,8 @@ class Feed:
         if reader.name in self.account.skipped:
             return
         state = dlt.current.resource_state(reader.name)
-        state["cursor"] = end.cursor
+        if reader.parent:  # a list's own cursor is dlt's
+            state["cursor"] = end.cursor
         if (end.whole or self._recent_only) and "below" not in state:
             state["read_whole_at"] = datetime.now(timezone.utc)
             state["anchor"] = self._anchor
@@ -195,7 +197,7 @@ class Feed:
             del state["below"]
         return now
 
-    def _begin(self) -> list[Endpoint]:
+    def _begin(self, cursor: datetime | None) -> list[Endpoint]:
         """Return the endpoints that are read here, once it is known from where on each must be."""
         self.account.join(load_id())
         selected = dlt.current.source().selected_resources
@@ -206,7 +208,13 @@ class Feed:
             self.held[reader.name] = Held(reader, self.account.options.deletions)
         self._anchor = self.anchor_of() if self.endpoint.anchored else None
         self._recent_only = False
-        self._starts = {reader.name: self._start(reader) for reader in readers}
+        self._starts = {
+            reader.name: self._start(
+                reader,
+                dlt.current.resource_state(reader.name).get("cursor") if reader.parent else cursor,
+            )
+            for reader in readers
+        }
         return readers
 
     def _bound_first_step(self, readers: list[Endpoint]) -> None:
@@ -221,11 +229,10 @@ class Feed:
             self.account.note_left(self.endpoint, records // PER_PAGE)
             self._anchor, self._recent_only = recent, True
 
-    def _start(self, reader: Endpoint) -> datetime | None:
+    def _start(self, reader: Endpoint, cursor: datetime | None) -> datetime | None:
         """Return from where on a table needs what changed, None where it needs the whole list."""
         state, options = dlt.current.resource_state(reader.name), self.account.options
         read_at = state.get("read_whole_at")
-        cursor: datetime | None = state.get("cursor")
         if reader.name in self.account.read_whole or (options.in_steps and "below" in state):
             return cursor
         if read_at is None or options.full_read:
@@ -250,9 +257,8 @@ class Feed:
                 stamp = prepare(self.endpoint, record).get("updated_at")
                 newest = max(filter(None, (newest, stamp)), default=None)
             yield records
-        if not listing.ids and not dlt.current.resource_state(self.endpoint.name).get(
-            "read_whole_at"
-        ):
+        loaded = dlt.current.resource_state(self.endpoint.name).get("read_whole_at")
+        if not listing.ids and not loaded:
             yield dlt.mark.materialize_table_schema()
         # Never past the moment this read began: a record on a page already read may have changed
         # while later pages were read.
@@ -313,6 +319,8 @@ def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltReso
             living = [record for record in item if DELETED_AT not in record]
             parent_ids = [r["id"] for r in living if feed.concerns(endpoint, r)]
         show_progress(asked, more=len(parent_ids))
+        held = feed.held[endpoint.name]
+        held.under_way += len(parent_ids)
         for parent_id in parent_ids:
             yield read_one(parent_id)
         if not isinstance(item, End):
@@ -320,10 +328,14 @@ def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltReso
         if item.whole:
             yield feed.orphans(item.ids, endpoint)
         feed.note_read(endpoint, item)
+        held.all_asked = True
+        held.flag_gone()
 
     def show(item: TDataItems, meta: Any = None) -> TDataItems:  # noqa: ARG001 - dlt passes both
         if isinstance(item, Family):
             show_progress(asked, done=1)
+            feed.held[endpoint.name].under_way -= 1
+            feed.held[endpoint.name].flag_gone()
         return item
 
     table = dlt.transformer(read, data_from=parents, **_hints(endpoint, feed.account))

@@ -123,6 +123,17 @@ def test_suspicious_children(sandbox: Sandbox, source: Make, duck: Pipeline) -> 
     assert read(duck, "invoice_messages") == []
 
 
+def test_suspicious_flags_nothing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """With `flag` too, a suspicious run changes nothing."""
+    duck.run(source(deletions="flag"))
+    for message in list(sandbox.account.records["invoice_messages"]):
+        sandbox.account.delete("invoice_messages", message)
+    assert "`invoice_messages`" in str(failure(duck, source(deletions="flag")))
+    assert {row["_deleted_at"] for row in read(duck, "invoice_messages")} == {None}
+    duck.run(source(deletions="flag", confirm_deletions=True))
+    assert None not in {row["_deleted_at"] for row in read(duck, "invoice_messages")}
+
+
 def narrow(sandbox: Sandbox, **fields: Any) -> None:
     """Let the token's owner see less."""
     owner = sandbox.users[sandbox.token]
