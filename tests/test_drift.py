@@ -143,8 +143,15 @@ def test_bad_stamp(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("spoil", [{"name": "no id"}, {"id": None}, {"id": "x"}, "not an object"])
-def test_no_id(sandbox: Sandbox, source: Make, duck: Pipeline, spoil: Any) -> None:
+def test_no_id(
+    sandbox: Sandbox,
+    source: Make,
+    duck: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Any,
+) -> None:
     """A record without an id is an error after all attempts, never left out."""
+    monkeypatch.setattr("harvest.client.MAX_ATTEMPTS", 2)
 
     def change(body: dict[str, Any]) -> None:
         body["tasks"][0] = spoil
