@@ -129,6 +129,7 @@ class Listing:
                     if records is not None:
                         running[pool.submit(next, chain, None)] = chain
                         yield records
+                    del future, records  # not to be held while others come
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -107,9 +107,10 @@ class _Call:
         if unknown := self.body.keys() - SETTINGS:
             raise KeyError(*unknown)
         for name, value in self.body.items():
-            kept = value
+            kept = float(value) if isinstance(value, Decimal) else value
             if name == "rate_limit" and value:
-                kept = tuple(value)
+                requests, seconds = value
+                kept = (requests, float(seconds))
             elif name == "throttle_body":
                 kept = value.encode()
             setattr(self.sandbox, name, kept)

@@ -155,8 +155,8 @@ def test_limiter() -> None:
     """No window of the period holds more requests than allowed."""
     limiter, sent = RateLimiter(5, period=0.2), []
     for _ in range(16):
-        limiter.acquire()
-        sent.append(time.monotonic())
+        with limiter:
+            sent.append(time.monotonic())
     assert all(late - early >= 0.199 for early, late in zip(sent, sent[5:], strict=False))
 
 
