@@ -199,3 +199,22 @@ def test_change_while_reading(
     sandbox.account.update(table, newest, notes="changed again")
     duck.run(source().with_resources(table))
     assert_equal(duck, sandbox, table)
+
+
+@pytest.mark.parametrize("table", ["time_entries", "clients", "estimates"])
+def test_late_commit(sandbox: Sandbox, source: Make, duck: Pipeline, table: str) -> None:
+    """A change that was made while a run read, and showed only after it, comes with the next."""
+    sandbox.page_cap = max(2, len(sandbox.account.records[table]) // 3)
+    newest, *_, oldest = sorted(sandbox.account.records[table], reverse=True)
+    began = sandbox.clock.stamp()
+
+    def edit(sandbox: Sandbox, table: str) -> None:
+        sandbox.clock.shift(minutes=10)
+        sandbox.account.update(table, oldest, notes="a newer stamp, seen")
+
+    at_page(sandbox, table, 2, edit)
+    duck.run(source().with_resources(table))
+    sandbox.before_request = None
+    sandbox.account.update(table, newest, touch=False, notes="late", updated_at=began)
+    duck.run(source().with_resources(table))
+    assert_equal(duck, sandbox, table)

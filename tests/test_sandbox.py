@@ -741,7 +741,8 @@ def test_control_log(sandbox: Sandbox, control: Callable[..., Any]) -> None:
 
 def test_control_settings(sandbox: Sandbox, control: Callable[..., Any]) -> None:
     """Settings, clock and faults are set over HTTP; what is unknown is refused."""
-    control("settings", {"page_cap": 3, "styles": {"clients": "page"}, "rate_limit": [2, 60.0], "latency": 0.01})
+    settings = {"page_cap": 3, "styles": {"clients": "page"}, "latency": 0.01}
+    control("settings", {**settings, "rate_limit": [2, 60.0]})
     assert control("settings")["rate_limit"] == [2, 60]
     assert "page=2" in ask(sandbox, "clients").json()["links"]["next"]
     control("fault", {"kind": "status", "path": "tasks", "status": 503, "body": "busy"})
