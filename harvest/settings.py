@@ -22,10 +22,9 @@ WORKERS = 20
 CONNECTIONS = 40
 """Connections kept open: those of the workers, and those of lists read in several spans."""
 
-CHAINS = 10
-"""Windows of dates of one list that are read side by side. One after the other would use a
-fifteenth of the rate limit, at 2 s for a page of 2,000 records. Ten keep a core busy; each takes
-some 14 MB more."""
+CHAINS = 14
+"""Windows of dates of one list that are read side by side: at 2 s for a page of 2,000 records, one
+after the other would use a fifteenth of the rate limit. Each takes some 14 MB."""
 
 CHAIN_RECORDS = 2_000
 """Records in such a window at least: each ends with a page that is half empty on average."""
