@@ -176,9 +176,9 @@ def test_keeps_changing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert_equal(duck, sandbox, "clients")
 
 
-@pytest.mark.parametrize("hours", [-5, 0, 5])
+@pytest.mark.parametrize("hours", [-5, 5])
 @pytest.mark.parametrize("table", ["time_entries", "clients", "estimates", "users"])
-@pytest.mark.parametrize("page", [2, 3])
+@pytest.mark.parametrize("page", [2])
 def test_change_while_reading(
     sandbox: Sandbox, source: Make, duck: Pipeline, table: str, page: int, hours: int
 ) -> None:
