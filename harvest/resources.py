@@ -208,13 +208,7 @@ class Feed:
             self.held[reader.name] = Held(reader, self.account.options.deletions)
         self._anchor = self.anchor_of() if self.endpoint.anchored else None
         self._recent_only = False
-        self._starts = {
-            reader.name: self._start(
-                reader,
-                dlt.current.resource_state(reader.name).get("cursor") if reader.parent else cursor,
-            )
-            for reader in readers
-        }
+        self._starts = {reader.name: self._start(reader, cursor) for reader in readers}
         return readers
 
     def _bound_first_step(self, readers: list[Endpoint]) -> None:
@@ -232,6 +226,8 @@ class Feed:
     def _start(self, reader: Endpoint, cursor: datetime | None) -> datetime | None:
         """Return from where on a table needs what changed, None where it needs the whole list."""
         state, options = dlt.current.resource_state(reader.name), self.account.options
+        if reader.parent:
+            cursor = state.get("cursor")
         read_at = state.get("read_whole_at")
         if reader.name in self.account.read_whole or (options.in_steps and "below" in state):
             return cursor
@@ -253,6 +249,7 @@ class Feed:
         for records in listing.read():
             if records and table:
                 choose_file_format(table, filled=True)
+                table = None  # once is enough
             for record in records:
                 stamp = prepare(self.endpoint, record).get("updated_at")
                 newest = max(filter(None, (newest, stamp)), default=None)
