@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import dlt
+from dlt.common.configuration.exceptions import DuplicateConfigProviderException
+from dlt.common.configuration.providers import CustomLoaderDocProvider
 from dlt.common.time import ensure_datetime_in_tz
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
@@ -15,7 +18,7 @@ from .client import HarvestClient
 from .endpoints import ENDPOINTS
 from .errors import ConfigurationError, HarvestError
 from .resources import Feed, child_table, list_table, single
-from .settings import BASE_URL, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT, WORKERS
+from .settings import BASE_URL, DLT_DEFAULTS, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
@@ -83,11 +86,10 @@ def harvest_source(
         confirm_deletions=confirm_deletions,
         in_steps=in_steps,
     )
-    # dlt's five workers can't use up Harvest's limit, and packing its temporary files takes a third
-    # of the time of an extraction. A user's own settings stand.
-    for setting, value in (("extract.workers", WORKERS), ("data_writer.disable_compression", True)):
-        if dlt.config.get(f"sources.harvest.{setting}") is None:
-            dlt.config[f"sources.harvest.{setting}"] = value
+    with suppress(DuplicateConfigProviderException):  # the last one that dlt asks, so users' stand
+        dlt.config.register_provider(
+            CustomLoaderDocProvider("harvest", lambda: DLT_DEFAULTS, supports_secrets=True)
+        )
 
     def anchor_of() -> datetime:
         """Return the earliest anchor that this pipeline was ever given."""

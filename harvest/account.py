@@ -40,12 +40,14 @@ class Account:
     Attributes:
         skipped: Why, by table that is left out of this run.
         read_whole: Tables that the steps before this one read whole, so that it need not.
+        left: Requests that the step before this one left, by table.
     """
 
     def __init__(self, client: HarvestClient, options: Options) -> None:
         self.client, self.options = client, options
         self._lock = RLock()
         self.read_whole: set[str] = set()
+        self.left: dict[str, int] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -62,7 +64,8 @@ class Account:
             if load_id != self._load_id:
                 self.begin()
                 self._load_id = load_id
-                if not dlt.current.source_state().get("left"):
+                self.left = dict(dlt.current.source_state().get("left", {}))
+                if not self.left:
                     self.read_whole = set()
                 self._loaded = {
                     e.name
@@ -112,6 +115,10 @@ class Account:
         """Note that a table needs a further step, of about so many requests."""
         with self._lock:
             dlt.current.source_state().setdefault("left", {})[endpoint.name] = requests
+
+    def lists_come_first(self) -> bool:
+        """Return whether a part of a list was left, for which children wait."""
+        return any(e.name in self.left for e in ENDPOINTS if not e.parent)
 
     def is_off(self, endpoint: Endpoint) -> bool:
         """Return whether the account has this part of Harvest switched off, as far as is known."""

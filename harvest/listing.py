@@ -33,7 +33,11 @@ MAX_SPLITS = 3  # a window that is still too long then is read as one chain
 
 @dataclass(frozen=True)
 class Window:
-    """A span of dates, both ends included; None leaves an end open."""
+    """A span of dates, both ends included; None leaves an end open.
+
+    Attributes:
+        splits: How often the span was split to get this one.
+    """
 
     first: date | None = None
     last: date | None = None
@@ -56,16 +60,20 @@ class Listing:
         filters: Parameters that the endpoint documents.
         date: The field by which the list is sorted, newest first, and filtered by `from` and
             `to`; empty where there is none, or where it may be null.
+        last: The last date to read; None for all.
+        most: Leave the rest of a list by date once so many records were found; 0 for all.
         updated_since: Whether the endpoint documents the filter `updated_since`.
 
     Attributes:
         started: The moment of the first answer, by Harvest's clock (UTC).
         total: Harvest's count of the list at that moment, None where it does not say.
         ids: Of the records found so far.
+        rest: Up to which date the list was left, None if it was read to its end.
     """
 
     started: datetime
     total: int | None = None
+    rest: date | None = None
 
     def __init__(
         self,
@@ -75,12 +83,16 @@ class Listing:
         filters: Filters | None = None,
         *,
         date: str = "",
+        last: date | None = None,
+        most: int = 0,
         updated_since: bool = False,
     ) -> None:
         self.ids: set[int] = set()
         self._client, self._path, self._key = client, path, key
-        self._filters, self._date, self._updated_since = filters or {}, date, updated_since
-        self._waiting: deque[Iterator[Records]] = deque()
+        self._span, self._most = Window(last=last), most
+        self._filters = {**(filters or {}), **self._span.filters}
+        self._date, self._updated_since = date, updated_since
+        self._waiting = deque([self._span])
         self._pages = 0
 
     def read(self) -> Iterator[Records]:
@@ -93,6 +105,8 @@ class Listing:
         yield from self._noted(
             self._side_by_side() if self._date else self._followed(self._filters)
         )
+        if self.rest:
+            self._filters = {**self._filters, **Window(self.rest + DAY, self._span.last).filters}
         if self._pages > 1 and self._updated_since:
             after = since(self.started - timedelta(seconds=OVERLAP_SECONDS))
             yield from self._noted(self._followed({**self._filters, **after}))
@@ -109,7 +123,7 @@ class Listing:
 
     def _is_short(self) -> bool:
         """Whether Harvest still counts more records than were found."""
-        return len(self.ids) < (self.total or 0) and len(self.ids) < self.count()
+        return len(self.ids) < (self.total or 0) and len(self.ids) < self._count()
 
     def _side_by_side(self) -> Iterator[Records]:
         """Yield from the waiting chains, newest first, at most one page of each ahead."""
@@ -117,11 +131,10 @@ class Listing:
         # dlt runs resources and single items side by side, but a list is whole only when all
         # its windows are, and dlt has no place to wait for that.
         pool = ThreadPoolExecutor(CHAINS)
-        self._waiting.append(self._chain(Window()))
         try:
             while self._waiting or running:
                 while self._waiting and len(running) < CHAINS:
-                    chain = self._waiting.popleft()
+                    chain = self._chain(self._waiting.popleft())
                     running[pool.submit(next, chain, None)] = chain
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -130,8 +143,17 @@ class Listing:
                         running[pool.submit(next, chain, None)] = chain
                         yield records
                     del future, records  # not to be held while others come
+                if self._most and len(self.ids) >= self._most:
+                    self._leave_waiting()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _leave_waiting(self) -> None:
+        """Leave what no chain has begun yet."""
+        ends = [window.last for window in self._waiting if window.last]
+        if ends and len(ends) == len(self._waiting):
+            self._waiting.clear()
+            self.rest = max(ends)
 
     def _chain(self, window: Window) -> Iterator[Records]:
         """Yield a window's pages, each asked for by the cursor or the date of the one before."""
@@ -140,7 +162,10 @@ class Listing:
         page = next(pages)
         yield page
         if window.splits < MAX_SPLITS and (page.total or 0) - len(page) > 2 * self._enough():
-            self._waiting.extendleft(reversed(self._split(window, page)))
+            if windows := self._split(window, page):
+                self._waiting.extendleft(reversed(windows))
+            else:
+                yield from self._followed({**filters, **window.filters})
             return
         while page.more:
             if not page.numbered:
@@ -196,11 +221,11 @@ class Listing:
         (page,) = islice(self._ask({**filters, **after}), 1)
         return {(record["id"], record.get("updated_at")) for record in page}
 
-    def _split(self, window: Window, page: Page) -> list[Iterator[Records]]:
-        """Return chains for what follows a window's first page, each some pages long."""
+    def _split(self, window: Window, page: Page) -> list[Window]:
+        """Return windows of what follows a window's first page; none where it has no dates."""
         days = sorted(day for day in map(self._day, page) if day)
         if not days:
-            return [self._followed({**self._filters, **window.filters})]
+            return []
         # Half of the records lie between the quartiles, whatever strays at the ends.
         spread = (days[len(days) * 3 // 4] - days[len(days) // 4]).days
         per_day = len(days) / 2 / max(spread, 1)
@@ -216,12 +241,12 @@ class Listing:
                 break
             windows.append(Window(first, last, window.splits + 1))
             last = top = first - DAY
-        windows.append(Window(window.first, last, window.splits + 1))
-        return [self._chain(part) for part in windows]
+        return [*windows, Window(window.first, last, window.splits + 1)]
 
     def _enough(self) -> int:
         """Return how many records make a chain worth its last, half empty page."""
-        return max(CHAIN_RECORDS, (self.total or 0) // CHAINS)
+        total = self.total or 0
+        return max(CHAIN_RECORDS, min(total, self._most or total) // CHAINS)
 
     def _days(self, page: Page, last: date | None) -> list[date]:
         """Return a page's dates if they stand newest first, as documented; else none."""
@@ -236,8 +261,8 @@ class Listing:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def count(self) -> int:
-        """Return how many records Harvest counts now."""
+    def _count(self) -> int:
+        """Return how many records Harvest counts now, of those that are to be found."""
         (page,) = islice(self._ask({**self._filters, "per_page": "1"}), 1)
         return page.total or 0
 

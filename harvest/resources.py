@@ -6,7 +6,8 @@ A list is read once for whoever needs it: its own table, the children of its rec
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from itertools import chain
 from typing import Any
 
 import dlt
@@ -29,11 +30,11 @@ from .endpoints import ENDPOINTS, Endpoint
 from .errors import MalformedRecordError, StatusError
 from .listing import Filters, Listing, Records, since
 from .settings import (
-    FIRST_STEP_DAYS,
     FIRST_STEP_RECORDS,
     FIRST_STEP_REQUESTS,
     OVERLAP_SECONDS,
     PER_PAGE,
+    STEP_RECORDS,
     STEP_REQUESTS,
 )
 
@@ -46,14 +47,18 @@ class End(list[Any]):
     """The last thing a list yields: nothing for its table, the news for its children.
 
     Attributes:
-        whole: Whether all records in scope were listed, so that what was not found is gone.
+        whole: Whether all records in scope were listed, down to the rest, so that without one
+            what was not found is gone.
         ids: The ids that were found.
         cursor: From where the next read of changes must begin (UTC).
+        rest: Up to which date further steps must list, None if nothing is left.
     """
 
-    def __init__(self, ids: set[int], cursor: datetime, *, whole: bool) -> None:
+    def __init__(
+        self, ids: set[int], cursor: datetime, *, whole: bool, rest: date | None = None
+    ) -> None:
         super().__init__()
-        self.ids, self.cursor, self.whole = ids, cursor, whole
+        self.ids, self.cursor, self.whole, self.rest = ids, cursor, whole, rest
 
 
 class Family(list[dict[str, Any]]):
@@ -73,7 +78,6 @@ class Feed:
         self.account, self.endpoint, self.anchor_of = account, endpoint, anchor_of
         self.held: dict[str, Held] = {}
         self._anchor: datetime | None = None
-        self._recent_only = False
         self._starts: dict[str, datetime | None] = {}
 
     def read(self, updated_at: Any) -> Iterator[TDataItems]:
@@ -87,15 +91,20 @@ class Feed:
         updated_at.advance(None)
         known = [start for start in self._starts.values() if start]
         stepping = any(self.stepping(reader) for reader in readers)
-        whole = len(known) < len(readers) or stepping or not self.endpoint.updated_since
+        whole = len(known) < len(readers) or not self.endpoint.updated_since
+        if stepping and not self.account.lists_come_first():
+            whole = True  # the next parents are taken from it
+        start = self._anchor if whole else min(known)
+        # Children need all their parents, so only a list without them may come in steps.
+        in_steps = self.account.options.in_steps and readers == [self.endpoint]
+        listings = self._listings(start, whole=whole, in_steps=in_steps)
         try:
-            self._bound_first_step(readers)
-            end = yield from self._list(self._anchor if whole else min(known), whole=whole)
+            end = yield from self._list(listings, start, whole=whole)
         except StatusError as error:
             self.account.excuse(self.endpoint, error)
             return
         if self.endpoint in readers:
-            if end.whole and self.account.may_delete():
+            if end.whole and not end.rest and self.account.may_delete():
                 gone = {key for key in self.held[self.endpoint.name].keys if key[0] not in end.ids}
                 yield self.let_go(self.endpoint, gone, lost=len(gone))
                 self.held[self.endpoint.name].flag_gone()
@@ -165,11 +174,13 @@ class Feed:
         state = dlt.current.resource_state(reader.name)
         if reader.parent:  # a list's own cursor is dlt's
             state["cursor"] = end.cursor
-        if (end.whole or self._recent_only) and "below" not in state:
+        state.pop("rest", None)
+        if end.rest:
+            state["rest"] = end.rest
+        if end.whole and "below" not in state:
             state["read_whole_at"] = datetime.now(timezone.utc)
             state["anchor"] = self._anchor
-            if not self._recent_only:
-                self.account.read_whole.add(reader.name)
+            self.account.read_whole.add(reader.name)
 
     def stepping(self, child: Endpoint) -> bool:
         """Return whether a child's first read is spread over several runs."""
@@ -184,14 +195,18 @@ class Feed:
         if not self.stepping(child):
             return []
         state = dlt.current.resource_state(child.name)
+        if self.account.lists_come_first():
+            state.setdefault("below", NO_ID)
+            self.account.note_left(child, self.account.left.get(child.name, 0))
+            return []
         below = state.get("below", NO_ID)
         left = sorted((i for i in end.ids if i < below), reverse=True)
         room = STEP_REQUESTS if "below" in state else FIRST_STEP_REQUESTS
-        if self._recent_only or ("below" not in state and len(left) > room):
+        if "below" not in state and len(left) > room:
             room = 0  # the lists come first
         now, later = left[:room], left[room:]
         state["below"] = now[-1] if now else below
-        if later or self._recent_only:
+        if later:
             self.account.note_left(child, len(later))
         else:
             del state["below"]
@@ -207,21 +222,8 @@ class Feed:
             choose_file_format(selected[reader.name], filled=False)
             self.held[reader.name] = Held(reader, self.account.options.deletions)
         self._anchor = self.anchor_of() if self.endpoint.anchored else None
-        self._recent_only = False
         self._starts = {reader.name: self._start(reader, cursor) for reader in readers}
         return readers
-
-    def _bound_first_step(self, readers: list[Endpoint]) -> None:
-        """Begin with what is recent, if all history is too much for the first of several steps."""
-        states = [dlt.current.resource_state(reader.name) for reader in readers]
-        known = any("read_whole_at" in state or "below" in state for state in states)
-        recent = datetime.now(timezone.utc) - timedelta(days=FIRST_STEP_DAYS)
-        if known or not self.account.options.in_steps or not self._anchor or self._anchor > recent:
-            return
-        records = self._listing(since(self._anchor)).count()
-        if records > FIRST_STEP_RECORDS:
-            self.account.note_left(self.endpoint, records // PER_PAGE)
-            self._anchor, self._recent_only = recent, True
 
     def _start(self, reader: Endpoint, cursor: datetime | None) -> datetime | None:
         """Return from where on a table needs what changed, None where it needs the whole list."""
@@ -231,22 +233,39 @@ class Feed:
         read_at = state.get("read_whole_at")
         if reader.name in self.account.read_whole or (options.in_steps and "below" in state):
             return cursor
-        if read_at is None or options.full_read:
+        if read_at is None or options.full_read or self._backfills(state):
             return None
         if reader.parent and options.children == "complete":
             return None
-        if self._anchor and self._anchor < state["anchor"]:
-            return None
+        if "rest" in state:  # which comes before the next full read
+            return cursor
         age = datetime.now(timezone.utc) - read_at
         if 0 <= options.full_read_hours <= age.total_seconds() / 3600:
             return None
         return cursor
 
-    def _list(self, start: datetime | None, *, whole: bool) -> Generator[TDataItems, None, End]:
-        """Yield the records that changed since the start, or all; return the end."""
-        listing, newest = self._listing(since(start)), start
+    def _backfills(self, state: dict[str, Any]) -> bool:
+        """Whether history is in scope that was in no run before."""
+        return bool(self._anchor and ("anchor" not in state or self._anchor < state["anchor"]))
+
+    def _listings(self, start: datetime | None, *, whole: bool, in_steps: bool) -> list[Listing]:
+        """Return what must be listed: all, or what is left of it and what changed since."""
+        state = dlt.current.resource_state(self.endpoint.name)
+        if whole and in_steps and self._backfills(state):
+            return [self._listing(since(start), most=FIRST_STEP_RECORDS)]
+        listings = [self._listing(since(start))]
+        if not whole and (rest := state.get("rest")):
+            most = STEP_RECORDS if in_steps else 0
+            listings.insert(0, self._listing(since(self._anchor), last=rest, most=most))
+        return listings
+
+    def _list(
+        self, listings: list[Listing], start: datetime | None, *, whole: bool
+    ) -> Generator[TDataItems, None, End]:
+        """Yield the records of the listings; return the end."""
+        newest = start
         table = dlt.current.source().selected_resources.get(self.endpoint.name)
-        for records in listing.read():
+        for records in chain.from_iterable(listing.read() for listing in listings):
             if records and table:
                 choose_file_format(table, filled=True)
                 table = None  # once is enough
@@ -254,27 +273,30 @@ class Feed:
                 stamp = prepare(self.endpoint, record).get("updated_at")
                 newest = max(filter(None, (newest, stamp)), default=None)
             yield records
+        oldest, latest = listings[0], listings[-1]
         loaded = dlt.current.resource_state(self.endpoint.name).get("read_whole_at")
-        if not listing.ids and not loaded:
+        if not latest.ids and not loaded:
             yield dlt.mark.materialize_table_schema()
         # Never past the moment this read began: a record on a page already read may have changed
         # while later pages were read.
-        ceiling = listing.started - timedelta(seconds=OVERLAP_SECONDS)
+        ceiling = latest.started - timedelta(seconds=OVERLAP_SECONDS)
         if self.endpoint.live and not whole:
             yield from self._live()
         cursor = min(newest or ceiling, ceiling)
-        return End(listing.ids, cursor, whole=whole and not self._recent_only)
+        if oldest.rest:
+            left = (oldest.total or 0) - len(oldest.ids)
+            self.account.note_left(self.endpoint, max(1, left // PER_PAGE))
+        return End(latest.ids, cursor, whole=whole, rest=oldest.rest)
 
     def _live(self) -> Iterator[TDataItems]:
         """Yield what changes without a stamp, as far as it is in scope."""
         for records in self._listing({self.endpoint.live: "true"}).read():
             yield [r for r in records if not _before(prepare(self.endpoint, r), self._anchor)]
 
-    def _listing(self, filters: Filters) -> Listing:
-        e = self.endpoint
-        return Listing(
-            self.account.client, e.path, e.key, filters, date=e.date, updated_since=e.updated_since
-        )
+    def _listing(self, filters: Filters, **bounds: Any) -> Listing:
+        e, client = self.endpoint, self.account.client
+        bounds |= {"date": e.date, "updated_since": e.updated_since}
+        return Listing(client, e.path, e.key, filters, **bounds)
 
 
 def list_table(feed: Feed) -> DltResource:

@@ -124,6 +124,42 @@ def test_windows(
     assert set(found) == sandbox.account.records["time_entries"].keys()
 
 
+@pytest.mark.parametrize("cap", [7, 2000])
+@pytest.mark.parametrize("style", ["page", "cursor"])
+def test_in_parts(
+    sandbox: Sandbox,
+    client: HarvestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    style: str,
+    cap: int,
+) -> None:
+    """A list that is left once it brought enough lacks nothing of what it says that it read."""
+    monkeypatch.setattr("harvest.listing.CHAIN_RECORDS", 8)
+    monkeypatch.setattr("harvest.listing.CHAINS", 2)
+    sandbox.styles, sandbox.page_cap = style, cap
+    for day in ("1999-01-01", "2005-06-01", "2099-12-31"):
+        add(sandbox, "time_entries", day)
+    rest, parts = None, 0
+    found: set[int] = set()
+    while rest or not parts:
+        listing = Listing(
+            client, "time_entries", "time_entries", date="spent_date", last=rest, most=20
+        )
+        records = [record for page in listing.read() for record in page]
+        known, rest = rest, listing.rest
+        within = {
+            record["id"]
+            for record in sandbox.account.truth("time_entries")
+            if (not known or record["spent_date"] <= str(known))
+            and (not rest or record["spent_date"] > str(rest))
+        }
+        assert within <= {record["id"] for record in records}
+        found.update(record["id"] for record in records)
+        parts += 1
+    assert found == sandbox.account.records["time_entries"].keys()
+    assert (parts > 1) == (cap == 7)
+
+
 def test_one_crowded_day(sandbox: Sandbox, client: HarvestClient) -> None:
     """A day with more records than a page is read whole, and what lies before it too."""
     day = (date.today() - timedelta(days=400)).isoformat()  # noqa: DTZ011 - any day
