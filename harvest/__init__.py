@@ -17,7 +17,8 @@ from .account import Account, Options
 from .client import HarvestClient
 from .endpoints import ENDPOINTS
 from .errors import ConfigurationError, HarvestError
-from .resources import Feed, child_table, list_table, single
+from .feed import Feed
+from .resources import child_table, list_table, single
 from .settings import BASE_URL, DLT_DEFAULTS, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import count
@@ -322,6 +322,14 @@ faults = st.sampled_from(
     [("status", 500), ("status", 503), ("status", 429), ("drop", 0), ("truncate", 0),
         ("not_json", 0)]
 )  # fmt: skip
+SMALL_STEPS: Record = {
+    "FIRST_STEP_RECORDS": 10,
+    "FIRST_STEP_REQUESTS": 3,
+    "STEP_RECORDS": 40,
+    "STEP_REQUESTS": 20,
+}
+"""Settings that make a tiny account's history long."""
+
 scopes = st.sampled_from(
     [
         "users user_billable_rates user_cost_rates roles company",
@@ -353,6 +361,7 @@ class Warehouse(RuleBasedStateMachine):
         hours=st.sampled_from([0, -7, 7]),
         crowded=st.booleans(),
         children=st.sampled_from(["complete", "complete", "changed"]),
+        in_steps=st.booleans(),
         scope=scopes,
     )
     def open(
@@ -367,6 +376,7 @@ class Warehouse(RuleBasedStateMachine):
         hours: int,
         crowded: bool,
         children: str,
+        in_steps: bool,
         scope: str,
     ) -> None:
         """Open an account whose behaviour is one of those that Harvest leaves open."""
@@ -386,8 +396,12 @@ class Warehouse(RuleBasedStateMachine):
         self.name = f"property_{next(self.numbers)}"
         self.children, self.scope = children, set(scope.split())
         self.stale = self.pending = False
-        self.chains = mock.patch("harvest.listing.CHAIN_RECORDS", chain)
-        self.chains.start()
+        self.in_steps = in_steps
+        self.patches = ExitStack()
+        self.patches.enter_context(mock.patch("harvest.listing.CHAIN_RECORDS", chain))
+        if in_steps:
+            self.patches.enter_context(mock.patch("harvest.listing.CHAINS", 2))
+            self.patches.enter_context(mock.patch.multiple("harvest.feed", **SMALL_STEPS))
         if crowded:
             r = Random(seed)  # noqa: S311 - a seeded agency
             for table, field in DATED.items():
@@ -397,13 +411,13 @@ class Warehouse(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Demand equality once more, and close the account."""
-        if not hasattr(self, "chains"):
+        if not hasattr(self, "patches"):
             return
         try:
             if sys.exc_info()[0] is None:
                 self._run_quiet(full=True)
         finally:
-            self.chains.stop()
+            self.patches.close()
             self.sandbox.__exit__()
 
     @rule(drawn=edits)
@@ -430,9 +444,9 @@ class Warehouse(RuleBasedStateMachine):
 
     @rule(full=st.booleans(), tables=subsets, at=requests)
     def run_refused(self, *, full: bool, tables: set[str] | None, at: int) -> None:
-        """Run into an error; a run that fails while it reads changes nothing."""
+        """Run into an error; a step that fails while it reads changes nothing."""
         self.sandbox.fault("status", status=422, after=at)
-        before = None if self.pending else self._rows()
+        before = None if self.pending or self.in_steps else self._rows()
         if not self._run(full=full, tables=tables) and before is not None:
             assert self._rows() == before
 

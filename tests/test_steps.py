@@ -24,10 +24,10 @@ def small_steps(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
     sandbox.page_cap = 10
     monkeypatch.setattr("harvest.listing.CHAINS", 2)
     monkeypatch.setattr("harvest.listing.CHAIN_RECORDS", 10)
-    monkeypatch.setattr("harvest.resources.STEP_RECORDS", 40)
-    monkeypatch.setattr("harvest.resources.FIRST_STEP_RECORDS", 5)
-    monkeypatch.setattr("harvest.resources.FIRST_STEP_REQUESTS", 3)
-    monkeypatch.setattr("harvest.resources.STEP_REQUESTS", 6)
+    monkeypatch.setattr("harvest.feed.STEP_RECORDS", 40)
+    monkeypatch.setattr("harvest.feed.FIRST_STEP_RECORDS", 5)
+    monkeypatch.setattr("harvest.feed.FIRST_STEP_REQUESTS", 3)
+    monkeypatch.setattr("harvest.feed.STEP_REQUESTS", 6)
 
 
 def children_asked(sandbox: Sandbox) -> list[str]:
