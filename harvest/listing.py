@@ -153,7 +153,7 @@ class Listing:
         ends = [window.last for window in self._waiting if window.last]
         if ends and len(ends) == len(self._waiting):
             self._waiting.clear()
-            self.rest = max(ends)
+            self.rest = max(filter(None, (self.rest, *ends)))  # a chain may have split since
 
     def _chain(self, window: Window) -> Iterator[Records]:
         """Yield a window's pages, each asked for by the cursor or the date of the one before."""

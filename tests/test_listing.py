@@ -104,6 +104,14 @@ def documented_date(table: str) -> str:
     return {"time_entries": "spent_date", "invoices": "issue_date"}.get(table, "")
 
 
+def scatter(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, chains: int) -> None:
+    """Add lone old and future days, and let few records make a window."""
+    monkeypatch.setattr("harvest.listing.CHAIN_RECORDS", 8)
+    monkeypatch.setattr("harvest.listing.CHAINS", chains)
+    for day in ("1999-01-01", "2005-06-01", "2099-12-31"):
+        add(sandbox, "time_entries", day)
+
+
 @pytest.mark.parametrize("cap", [1, 7, 2000])
 @pytest.mark.parametrize("style", ["page", "cursor"])
 def test_windows(
@@ -114,11 +122,8 @@ def test_windows(
     cap: int,
 ) -> None:
     """A long list read in windows is whole: open ends, lone old days and future days included."""
-    monkeypatch.setattr("harvest.listing.CHAIN_RECORDS", 8)
-    monkeypatch.setattr("harvest.listing.CHAINS", 8)
+    scatter(sandbox, monkeypatch, chains=8)
     sandbox.styles, sandbox.page_cap = style, cap
-    for day in ("1999-01-01", "2005-06-01", "2099-12-31"):
-        add(sandbox, "time_entries", day)
     listing = Listing(client, "time_entries", "time_entries", date="spent_date", updated_since=True)
     found = [record["id"] for records in listing.read() for record in records]
     assert set(found) == sandbox.account.records["time_entries"].keys()
@@ -134,11 +139,8 @@ def test_in_parts(
     cap: int,
 ) -> None:
     """A list that is left once it brought enough lacks nothing of what it says that it read."""
-    monkeypatch.setattr("harvest.listing.CHAIN_RECORDS", 8)
-    monkeypatch.setattr("harvest.listing.CHAINS", 2)
+    scatter(sandbox, monkeypatch, chains=2)
     sandbox.styles, sandbox.page_cap = style, cap
-    for day in ("1999-01-01", "2005-06-01", "2099-12-31"):
-        add(sandbox, "time_entries", day)
     rest, parts = None, 0
     found: set[int] = set()
     while rest or not parts:
