@@ -1,59 +1,39 @@
-"""What the destination holds already, how rows leave it, and how they are loaded fastest."""
+"""All that is asked of the destination: what it holds, and in which file format it loads best."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from functools import cached_property
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
-import dlt
+from dlt import Pipeline
 from dlt.common import logger
 from dlt.common.destination.exceptions import SqlClientNotAvailable
-from dlt.common.schema.typing import TColumnSchema
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource
 
-from .endpoints import Endpoint
+from .catalog import Endpoint
+from .catalog.schema import ACCOUNT_ID
+from .errors import ColumnTypeError
 
 DELETED_AT = "_deleted_at"
 
 Key = tuple[int, ...]
+"""The values of an endpoint's id columns: of a child, its parent's id and its own."""
+
+FLAGS_AT_ONCE = 500
 
 ONE_AT_A_TIME = Lock()
-
-
-def load_id() -> str:
-    """Return the id of the load package that is being extracted; "" outside of a pipeline's run."""
-    try:
-        return str(dlt.current.load_package_state()["load_id"])
-    except CurrentLoadPackageStateNotAvailable:
-        return ""
-
-
-def show_progress(counter: str, *, done: int = 0, more: int = 0, total: int = 0) -> None:
-    """Tell dlt's progress display what is done and what is left.
-
-    Only from the thread that extracts: the display is not made for several.
-
-    Args:
-        counter: What is counted.
-        done: How many were done since.
-        more: How many more there are to do.
-        total: How many there are in all; counts where the counter is new.
-    """
-    if load_id():
-        collector = dlt.current.pipeline().collector
-        collector.update(counter, 0, total=total)
-        collector.update(counter, done, inc_total=more)
+"""dlt's extraction threads share one configuration context, which a client that is opened in one of
+them would take from the others. So statements run in a thread apart, one after the other."""
 
 
 def deleted_at_column(deletions: str) -> TColumnSchema:
-    """Return the column that marks a row as gone; with "remove", dlt deletes what is marked."""
+    """Return the column that marks a row as gone. With "remove", dlt deletes what is marked."""
     return {
         "name": DELETED_AT,
         "data_type": "timestamp",
@@ -62,141 +42,172 @@ def deleted_at_column(deletions: str) -> TColumnSchema:
     }
 
 
-def choose_file_format(resource: DltResource, *, filled: bool) -> None:
+def choose_file_format(destination_name: str, resource: DltResource) -> None:
     """Load from Parquet where it is exact and faster, whoever runs the source.
 
-    The destination becomes known when the resource runs. 100,000 time entries took DuckDB 97 s by
-    dlt's default, insert statements, and 1.7 s by Parquet; Postgres 7.0 s and 2.1 s. Postgres
-    needs a driver for it, which fails on JSON columns and on a file without rows; there, and
-    elsewhere, the default stays.
+    100,000 time entries took DuckDB 97 s by dlt's default, insert statements, and 1.7 s by Parquet;
+    Postgres took 7.0 s and 2.1 s. Postgres needs a driver for it, which fails on JSON columns and
+    on a file without rows. There, and on all other destinations, dlt's default stays.
 
     Args:
-        resource: Whose table.
-        filled: Whether it is certain that there are rows.
+        destination_name: The kind of the destination.
+        resource: The resource whose rows are about to be written.
     """
-    destination = dlt.current.pipeline().destination if load_id() else None
-    name = destination.destination_name if destination else ""
-    if name == "postgres" and filled and find_spec("adbc_driver_postgresql"):
+    exact = destination_name == "duckdb"
+    if destination_name == "postgres" and find_spec("adbc_driver_postgresql"):
         columns = resource.compute_table_schema()["columns"].values()
         exact = all(column.get("data_type") != "json" for column in columns)
-    else:
-        exact = name == "duckdb"
     if exact:
         resource.apply_hints(file_format="parquet")
 
 
-class Held:
-    """The rows of a table that the destination holds when a run begins.
+class Destination:
+    """What the destination holds of one account.
+
+    Threads: any; statements run one after the other.
 
     Args:
-        endpoint: Whose table.
-        deletions: "remove", "flag" or "keep".
-
-    Attributes:
-        under_way: Requests for children whose answers are still to come.
-        all_asked: Whether no further request follows; a list that is no child's is asked whole.
+        pipeline: The pipeline that loads into it; None when a resource is looked at without one.
+        schema_name: The schema of the tables.
+        account_id: Whose rows are asked for and flagged. All others are left alone.
     """
 
-    def __init__(self, endpoint: Endpoint, deletions: str) -> None:
-        self._endpoint, self._deletions = endpoint, deletions
-        self._pipeline = dlt.current.pipeline() if load_id() else None
-        self._schema_name = dlt.current.source_schema().name
-        self.under_way, self.all_asked = 0, endpoint.parent is None
-        self._lost = 0
-        self._due: list[Key] = []
-        self._lock = Lock()
+    def __init__(self, pipeline: Pipeline | None, schema_name: str, account_id: int) -> None:
+        self._pipeline, self._schema_name = pipeline, schema_name
+        self._account_id = account_id
+        self._silent = False
 
     @property
-    def keys(self) -> set[Key]:
-        """The primary keys; none where there is no table yet."""
-        with self._lock:  # many threads ask
-            return self._keys
+    def name(self) -> str:
+        """The kind of destination, "" without a pipeline."""
+        destination = self._pipeline.destination if self._pipeline else None
+        return str(destination.destination_name) if destination else ""
 
-    @property
-    def parents(self) -> set[int]:
-        """The parents of whom there are children."""
-        with self._lock:
-            return set(self._by_parent)
+    def tables(self, names: list[str]) -> dict[str, TTableSchemaColumns] | None:
+        """Return those of the tables that are there, with their columns.
 
-    def of_parents(self, parent_ids: set[int]) -> set[Key]:
-        """Return the keys of some parents' children."""
-        with self._lock:
-            return {key for i in parent_ids for key in self._by_parent.get(i, ())}
-
-    def lose(self, rows: int) -> int:
-        """Add to the rows lost in this run, and return their sum."""
-        with self._lock:
-            self._lost += max(rows, 0)
-            return self._lost
-
-    def let_go(self, keys: Iterable[Key]) -> list[dict[str, Any]]:
-        """Take rows for gone: return what dlt must merge for it, or keep them for `flag_gone`."""
-        if self._deletions == "flag":
-            with self._lock:
-                self._due += keys
-            return []
-        now = datetime.now(timezone.utc)
-        names = self._endpoint.primary_key
-        return [{**dict(zip(names, key, strict=True)), DELETED_AT: now} for key in keys]
-
-    def flag_gone(self) -> None:
-        """Flag what is gone, once all was read and found plausible.
-
-        A row merged to carry a flag would null every column it does not name, so flags are set
-        by an update; each is true by itself, whatever becomes of the run.
+        The destination is asked, because a local schema may tell of tables that somebody dropped,
+        and none of those that a run loaded which was killed. None where it can't be asked.
         """
-        if self.under_way or not self.all_asked:
-            return
-        with self._lock:
-            due, self._due = self._due, []
-        for first in range(0, len(due), 500):
-            self._flag(due[first : first + 500])
 
-    @cached_property
-    def _by_parent(self) -> dict[int, set[Key]]:
-        found: dict[int, set[Key]] = {}
-        for key in self._keys:
-            found.setdefault(key[0], set()).add(key)
-        return found
+        def ask(pipeline: Pipeline) -> dict[str, TTableSchemaColumns] | None:
+            with pipeline.destination_client(self._known_schema(pipeline)) as client:
+                if not isinstance(client, SqlJobClientBase):
+                    return None
+                naming = client.schema.naming
+                normal = {naming.normalize_tables_path(name): name for name in names}
+                found = client.get_storage_tables(normal) if client.is_storage_initialized() else ()
+                return {normal[name]: columns for name, columns in found if columns}
 
-    @cached_property
-    def _keys(self) -> set[Key]:
-        if not self._pipeline or self._schema_name not in self._pipeline.schema_names:
-            return set()  # nothing was ever loaded
-        columns = ", ".join(self._endpoint.primary_key)
-        living = f" WHERE {DELETED_AT} IS NULL" if self._deletions == "flag" else ""
-        try:
-            return set(self._ask(f"SELECT {columns} FROM {{table}}{living}"))  # noqa: S608 - names
-        except DatabaseUndefinedRelation:  # this table was not loaded yet
+        return self._apart(ask) if self._pipeline else None
+
+    def check_types(self, found: dict[str, TTableSchemaColumns], endpoint: Endpoint) -> None:
+        """Refuse a column that would round or cut what is written into it, as DuckDB does silently.
+
+        Raises:
+            ColumnTypeError: The table has such a column: somebody changed it, or an earlier version
+                of this connector made it.
+        """
+        columns = found.get(endpoint.name, {})
+        for name, wanted in endpoint.columns.schema().items():
+            there = columns.get(name)
+            if there and not _holds(there, wanted):
+                raise ColumnTypeError(
+                    endpoint.name, name, str(there["data_type"]), str(wanted["data_type"])
+                )
+
+    def keys(
+        self, endpoint: Endpoint, *, changed_after: datetime | None, unflagged: bool
+    ) -> set[Key]:
+        """Return the keys of the account's rows.
+
+        Args:
+            endpoint: Whose table.
+            changed_after: Only rows with a later stamp (UTC), or none; None for all rows.
+            unflagged: Only rows that are not flagged as gone.
+        """
+        where, values = [f"{ACCOUNT_ID} = {self._account_id}"], []
+        if changed_after and changed_after.year >= 1970:  # Databases differ in what they hold.
+            where.append("(updated_at > %s OR updated_at IS NULL)")
+            values.append(changed_after)
+        if unflagged:
+            where.append(f"{DELETED_AT} IS NULL")
+        columns = ", ".join(endpoint.id_columns)
+        statement = f"SELECT {columns} FROM {{table}} WHERE {' AND '.join(where)}"  # noqa: S608
+        return set(self._ask(endpoint.name, statement, *values))
+
+    def ids_before(self, endpoint: Endpoint, moment: datetime) -> set[int]:
+        """Return the ids of the account's rows that are stamped at or before a moment (UTC)."""
+        if moment.year < 1970:
             return set()
-        except SqlClientNotAvailable:
-            logger.warning(
-                f"`{self._endpoint.name}`: this destination can't be asked what it holds: "
-                "rows deleted in Harvest stay."
-            )
-            return set()
-
-    def _flag(self, keys: list[Key]) -> None:
-        names = self._endpoint.primary_key
-        which = " OR ".join(
-            "(" + " AND ".join(f"{n} = {int(v)}" for n, v in zip(names, key, strict=True)) + ")"
-            for key in keys
+        statement = (
+            f"SELECT id FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608
+            "AND updated_at <= %s"
         )
-        now = datetime.now(timezone.utc)
-        self._ask(f"UPDATE {{table}} SET {DELETED_AT} = %s WHERE {which}", now)  # noqa: S608 - ids
+        return {key[0] for key in self._ask(endpoint.name, statement, moment)}
 
-    def _ask(self, statement: str, *values: Any) -> list[Key]:
-        """Execute a statement on the table and return its rows."""
+    def flag(self, endpoint: Endpoint, keys: list[Key]) -> None:
+        """Note in rows that they are gone from Harvest.
 
-        def ask() -> list[Key]:
-            if not self._pipeline:
-                return []
-            with self._pipeline.sql_client(self._schema_name) as client:
-                table = client.make_qualified_table_name(self._endpoint.name)
-                rows = client.execute_sql(statement.format(table=table), *values)
+        A merged row would null every column that it does not name, so an update sets the flag. Each
+        flag is true by itself, whatever becomes of the run.
+        """
+        for first in range(0, len(keys), FLAGS_AT_ONCE):
+            which = " OR ".join(
+                "("
+                + " AND ".join(
+                    f"{name} = {int(value)}"
+                    for name, value in zip(endpoint.id_columns, key, strict=True)
+                )
+                + ")"
+                for key in keys[first : first + FLAGS_AT_ONCE]
+            )
+            statement = (
+                f"UPDATE {{table}} SET {DELETED_AT} = %s "  # noqa: S608 - numbers of ours
+                f"WHERE {ACCOUNT_ID} = {self._account_id} AND ({which})"
+            )
+            self._ask(endpoint.name, statement, datetime.now(timezone.utc))
+
+    def _ask(self, table: str, statement: str, *values: Any) -> list[Key]:
+        """Execute a statement on a table; a table that is not there has no rows."""
+
+        def ask(pipeline: Pipeline) -> list[Key]:
+            with pipeline.sql_client(self._known_schema(pipeline)) as client:
+                qualified = client.make_qualified_table_name(table)
+                rows = client.execute_sql(statement.format(table=qualified), *values)
                 return [tuple(row) for row in rows or ()]
 
-        # dlt's extraction threads share one configuration context, which a client opened in one
-        # of them would take from the others; a thread apart has its own.
+        if not self._pipeline:
+            return []
+        try:
+            return self._apart(ask)
+        except DatabaseUndefinedRelation:
+            return []
+        except SqlClientNotAvailable:
+            if not self._silent:
+                logger.warning(
+                    "This destination can't be asked what it holds: rows deleted in Harvest stay."
+                )
+            self._silent = True
+            return []
+
+    def _known_schema(self, pipeline: Pipeline) -> str | None:
+        """Return the schema's name, None where the pipeline does not know it yet."""
+        return self._schema_name if self._schema_name in pipeline.schema_names else None
+
+    def _apart(self, ask: Any) -> Any:
         with ONE_AT_A_TIME, ThreadPoolExecutor(1) as apart:
-            return apart.submit(ask).result()
+            return apart.submit(ask, self._pipeline).result()
+
+
+def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:
+    """Tell whether a column takes all that is written into it, or refuses it aloud."""
+    kinds = there.get("data_type"), wanted["data_type"]
+    if kinds == ("decimal", "decimal"):
+        return (there.get("scale") or 0) >= (wanted.get("scale") or 0)
+    return kinds not in {
+        ("bigint", "decimal"),
+        ("double", "decimal"),
+        ("date", "timestamp"),
+        ("bigint", "timestamp"),
+    }

@@ -1,112 +1,13 @@
 """The table of endpoints: what is read from where, how, and with which column types.
 
 To add an endpoint is to add a row. Columns are named by type, nested ones with `__`, as they
-stand in the destination; what is not named here is inferred by dlt.
+stand in the destination; dlt infers what is not named here.
 Facts: https://help.getharvest.com/api-v2/
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
-
-from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
-
-from .settings import DECIMAL_PRECISION, DECIMAL_SCALE
-
-STAMPS = "created_at updated_at"
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Column names by type, separated by spaces."""
-
-    ids: str = ""
-    texts: str = ""
-    decimals: str = ""
-    dates: str = ""
-    stamps: str = ""
-    flags: str = ""
-    lists: str = ""
-
-    @cached_property
-    def objects(self) -> frozenset[str]:
-        """Names of the nested objects whose columns are named here."""
-        return frozenset(name.partition("__")[0] for name in self.schema() if "__" in name)
-
-    def schema(self) -> TTableSchemaColumns:
-        """Return dlt's hints: each column gets a dict of its own, since dlt writes into it."""
-        types: dict[str, TColumnSchema] = {
-            "ids": {"data_type": "bigint"},
-            "texts": {"data_type": "text"},
-            "decimals": {
-                "data_type": "decimal",
-                "precision": DECIMAL_PRECISION,
-                "scale": DECIMAL_SCALE,
-            },
-            "dates": {"data_type": "date"},
-            "stamps": {"data_type": "timestamp", "timezone": True},
-            "flags": {"data_type": "bool"},
-            "lists": {"data_type": "json"},
-        }
-        return {
-            name: {"name": name, **hint}
-            for kind, hint in types.items()
-            for name in getattr(self, kind).split()
-        }
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """One endpoint and its table.
-
-    Args:
-        name: The table's name.
-        columns: The documented columns by type.
-        path: Path below the base URL; a child's holds `{id}`, the parent's. Default: the name.
-        key: The envelope's key; default: the path's last part.
-        parent: Name of the parent endpoint, for children.
-        parent_key: The column that carries the parent's id.
-        updated_since: Whether Harvest documents the filter `updated_since` here.
-        anchored: Whether `anchor_date` bounds what is read: history does, reference data does not.
-        single: One object instead of a list.
-        date: The date that sorts the list, newest first, and that `from` and `to` filter by;
-            empty where Harvest documents none, or where it can be null.
-        live: A filter for records that change without a new `updated_at`.
-        module: The flag of `company` that says whether the account has this part of Harvest.
-        nested: Columns of child tables, by the list's name.
-    """
-
-    name: str
-    columns: Columns
-    path: str = ""
-    key: str = ""
-    parent: str | None = None
-    parent_key: str = ""
-    updated_since: bool = True
-    anchored: bool = False
-    single: bool = False
-    date: str = ""
-    live: str = ""
-    module: str = ""
-    nested: tuple[tuple[str, Columns], ...] = ()
-
-    def __post_init__(self) -> None:
-        """Fill in what follows from the name."""
-        object.__setattr__(self, "path", self.path or self.name)
-        object.__setattr__(self, "key", self.key or self.path.rsplit("/", 1)[-1])
-
-    @property
-    def primary_key(self) -> tuple[str, ...]:
-        """The columns that name a row; a child's id need be unique for its parent only."""
-        return (self.parent_key, "id") if self.parent else ("id",)
-
-    @property
-    def mode(self) -> Literal["incremental", "full refresh"]:
-        """How the table is kept."""
-        return "full refresh" if self.single or self.parent else "incremental"
-
+from .schema import STAMPS, Columns, Endpoint
 
 _ASSIGNMENT_COPY = " ".join(
     f"user_assignment__{column}"
@@ -128,6 +29,8 @@ _AMOUNTS = "amount tax tax_amount tax2 tax2_amount discount discount_amount"
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         "users",
+        "one person",
+        "users-api/users/users",
         Columns(
             ids="id weekly_capacity",
             texts="first_name last_name email telephone timezone avatar_url",
@@ -139,12 +42,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "clients",
+        "one client",
+        "clients-api/clients/clients",
         Columns(
             ids="id", texts="name address statement_key currency", stamps=STAMPS, flags="is_active"
         ),
     ),
     Endpoint(
         "contacts",
+        "one person at a client",
+        "clients-api/clients/contacts",
         Columns(
             ids="id client__id",
             texts="client__name title first_name last_name email phone_office phone_mobile fax",
@@ -153,6 +60,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "projects",
+        "one project",
+        "projects-api/projects/projects",
         Columns(
             ids="id client__id",
             texts="client__name client__currency name code bill_by budget_by notes",
@@ -165,6 +74,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "tasks",
+        "one kind of work",
+        "tasks-api/tasks/tasks",
         Columns(
             ids="id",
             texts="name",
@@ -175,11 +86,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "roles",
+        "one role, with its people",
+        "roles-api/roles/roles",
         Columns(ids="id", texts="name", stamps=STAMPS, lists="user_ids"),
         updated_since=False,
     ),
     Endpoint(
         "user_assignments",
+        "one person on one project",
+        "projects-api/projects/user-assignments",
         Columns(
             ids="id project__id user__id",
             texts="project__name project__code user__name",
@@ -190,6 +105,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "task_assignments",
+        "one task on one project",
+        "projects-api/projects/task-assignments",
         Columns(
             ids="id project__id task__id",
             texts="project__name project__code task__name",
@@ -200,6 +117,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "expense_categories",
+        "one category",
+        "expenses-api/expenses/expense-categories",
         Columns(
             ids="id",
             texts="name unit_name",
@@ -211,16 +130,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "invoice_item_categories",
+        "one category",
+        "invoices-api/invoices/invoice-item-categories",
         Columns(ids="id", texts="name", stamps=STAMPS, flags="use_as_service use_as_expense"),
         module="invoice_feature",
     ),
     Endpoint(
         "estimate_item_categories",
+        "one category",
+        "estimates-api/estimates/estimate-item-categories",
         Columns(ids="id", texts="name", stamps=STAMPS),
         module="estimate_feature",
     ),
     Endpoint(
         "time_entries",
+        "hours of one person on one task and day",
+        "timesheets-api/timesheets/time-entries",
         Columns(
             ids="id user__id client__id project__id task__id user_assignment__id "
             "task_assignment__id invoice__id",
@@ -240,10 +165,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ),
         anchored=True,
         date="spent_date",
-        live="is_running",
+        unstamped_filter="is_running",
     ),
     Endpoint(
         "expenses",
+        "one expense",
+        "expenses-api/expenses/expenses",
         Columns(
             ids="id client__id project__id expense_category__id user__id user_assignment__id "
             "invoice__id receipt__file_size",
@@ -263,6 +190,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "invoices",
+        "one invoice; in `invoices__line_items` one line of it",
+        "invoices-api/invoices/invoices",
         Columns(
             ids="id client__id creator__id estimate__id retainer__id recurring_invoice_id",
             texts="client__name creator__name client_key number purchase_order subject notes "
@@ -279,6 +208,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "estimates",
+        "one estimate; in `estimates__line_items` one line of it",
+        "estimates-api/estimates/estimates",
         Columns(
             ids="id client__id creator__id",
             texts="client__name creator__name client_key number purchase_order subject notes "
@@ -293,6 +224,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "company",
+        "the account's settings",
+        "company-api/company/company",
         Columns(
             ids="weekly_capacity",
             texts="base_uri full_domain name week_start_day time_format date_format plan_type "
@@ -301,10 +234,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
             flags="is_active wants_timestamp_timers expense_feature invoice_feature "
             "estimate_feature approval_feature team_feature",
         ),
-        single=True,
+        singleton=True,
     ),
     Endpoint(
         "invoice_messages",
+        "one message; in `invoice_messages__recipients` one of its readers",
+        "invoices-api/invoices/invoice-messages",
         Columns(
             ids="id invoice_id",
             texts=_MESSAGE_TEXTS,
@@ -321,6 +256,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "invoice_payments",
+        "one payment",
+        "invoices-api/invoices/invoice-payments",
         Columns(
             ids="id invoice_id payment_gateway__id",
             texts="recorded_by recorded_by_email notes transaction_id payment_gateway__name",
@@ -336,6 +273,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "estimate_messages",
+        "one message; in `estimate_messages__recipients` one of its readers",
+        "estimates-api/estimates/estimate-messages",
         Columns(ids="id estimate_id", texts=_MESSAGE_TEXTS, stamps=STAMPS, flags="send_me_a_copy"),
         path="estimates/{id}/messages",
         key="estimate_messages",
@@ -346,6 +285,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "user_billable_rates",
+        "what one person costs a client from a day on",
+        "users-api/users/billable-rates",
         Columns(ids="id user_id", decimals="amount", dates="start_date end_date", stamps=STAMPS),
         path="users/{id}/billable_rates",
         parent="users",
@@ -353,6 +294,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     Endpoint(
         "user_cost_rates",
+        "what one person costs you from a day on",
+        "users-api/users/cost-rates",
         Columns(ids="id user_id", decimals="amount", dates="start_date end_date", stamps=STAMPS),
         path="users/{id}/cost_rates",
         parent="users",

@@ -1,0 +1,154 @@
+"""What the token may read, and whether what it does not see can be believed to be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Lock
+from typing import Any
+
+from dlt.common import logger
+
+from ..api.client import HarvestClient
+from ..catalog import ENDPOINTS, Endpoint
+from ..errors import StatusError
+from .state import StateStore, TableState, TokenScope
+
+ALWAYS_LOADED = frozenset(e.name for e in ENDPOINTS if not e.on_request)
+
+
+class Access:
+    """The account as one run's token sees it.
+
+    Threads: any. Each single object is asked for once; whoever comes second waits for the answer.
+
+    Args:
+        client: Where to ask.
+        store: What is remembered of the account.
+        selected: The names of the tables of this run.
+        confirmed: Whether the user accepts a token that sees less than the one before.
+
+    Attributes:
+        now: The time by Harvest's clock when the run began (UTC); ours where it does not say.
+    """
+
+    def __init__(
+        self, client: HarvestClient, store: StateStore, selected: set[str], *, confirmed: bool
+    ) -> None:
+        self._client, self._store, self._selected = client, store, selected
+        self._lock = Lock()
+        self._records: dict[str, Future[dict[str, Any]]] = {}
+        self._refusal: StatusError | None = None
+        self._owner: dict[str, Any] = {}
+        try:
+            self._owner = self.record("users/me")
+        except StatusError as error:
+            self._refusal = error
+        self.now = client.now()
+        self._doubt = self._compare_scope(confirmed=confirmed)
+
+    def record(self, path: str) -> dict[str, Any]:
+        """Return a single object, asked for once in a run.
+
+        Raises:
+            HarvestError: It could not be read.
+        """
+        with self._lock:
+            mine = path not in self._records
+            answer = self._records.setdefault(path, Future())
+        if mine:
+            _settle(answer, lambda: self._client.record(path))
+        return answer.result()
+
+    def skip(self, endpoint: Endpoint, error: StatusError) -> bool:
+        """Leave out a table that the token may not read, with its children; tell whether it did.
+
+        A table that the user named, or that used to load, is never left out: that would be
+        silence. A list that is by itself always there never answers 404, so there 404 means the
+        account, unless the list belongs to a module.
+
+        Raises:
+            StatusError: Token and account are not proven to be right.
+        """
+        refused = error.status == 403 or (error.status == 404 and endpoint.module)
+        family = {e.name for e in ENDPOINTS if endpoint.name in (e.name, e.parent)}
+        if not refused or self._is_named(endpoint) or any(map(self._used_to_load, family)):
+            return False
+        if self._refusal:
+            raise self._refusal
+        disabled = self.module_disabled(endpoint)
+        reason = "module switched off" if disabled else "not allowed for this token"
+        skipped = self._store.account.last_run.skipped
+        with self._lock:
+            for name in sorted(family & self._selected - skipped.keys()):
+                logger.warning(f"`{name}` is left out: {reason}.")
+                skipped[name] = reason
+        self._store.save_account()
+        return True
+
+    def module_disabled(self, endpoint: Endpoint) -> bool:
+        """Tell whether the account has this part of Harvest switched off, as far as is known."""
+        if not endpoint.module:
+            return False
+        try:
+            return self.record("company").get(endpoint.module) is False
+        except StatusError:  # Not every token may ask.
+            return False
+
+    def deletions_trusted(self) -> bool:
+        """Tell whether what a whole list lacks is gone from Harvest, and note why if not.
+
+        A token that sees less than the one before it gets fewer rows, and Harvest says nothing.
+        """
+        run = self._store.account.last_run
+        if self._doubt and not run.deletions_stopped:
+            run.deletions_stopped = (
+                f"Rows deleted in Harvest were not looked for: {self._doubt}. Use the former "
+                "token, or accept it with `confirm_deletions` (--confirm-deletions)."
+            )
+            logger.warning(run.deletions_stopped)
+            self._store.save_account()
+        return not self._doubt
+
+    def _is_named(self, endpoint: Endpoint) -> bool:
+        """Tell whether the user asked for the table by name, and not for everything."""
+        return endpoint.on_request or not self._selected >= ALWAYS_LOADED
+
+    def _used_to_load(self, name: str) -> bool:
+        return self._store.table(name) != TableState()
+
+    def _compare_scope(self, *, confirmed: bool) -> str:
+        """Return why the token can't be trusted to see all that the one before it saw."""
+        account = self._store.account
+        if self._refusal:
+            return f"what the token may see is not known ({self._refusal})"
+        scope = TokenScope(
+            user=self._owner.get("id"),
+            access_roles=self._owner.get("access_roles") or [],
+            permissions_claims=self._owner.get("permissions_claims") or [],
+        )
+        if account.token_scope and _shrank(account.token_scope, scope) and not confirmed:
+            return "the token sees less than the one before it"
+        account.token_scope = scope
+        return ""
+
+
+def _settle(answer: Future[dict[str, Any]], ask: Callable[[], dict[str, Any]]) -> None:
+    """Give an answer, or the failure to get one, to all who wait for it."""
+    try:
+        answer.set_result(ask())
+    except BaseException as error:
+        answer.set_exception(error)
+
+
+def _shrank(before: TokenScope, now: TokenScope) -> bool:
+    """Tell whether a token may see less than the one before.
+
+    Another person's token shows other rows, unless it is an administrator's. Every other role sees
+    at least what a member does.
+    """
+    if "administrator" in now.access_roles:
+        return False
+    roles = set(before.access_roles) - set(now.access_roles)
+    claims = set(before.permissions_claims) - set(now.permissions_claims)
+    return before.user != now.user or bool((roles | claims) - {"member"})

@@ -1,0 +1,208 @@
+"""Reads the children of a list's records, one request for each parent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from threading import Condition
+from typing import Any
+
+from dlt.common.runtime.signals import raise_if_signalled
+
+from ..catalog import ENDPOINTS, Endpoint
+from ..errors import HarvestError, StatusError
+from .deletions import Deletions, Gone
+from .listing import Listing
+from .lists import ListEnd
+from .records import prepare
+from .state import Backfill, TableState
+
+NAMED = 10
+"""How many records a message names before it only counts them."""
+
+
+class ChildReader:
+    """Reads one table of children in one run, once all parents are known.
+
+    All that a parent has is read together, so what it does not list any more is gone, and with a
+    parent that is gone go its children.
+
+    Threads: `parents` and the construction run where dlt extracts, `read` and `finish` in its pool.
+    The condition guards what the requests brought.
+
+    Args:
+        parents: The end of the parents' list.
+        endpoint: The children.
+    """
+
+    def __init__(self, parents: ListEnd, endpoint: Endpoint) -> None:
+        self._run, self._list, self._endpoint = parents.run, parents, endpoint
+        self._plan = self._run.plans[endpoint.parent or ""].tables[endpoint.name]
+        self._before = self._run.store.table(endpoint.name)
+        self._deletions = Deletions(self._run, endpoint)
+        self._backfill: Backfill | None = None
+        self.parents = self._choose()
+        self._condition = Condition()
+        self._under_way = len(self.parents)
+        self._found: dict[int, set[int]] = {}
+        self._gone_parents: set[int] = set()
+        self._refused: dict[int, StatusError] = {}
+        self._failed: dict[int, HarvestError] = {}
+
+    def read(self, parent_id: int) -> list[dict[str, Any]]:
+        """Return all children of a parent.
+
+        Raises:
+            HarvestError: They could not be read, and the run must not go on without them.
+        """
+        try:
+            return self._read(parent_id)
+        except StatusError as error:
+            if error.status == 404 and not self._lives(parent_id):
+                with self._condition:
+                    self._gone_parents.add(parent_id)
+            elif error.status in (403, 404):
+                with self._condition:
+                    self._refused[parent_id] = error
+            else:
+                self._note_failure(parent_id, error)
+            return []
+        except HarvestError as error:
+            self._note_failure(parent_id, error)
+            return []
+        finally:
+            with self._condition:
+                self._under_way -= 1
+                self._condition.notify_all()
+
+    def finish(self) -> Gone:
+        """Wait for all requests, decide what is gone, and remember how far this run came.
+
+        dlt begins items in their order, so all requests were begun before this, and no thread waits
+        here for one that could not begin.
+
+        Raises:
+            HarvestError: The table may not be read, or most of it would go.
+        """
+        with self._condition:
+            while self._under_way:
+                self._condition.wait(0.2)
+                raise_if_signalled()
+        gone = Gone(self._run, [])
+        try:
+            if self._refused and len(self._refused) == len(self.parents) and self._reads_all():
+                raise next(iter(self._refused.values()))
+            if self._deletions.looked_for:
+                gone = self._deletions.of_children(self._found, self._gone_parents)
+        except HarvestError as error:
+            self._run.leave_out(self._endpoint, error)
+            return gone
+        if self._failed:
+            self._run.note_failure(self._endpoint, self._describe_failures())
+        else:
+            self._save()
+        if self._refused:
+            self._run.note_refused(self._endpoint, _name(self._refused))
+        return gone
+
+    def _read(self, parent_id: int) -> list[dict[str, Any]]:
+        run, endpoint = self._run, self._endpoint
+        path = endpoint.path.format(id=parent_id)
+        rows: list[dict[str, Any]] = []
+        for records in Listing(run.client, endpoint, run.sizes, path=path).read():
+            for record in records:
+                record[endpoint.parent_key] = parent_id
+                prepare(
+                    endpoint, record, run.account_id, public_links=run.settings.public_links
+                )
+                rows.append(record)
+        with self._condition:
+            self._found[parent_id] = {row["id"] for row in rows}
+        return rows
+
+    def _choose(self) -> list[int]:
+        """Return the parents whose children come in this run, the newest first."""
+        stamps, plan = self._list.parents, self._plan
+        if plan.mode == "later":
+            self._leave(len(stamps), self._before.backfill)
+            return []
+        if plan.mode == "changes":
+            changed = [parent for parent, stamp in stamps.items() if self._changed(stamp)]
+            return [*changed, *self._missing_parents()]
+        ids = sorted(stamps, reverse=True)
+        left = [i for i in ids if plan.below_id is None or i < plan.below_id]
+        now = left[: plan.limit] if plan.limit else left
+        begins = plan.mode == "backfill" and not self._before.backfill
+        if begins and len(left) > plan.limit:
+            now = []  # The lists come first.
+        if later := left[len(now) :]:
+            started = (self._before.backfill or Backfill(self._list.started)).started_at
+            below = now[-1] if now else plan.below_id
+            self._leave(len(later), Backfill(started, below_id=below))
+        done = ids[: len(ids) - len(left)]
+        again = [parent for parent in done if self._changed(stamps[parent])]
+        return [*again, *now, *self._missing_parents()]
+
+    def _missing_parents(self) -> list[int]:
+        """Return parents that are not listed, though the destination holds children of them.
+
+        They are gone, or their stamps lie before the anchor, so that this list does not hold them
+        though another run's did. Harvest is asked, because only a 404 tells.
+        """
+        if not self._list.complete or not self._deletions.looked_for:
+            return []
+        missing = self._deletions.held_by_parent().keys() - self._list.parents.keys()
+        parent = next(e for e in ENDPOINTS if e.name == self._endpoint.parent)
+        return sorted(missing - self._run.ids_before_anchor(parent))
+
+    def _changed(self, stamp: datetime | None) -> bool:
+        since = self._plan.since
+        return since is None or stamp is None or stamp >= since
+
+    def _lives(self, parent_id: int) -> bool:
+        """Tell whether Harvest still has a parent that answers 404 for its children."""
+        try:
+            self._run.client.record(f"{self._endpoint.path.partition('/')[0]}/{parent_id}")
+        except StatusError as error:
+            return error.status != 404
+        return True
+
+    def _reads_all(self) -> bool:
+        return self._plan.mode in ("whole", "backfill")
+
+    def _leave(self, requests: int, backfill: Backfill | None) -> None:
+        self._backfill = backfill
+        self._run.note_requests_left(self._endpoint, requests)
+
+    def _save(self) -> None:
+        before, full_read_at = self._before, self._before.full_read_at
+        if not self._backfill and self._reads_all():
+            full_read_at = (
+                before.backfill.started_at
+                if before.backfill and self._plan.mode == "backfill"
+                else self._list.started
+            )
+        table = TableState(
+            cursor=before.cursor if self._plan.mode == "later" else self._list.cursor,
+            full_read_at=full_read_at,
+            anchor=self._run.scope_of(self._endpoint) if self._reads_all() else before.anchor,
+            backfill=self._backfill,
+        )
+        self._run.store.save_table(self._endpoint.name, table)
+
+    def _note_failure(self, parent_id: int, error: HarvestError) -> None:
+        if not self._run.settings.keep_going or error.concerns_everything:
+            raise error
+        with self._condition:
+            self._failed[parent_id] = error
+
+    def _describe_failures(self) -> str:
+        first = next(iter(self._failed.values()))
+        whose = f"{self._endpoint.parent} {_name(self._failed)}"
+        return f"`{self._endpoint.name}` of {whose} could not be read: {first}"
+
+
+def _name(records: dict[int, Any]) -> str:
+    """Name records by their ids, as far as one can read them."""
+    ids = sorted(records)
+    more = f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else ""
+    return ", ".join(map(str, ids[:NAMED])) + more

@@ -1,0 +1,135 @@
+"""What is gone from Harvest, whether that may be believed, and how it leaves the destination.
+
+Harvest tells nobody of a deletion. A row is taken for gone if the table was read completely and the
+row was not found. Before that is believed, these questions are asked, in this order:
+
+1. Does the user want deletions to be looked for?
+2. Does the token see what the one before it saw?
+3. Is the module switched on?
+4. Is it certain that the read missed nothing?
+5. Would the read have found the row: is it of this account, and stamped within the anchor?
+6. Would most of the table go? Then the user must confirm it.
+
+What is gone leaves by dlt's hard deletes, in the transaction that brings the new rows, or is
+flagged. Rows that tell dlt what to delete are made behind the user's own steps, which know nothing
+of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+from ..catalog import Endpoint
+from ..destination import DELETED_AT, Key
+from ..errors import SuspiciousDeletionsError
+from ..settings import SUSPICIOUS_LEAST, SUSPICIOUS_SHARE
+from .context import Run
+
+
+@dataclass
+class Gone:
+    """Travels with an empty list, as its meta data, through the user's steps to the last one.
+
+    Attributes:
+        run: The run.
+        rows: What dlt must merge so that the rows leave.
+    """
+
+    run: Run
+    rows: list[dict[str, Any]]
+
+
+class Deletions:
+    """The deletions of one table in one run.
+
+    Threads: one at a time.
+
+    Args:
+        run: The run.
+        endpoint: The table.
+    """
+
+    def __init__(self, run: Run, endpoint: Endpoint) -> None:
+        self._run, self._endpoint = run, endpoint
+        self.looked_for = (
+            run.settings.deletions != "keep"
+            and run.resource(endpoint).write_disposition == "merge"
+            and run.holds(endpoint.name)
+            and run.access.deletions_trusted()
+            and not run.access.module_disabled(endpoint)
+        )
+
+    @cached_property
+    def held(self) -> set[Key]:
+        """The keys of the rows that the destination holds and that a complete read would find."""
+        if not self.looked_for:
+            return set()
+        run, endpoint = self._run, self._endpoint
+        return run.destination.keys(
+            endpoint,
+            # A child carries a stamp of its own, which says nothing of its parent's.
+            changed_after=None if endpoint.parent else run.scope_of(endpoint),
+            unflagged=run.settings.deletions == "flag",
+        )
+
+    def of_list(self, found: set[int]) -> Gone:
+        """Let go what a complete read of a list did not find.
+
+        Raises:
+            SuspiciousDeletionsError: Most of the table would go.
+        """
+        gone = [key for key in self.held if key[0] not in found]
+        return self._let_go(gone, shrinks_by=len(gone))
+
+    def of_children(self, found: dict[int, set[int]], missing_parents: set[int]) -> Gone:
+        """Let go what parents do not list any more, and all that parents had which are gone.
+
+        Args:
+            found: The children's ids by parent, for each parent whose children were read.
+            missing_parents: Parents that are gone.
+
+        Raises:
+            SuspiciousDeletionsError: Most of the table would go.
+        """
+        by_parent = self.held_by_parent()
+        gone: list[Key] = []
+        shrinks_by = 0
+        for parent, children in found.items():
+            mine = by_parent.get(parent, set())
+            gone += [key for key in mine if key[1] not in children]
+            # Rates are replaced as a whole: then all are gone, and the table does not shrink.
+            shrinks_by += max(0, len(mine) - len(children))
+        for parent in missing_parents:
+            gone += by_parent.get(parent, set())
+            shrinks_by += len(by_parent.get(parent, set()))
+        return self._let_go(gone, shrinks_by)
+
+    def held_by_parent(self) -> dict[int, set[Key]]:
+        """Return the held children's keys by parent."""
+        by_parent: dict[int, set[Key]] = defaultdict(set)
+        for key in self.held:
+            by_parent[key[0]].add(key)
+        return by_parent
+
+    def _let_go(self, gone: Iterable[Key], shrinks_by: int) -> Gone:
+        suspicious = (
+            shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > len(self.held) * SUSPICIOUS_SHARE
+        )
+        if suspicious and not self._run.settings.confirm_deletions:
+            raise SuspiciousDeletionsError(self._endpoint.name, shrinks_by, len(self.held))
+        keys = sorted(gone)
+        if self._run.settings.deletions == "flag":
+            self._run.destination.flag(self._endpoint, keys)
+            return Gone(self._run, [])
+        now = datetime.now(timezone.utc)
+        names = self._endpoint.primary_key
+        account = self._run.account_id
+        rows = [
+            {**dict(zip(names, (account, *key), strict=True)), DELETED_AT: now} for key in keys
+        ]
+        return Gone(self._run, rows)

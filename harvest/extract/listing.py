@@ -1,0 +1,264 @@
+"""Lists that are whole, whatever changes while they are read.
+
+A cursor marks a place in the list, and nothing moves under it. A page number counts from the top:
+when a record is deleted or moved meanwhile, all others shift by one, and a record slips between two
+pages. So where Harvest numbers its pages and sorts by a date that it also filters by, the next page
+is asked for by that date. Elsewhere the pages are followed, and read again if the list changed.
+Records that were created or moved while the list was read are asked for at the end.
+
+Each record is yielded once. If it changed while the list was read, it comes as it was first seen,
+and the next run brings the change: a cursor never passes the moment at which the first page came.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from ..api.answers import Page
+from ..api.client import HarvestClient
+from ..catalog import Endpoint
+from ..errors import CountMismatchError, ShiftingListError
+from ..settings import OVERLAP_SECONDS, Sizes
+from .plan import Read
+from .windows import DAY, Filters, Window, day_of, since
+
+Records = list[dict[str, Any]]
+
+MAX_SPLITS = 3
+"""A window that is still too long after so many splits is read as one chain of pages."""
+
+
+class Listing:
+    """One pass over a list.
+
+    Threads: `read` runs in one thread. Its windows fetch pages in a pool of their own, because dlt
+    runs resources and single items side by side, but a list is whole only when all its windows are,
+    and dlt has no place to wait for that. Pages are counted in the pool, and only there.
+
+    Args:
+        client: Where from.
+        endpoint: The list. A child's list is read from `path`.
+        sizes: How many windows are read side by side, and how long one is.
+        path: The list's path below the base URL, where it is not the endpoint's.
+        read: From which moment, up to which day and how far.
+        filters: Further parameters that the endpoint documents.
+
+    Attributes:
+        started: The moment of the first answer, by Harvest's clock (UTC).
+        total: Harvest's count of the list at that moment, None where it does not say.
+        ids: The ids of the records found so far.
+        left_at: The day at which the list was left, None if it was read to its end.
+        proven: Whether it is certain that no record was missed.
+    """
+
+    started: datetime
+    total: int | None = None
+    left_at: date | None = None
+    proven: bool = True
+
+    def __init__(
+        self,
+        client: HarvestClient,
+        endpoint: Endpoint,
+        sizes: Sizes,
+        *,
+        path: str = "",
+        read: Read | None = None,
+        filters: Filters | None = None,
+    ) -> None:
+        read = read or Read()
+        self.ids: set[int] = set()
+        self._client, self._path, self._key = client, path or endpoint.path, endpoint.key
+        self._sizes, self._date = sizes, endpoint.date
+        self._asks_for_changes = endpoint.updated_since and not path
+        self._span, self._limit = Window(last=read.until), read.limit
+        self._filters = {**(filters or {}), **since(read.since), **self._span.filters}
+        self._waiting = deque([self._span])
+        self._pages = 0
+
+    def read(self) -> Iterator[Page | Records]:
+        """Yield the records, a page at a time, each record once.
+
+        Raises:
+            ShiftingListError: The list changed each time it was read.
+            CountMismatchError: Harvest lists fewer records than it counts, again and again.
+            HarvestError: A page could not be read.
+        """
+        yield from self._once(
+            self._side_by_side() if self._date else self._followed(self._filters)
+        )
+        if self.left_at:
+            span = Window(self.left_at + DAY, self._span.last)
+            self._filters = {**self._filters, **span.filters}
+        if self._pages > 1 and self._asks_for_changes:
+            after = since(self.started - timedelta(seconds=OVERLAP_SECONDS))
+            yield from self._once(self._followed({**self._filters, **after}))
+        if self._is_short():
+            # Records that no window holds, or links that end early: they must not be lost.
+            found = len(self.ids)
+            yield from self._once(self._followed(self._filters))
+            if self._is_short():
+                if found == len(self.ids):
+                    raise CountMismatchError(self._path, self._count(), found)
+                raise ShiftingListError(self._path)
+
+    def _once(self, pages: Iterator[Page]) -> Iterator[Page | Records]:
+        """Yield the pages without the records that came before."""
+        for page in pages:
+            fresh = []
+            for record in page:
+                if record["id"] not in self.ids:
+                    self.ids.add(record["id"])
+                    fresh.append(record)
+            if len(fresh) == len(page):
+                yield page  # It says what Harvest counted.
+            elif fresh:
+                yield fresh
+
+    def _is_short(self) -> bool:
+        """Tell whether Harvest still counts more records than were found."""
+        return len(self.ids) < (self.total or 0) and len(self.ids) < self._count()
+
+    def _side_by_side(self) -> Iterator[Page]:
+        """Yield from the waiting windows, newest first, at most one page of each ahead."""
+        running: dict[Future[Page | None], Iterator[Page]] = {}
+        pool = ThreadPoolExecutor(self._sizes.parallel_windows)
+        try:
+            while self._waiting or running:
+                while self._waiting and len(running) < self._sizes.parallel_windows:
+                    chain = self._chain(self._waiting.popleft())
+                    running[pool.submit(next, chain, None)] = chain
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    chain, page = running.pop(future), future.result()
+                    if page is not None:
+                        running[pool.submit(next, chain, None)] = chain
+                        yield page
+                    del future, page  # Pages must not be held while others come.
+                if self._limit and len(self.ids) >= self._limit:
+                    self._leave_waiting()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _leave_waiting(self) -> None:
+        """Leave the windows that were not begun yet."""
+        ends = [window.last for window in self._waiting if window.last]
+        if ends and len(ends) == len(self._waiting):
+            self._waiting.clear()
+            # A window under way may split, so that more is left later: keep the newest day.
+            self.left_at = max(filter(None, (self.left_at, *ends)))
+
+    def _chain(self, window: Window) -> Iterator[Page]:
+        """Yield a window's pages, each asked for by the cursor or the date of the one before."""
+        last = window.last
+        pages = self._ask({**self._filters, **window.filters})
+        page = next(pages)
+        yield page
+        if window.splits < MAX_SPLITS and (page.total or 0) - len(page) > 2 * self._enough():
+            if windows := self._split(window, page):
+                self._waiting.extendleft(reversed(windows))
+            else:
+                yield from self._followed({**self._filters, **window.filters})
+            return
+        while page.more:
+            if not page.numbered:
+                del page  # It must not be held while the next one comes.
+                page = next(pages)
+                yield page
+                continue
+            days = self._days(page, last)
+            if not days:  # The order is not as documented: dates don't tell where to go on.
+                span = Window(window.first, last)
+                yield from self._followed({**self._filters, **span.filters})
+                return
+            oldest = days[-1]
+            if days[0] == oldest:  # One day holds more records than a page.
+                yield from self._followed({**self._filters, **Window(oldest, oldest).filters})
+                oldest -= DAY
+                if window.first and oldest < window.first:
+                    return
+            last = oldest
+            del page
+            pages = self._ask({**self._filters, **Window(window.first, last).filters})
+            page = next(pages)
+            yield page
+
+    def _followed(self, filters: Filters) -> Iterator[Page]:
+        """Yield pages by their links; where they are numbered, again until nothing changed."""
+        known: set[tuple[int, Any]] = set()
+        before: set[int] | None = None
+        for _ in range(self._sizes.max_attempts):
+            ids: set[int] = set()
+            totals: set[int | None] = set()
+            numbered, started = False, None
+            for page in self._ask(filters):
+                started = started or page.answered
+                numbered |= page.numbered
+                totals.add(page.total)
+                ids.update(record["id"] for record in page)
+                yield page
+            if not numbered or started is None:
+                return
+            # A delete makes the count fall short. One beside a record created or moved does not,
+            # so any change is reason enough, unless it came before this read began.
+            changes = self._changes(filters, started)
+            # Without a count, only two reads that found the same show that nothing slipped.
+            counted = totals <= {len(ids)} or (totals <= {len(ids), None} and ids == before)
+            if counted and changes <= known:
+                return
+            known, before = changes, ids
+        if totals == {None}:
+            self.proven = False  # All that was found is right, but more may be there.
+            return
+        raise ShiftingListError(self._path)
+
+    def _changes(self, filters: Filters, started: datetime) -> set[tuple[int, Any]]:
+        """Return what was changed since a moment, as far as Harvest can be asked for it."""
+        if not self._asks_for_changes:
+            return set()
+        after = since(started - timedelta(seconds=1))  # It may or may not include its own second.
+        (page,) = islice(self._ask({**filters, **after}), 1)
+        return {(record["id"], record.get("updated_at")) for record in page}
+
+    def _split(self, window: Window, page: Page) -> list[Window]:
+        """Return windows of what follows a window's first page; none where it has no dates."""
+        days = sorted(day for day in (day_of(r, self._date) for r in page) if day)
+        if not days:
+            return []
+        top = window.last or days[-1]
+        if page.numbered and self._days(page, window.last):
+            top = days[0]
+            window = Window(window.first, top, window.splits)
+        return window.split(top, days, (page.total or 0) - len(page), self._enough())
+
+    def _enough(self) -> int:
+        """Return how many records make a window worth its last page, which is half empty."""
+        total = self.total or 0
+        share = min(total, self._limit or total) // self._sizes.parallel_windows
+        return max(self._sizes.window_records, share)
+
+    def _days(self, page: Page, last: date | None) -> list[date]:
+        """Return a page's dates if they stand newest first, as documented; else none."""
+        days = [day for day in (day_of(record, self._date) for record in page) if day]
+        ordered = len(days) == len(page) and days == sorted(days, reverse=True)
+        bounded = bool(days) and (last is None or days[0] <= last)
+        return days if ordered and bounded else []
+
+    def _count(self) -> int:
+        """Return how many records Harvest counts now, of those that are to be found."""
+        (page,) = islice(self._ask({**self._filters, "per_page": "1"}), 1)
+        return page.total or 0
+
+    def _ask(self, filters: Filters) -> Iterator[Page]:
+        return map(self._note_page, self._client.pages(self._path, self._key, filters))
+
+    def _note_page(self, page: Page) -> Page:
+        if self._pages == 0:
+            self.started, self.total = page.answered, page.total
+        self._pages += 1
+        return page

@@ -1,0 +1,153 @@
+"""Reads one list, for its own table and for the children of its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dlt.common.typing import TDataItems
+from dlt.extract.items import DataItemWithMeta
+
+from ..catalog import Endpoint
+from ..errors import HarvestError
+from ..settings import OVERLAP_SECONDS
+from .context import Run
+from .deletions import Deletions, Gone
+from .listing import Listing
+from .plan import Read
+from .records import prepare
+from .state import Backfill, TableState
+from .windows import Filters
+
+
+@dataclass
+class Rows:
+    """Travels with a list of records, as its meta data."""
+
+    run: Run
+
+
+@dataclass
+class ListEnd:
+    """Travels with an empty list, as its meta data, when a list was read to its end.
+
+    Attributes:
+        run: The run.
+        parents: The stamps of the list's records by id, where children need them.
+        complete: Whether these are all the records in scope, without a doubt.
+        started: When the list's first page came, by Harvest's clock (UTC).
+        cursor: From where the next run must ask for changes (UTC).
+        gone: What the list's own table lets go.
+    """
+
+    run: Run
+    parents: dict[int, datetime | None]
+    complete: bool
+    started: datetime
+    cursor: datetime
+    gone: Gone
+
+
+class ListReader:
+    """Reads one list in one run. It runs in one thread of dlt's pool.
+
+    Args:
+        run: The run.
+        endpoint: The list.
+    """
+
+    def __init__(self, run: Run, endpoint: Endpoint) -> None:
+        self._run, self._endpoint = run, endpoint
+        self._plan = run.plans[endpoint.name]
+        self._own = self._plan.tables.get(endpoint.name)
+        self._newest: datetime | None = None
+        self._listings: list[Listing] = []
+        self._parents: dict[int, datetime | None] = {}
+        self._keeps_parents = len(self._plan.tables) > bool(self._own)
+
+    def read(self) -> Iterator[TDataItems]:
+        """Yield records in lists, and at last an empty list with the `ListEnd`.
+
+        Raises:
+            HarvestError: The list could not be read.
+        """
+        if not self._plan.reads:
+            return
+        try:
+            for read in self._plan.reads:
+                yield from self._rows(read)
+            if self._endpoint.unstamped_filter and not self._plan.complete:
+                yield from self._rows(Read(), {self._endpoint.unstamped_filter: "true"})
+            yield DataItemWithMeta(self._end(), [])
+        except HarvestError as error:
+            self._run.leave_out(self._endpoint, error)
+
+    def _rows(self, read: Read, unstamped: Filters | None = None) -> Iterator[TDataItems]:
+        """Yield the records of one pass, but for those that came before or that the table has.
+
+        Args:
+            read: The pass.
+            unstamped: The filter for records that change without a stamp, as running timers do.
+                Harvest finds them in all of the list, so those out of scope are left out.
+        """
+        run, earlier = self._run, [listing.ids for listing in self._listings]
+        listing = Listing(run.client, self._endpoint, run.sizes, read=read, filters=unstamped)
+        self._listings.append(listing)
+        oldest = run.scope_of(self._endpoint) if unstamped else self._plan.rows_since
+        for page in listing.read():
+            rows = []
+            for record in page:
+                stamp = prepare(
+                    self._endpoint,
+                    record,
+                    run.account_id,
+                    public_links=run.settings.public_links,
+                )
+                if stamp and not unstamped and (self._newest is None or stamp > self._newest):
+                    self._newest = stamp
+                if self._keeps_parents:
+                    self._parents[record["id"]] = stamp
+                came = any(record["id"] in ids for ids in earlier)
+                if not came and not (oldest and stamp and stamp < oldest):
+                    rows.append(record)
+            if rows:
+                yield DataItemWithMeta(Rows(run), page if len(rows) == len(page) else rows)
+
+    def _end(self) -> ListEnd:
+        first = self._listings[0]
+        # The cursor never passes the moment at which the read began: a record on a page that was
+        # read already may have changed while later pages were read. A minute more is for records
+        # that are stamped now and can be seen a little later.
+        ceiling = first.started - timedelta(seconds=OVERLAP_SECONDS)
+        nothing_newer = ceiling if self._plan.complete else self._plan.reads[-1].since
+        cursor = min(self._newest or nothing_newer or ceiling, ceiling)
+        complete = self._plan.complete and not first.left_at and first.proven
+        gone = Gone(self._run, [])
+        if self._own:
+            if complete:
+                deletions = Deletions(self._run, self._endpoint)
+                gone = deletions.of_list(first.ids) if deletions.looked_for else gone
+            self._save(first, cursor)
+        return ListEnd(self._run, self._parents, complete, first.started, cursor, gone)
+
+    def _save(self, first: Listing, cursor: datetime) -> None:
+        """Remember what the next run needs to know of the list's own table."""
+        before = self._run.store.table(self._endpoint.name)
+        now = TableState(cursor=cursor, full_read_at=before.full_read_at, anchor=before.anchor)
+        started = before.backfill.started_at if before.backfill else first.started
+        if self._plan.complete:
+            now.anchor = self._run.scope_of(self._endpoint)
+        if first.left_at:
+            now.backfill = Backfill(started, until=first.left_at)
+            left = (first.total or 0) - len(first.ids)
+            page = self._run.sizes.per_page
+            self._run.note_requests_left(self._endpoint, max(1, left // page))
+        elif self._plan.complete and not self._plan.rows_since:
+            now.full_read_at = first.started
+        elif before.backfill:
+            # The last batch: a full read is due a day after the first one.
+            now.full_read_at = before.full_read_at or started
+        self._run.store.save_table(self._endpoint.name, now)
+
+

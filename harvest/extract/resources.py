@@ -1,0 +1,156 @@
+"""A row of the catalog becomes a dlt resource.
+
+A list is read by a resource of its own, which is no table. The list's table and the tables of its
+records' children are transformers of it. So one read serves all of them, a child can be loaded
+without its parent, and the steps that a user adds to a table touch nothing but that table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dlt
+from dlt.common.typing import TDataItems
+from dlt.extract import DltResource
+from dlt.extract.items import DataItemWithMeta
+from dlt.extract.items_transform import ItemTransform
+
+from ..api.answers import Page
+from ..catalog import Endpoint
+from ..catalog.schema import ACCOUNT_ID, PUBLIC_LINKS
+from ..destination import DELETED_AT, choose_file_format, deleted_at_column
+from ..errors import HarvestError
+from ..settings import Settings
+from .children import ChildReader
+from .context import Account
+from .deletions import Gone
+from .lists import ListEnd, ListReader, Rows
+from .records import prepare
+from .state import TableState
+
+
+class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
+    """Stands behind all steps that a user adds to a table, whenever they are added.
+
+    It adds what no user's step may lose: the account of a row, and the rows that tell dlt what to
+    delete. Those have passed the user's steps as the meta data of an empty list.
+
+    Threads: dlt runs it where it extracts, so it may choose the file format of the rows to come.
+    """
+
+    placement_affinity = 3  # dlt's own last step has 2
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(lambda item: item)
+        self._endpoint = endpoint
+
+    def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
+        """Return the rows to load."""
+        if isinstance(meta, Gone):
+            item = meta.rows
+            if not item and meta.run.must_make(self._endpoint):
+                return dlt.mark.materialize_table_schema()
+        elif isinstance(meta, (Rows, ListEnd)):
+            for row in item if isinstance(item, list) else [item]:
+                row.setdefault(ACCOUNT_ID, meta.run.account_id)
+        if item and isinstance(meta, (Rows, ListEnd, Gone)):
+            choose_file_format(meta.run.destination.name, meta.run.resource(self._endpoint))
+        return item
+
+
+def list_reader(accounts: Sequence[Account], endpoint: Endpoint) -> DltResource:
+    """Return the resource that reads a list. It is no table: tables are made from it."""
+
+    def read() -> Iterator[TDataItems]:
+        for account in accounts:
+            yield from ListReader(account.run(), endpoint).read()
+
+    return dlt.resource(read, name=f"_{endpoint.name}", parallelized=True)
+
+
+def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
+    """Return the table of a list's records."""
+
+    def rows(item: TDataItems, meta: Any = None) -> TDataItems:
+        if isinstance(meta, ListEnd):
+            return DataItemWithMeta(meta.gone, item)
+        if isinstance(item, Page) and item.total:
+            meta.run.extraction.show_progress(endpoint.name, total=item.total)
+        return item
+
+    table = dlt.transformer(rows, data_from=reader, **_hints(endpoint, settings))
+    return table.add_step(LastStep(endpoint))
+
+
+def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
+    """Return the table of the children of a list's records, one request for each parent."""
+    asked = f"{endpoint.name}, {endpoint.parent} asked for"
+
+    @dlt.defer
+    def read_one(children: ChildReader, parent_id: int) -> TDataItems:
+        return children.read(parent_id)
+
+    @dlt.defer
+    def finish(children: ChildReader) -> TDataItems:
+        return DataItemWithMeta(children.finish(), [])
+
+    def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:  # noqa: ARG001
+        if isinstance(meta, ListEnd):
+            children = ChildReader(meta, endpoint)
+            meta.run.extraction.show_progress(asked, more=len(children.parents))
+            for parent_id in children.parents:
+                yield read_one(children, parent_id)
+            yield finish(children)
+
+    def show(item: TDataItems, meta: Any = None) -> TDataItems:
+        if isinstance(meta, ListEnd):
+            meta.run.extraction.show_progress(asked, done=1)
+        return item
+
+    table = dlt.transformer(read, data_from=reader, **_hints(endpoint, settings))
+    return table.add_step(show).add_step(LastStep(endpoint))
+
+
+def singleton_table(
+    accounts: Sequence[Account], endpoint: Endpoint, settings: Settings
+) -> DltResource:
+    """Return the table of an endpoint that is one object. It holds one row for each account."""
+
+    def read() -> Iterator[TDataItems]:
+        for account in accounts:
+            run = account.run()
+            try:
+                record = dict(run.access.record(endpoint.path))
+            except HarvestError as error:
+                run.leave_out(endpoint, error)
+                continue
+            prepare(endpoint, record, run.account_id, public_links=settings.public_links)
+            run.store.save_table(endpoint.name, TableState(full_read_at=run.access.now))
+            yield DataItemWithMeta(Rows(run), [record])
+
+    table = dlt.resource(read, parallelized=True, **_hints(endpoint, settings))
+    return table.add_step(LastStep(endpoint))
+
+
+def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
+    columns = endpoint.columns.schema()
+    account = {"name": ACCOUNT_ID, "data_type": "bigint"}
+    columns[ACCOUNT_ID] = {**account, "nullable": False}  # type: ignore[typeddict-item]
+    if not endpoint.singleton:
+        columns[DELETED_AT] = deleted_at_column(settings.deletions)
+    if not settings.public_links:
+        for name in PUBLIC_LINKS:
+            columns.pop(name, None)
+    return {
+        "name": endpoint.name,
+        "primary_key": endpoint.primary_key,
+        "write_disposition": "merge",
+        "columns": columns,
+        "nested_hints": {
+            name: dlt.mark.make_nested_hints(
+                columns={**nested.schema(), ACCOUNT_ID: dict(account)}  # type: ignore[typeddict-item]
+            )
+            for name, nested in endpoint.nested
+        },
+    }

@@ -1,0 +1,212 @@
+"""All that is remembered between two runs, and all that dlt says of the run under way.
+
+This is the only file that touches dlt's context. What is remembered stands in dlt's state, which
+dlt saves together with the data: of a run that fails, neither is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from threading import Lock
+from typing import Annotated, Any, TypeVar
+
+import dlt
+import msgspec
+from dlt import Pipeline
+from dlt.common import logger
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.extract import DltResource
+
+from ..errors import OtherAccountError, UnknownStateError
+
+VERSION = 1
+"""The layout of the state. A run refuses a state of another version."""
+
+EVERYTHING = datetime(1, 1, 1, tzinfo=timezone.utc)
+"""The anchor that leaves nothing out: `anchor_date = "all"`."""
+
+DEFAULT_HISTORY = timedelta(days=365)
+
+Note = msgspec.Meta
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class _Remembered(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """A part of the state. A key that it does not know makes the state unreadable."""
+
+
+class Backfill(_Remembered):
+    """What is left of a first read that comes in several batches."""
+
+    started_at: Annotated[datetime, Note(description="when its first batch began, Harvest's time")]
+    until: Annotated[
+        date | None, Note(description="lists: records of this day and before are left")
+    ] = None
+    below_id: Annotated[
+        int | None,
+        Note(description="children: those of parents below this id are left; none: of all parents"),
+    ] = None
+
+
+class TableState(_Remembered):
+    """What is remembered of one table of one account."""
+
+    cursor: Annotated[
+        datetime | None, Note(description="the next run asks for what changed from here on (UTC)")
+    ] = None
+    full_read_at: Annotated[
+        datetime | None,
+        Note(description="when the last full read began, Harvest's time; none: never finished"),
+    ] = None
+    anchor: Annotated[
+        datetime | None, Note(description="how far back the table was read, where it is history")
+    ] = None
+    backfill: Annotated[
+        Backfill | None, Note(description="what is left of a first read; none: nothing")
+    ] = None
+
+
+class TokenScope(_Remembered):
+    """Whose token it was, and what it may see."""
+
+    user: Annotated[int | None, Note(description="the id of the token's owner")] = None
+    access_roles: Annotated[list[str], Note(description="the owner's roles")] = []
+    permissions_claims: Annotated[list[str], Note(description="the owner's further rights")] = []
+
+
+class LastRun(_Remembered):
+    """What a user must know of the last run."""
+
+    skipped: Annotated[dict[str, str], Note(description="tables left out, and why")] = {}
+    failed: Annotated[dict[str, str], Note(description="tables not read to the end, and why")] = {}
+    refused: Annotated[
+        dict[str, str], Note(description="tables some of whose records Harvest refuses, and which")
+    ] = {}
+    deletions_stopped: Annotated[
+        str, Note(description="why rows deleted in Harvest were not looked for")
+    ] = ""
+    requests_left: Annotated[
+        dict[str, int], Note(description="tables that need a further batch, and its requests")
+    ] = {}
+
+
+class AccountState(_Remembered):
+    """What is remembered of one account."""
+
+    anchor_date: Annotated[
+        datetime | None, Note(description="the earliest anchor that was ever given (UTC)")
+    ] = None
+    token_scope: Annotated[
+        TokenScope | None, Note(description="the widest token that was trusted with deletions")
+    ] = None
+    last_run: Annotated[LastRun, Note(description="what a user must know of the last run")] = (
+        msgspec.field(default_factory=LastRun)
+    )
+
+
+class Extraction:
+    """What dlt says of the extraction that is under way.
+
+    Attributes:
+        load_id: The id of its load package; "" when a resource is looked at without a pipeline.
+        pipeline: The pipeline that runs, None without one.
+        schema_name: The name of the source's schema.
+        selected: The resources that are extracted, by name.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self.load_id = str(dlt.current.load_package_state()["load_id"])
+        except CurrentLoadPackageStateNotAvailable:
+            self.load_id = ""
+        self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
+        self.schema_name: str = dlt.current.source_schema().name
+        self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
+
+    def show_progress(self, counter: str, *, done: int = 0, more: int = 0, total: int = 0) -> None:
+        """Tell dlt's progress display what is done and what is left.
+
+        Call it from the thread that extracts only: dlt's displays are not made for several.
+
+        Args:
+            counter: What is counted.
+            done: How many were done since the last call.
+            more: How many more there are to do.
+            total: How many there are in all. It counts where the counter is new.
+        """
+        if self.pipeline:
+            self.pipeline.collector.update(counter, 0, total=total)
+            self.pipeline.collector.update(counter, done, inc_total=more)
+
+
+class StateStore:
+    """The state of one account: read when a run begins, and saved table by table.
+
+    Threads: any thread may save, and a lock guards each write.
+
+    Args:
+        account_id: Whose state.
+        accounts: All accounts that the source is configured for.
+
+    Raises:
+        UnknownStateError: The state was written by another version of this connector.
+        OtherAccountError: The pipeline has loaded other accounts than the configured ones.
+    """
+
+    def __init__(self, account_id: int, accounts: tuple[int, ...]) -> None:
+        self._key = str(account_id)
+        self._lock = Lock()
+        state = dlt.current.source_state()
+        resources = state.get("resources")
+        version = state.get("version", VERSION if not resources else None)
+        if version != VERSION:
+            raise UnknownStateError(version, VERSION)
+        known = state.get("accounts", {})
+        if known and not any(str(account) in known for account in accounts):
+            raise OtherAccountError(sorted(known), [str(account) for account in accounts])
+        self.account = self._parse(known.get(self._key), AccountState, "the account")
+        self._tables = {
+            name: self._parse(by_account.get(self._key), TableState, f"`{name}`")
+            for name, by_account in (resources or {}).items()
+        }
+
+    def table(self, name: str) -> TableState:
+        """Return what is remembered of a table; what can't be read makes a full read of it."""
+        return self._tables.get(name, TableState())
+
+    def save_table(self, name: str, table: TableState) -> None:
+        """Remember what the next run needs to know of a table."""
+        with self._lock:
+            self._tables[name] = table
+            dlt.current.resource_state(name)[self._key] = msgspec.to_builtins(table)
+
+    def forget_table(self, name: str) -> None:
+        """Remember nothing of a table, so that the next run reads it whole."""
+        with self._lock:
+            if self._tables.pop(name, None):
+                dlt.current.resource_state(name).pop(self._key, None)
+
+    def save_account(self) -> None:
+        """Remember `account` as it is now."""
+        with self._lock:
+            state = dlt.current.source_state()
+            state["version"] = VERSION
+            state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
+
+    @staticmethod
+    def _parse(content: Any, part: type[T], what: str) -> T:
+        if content is None:
+            return part()
+        try:
+            return msgspec.convert(content, part)
+        except msgspec.ValidationError as error:
+            logger.warning(f"The state of {what} can't be read ({error}): it is read whole again.")
+            return part()
+
+
+def last_run(pipeline: Pipeline, source_name: str, account_id: int) -> LastRun:
+    """Return what a user must know of an account's last run."""
+    state = pipeline.state.get("sources", {}).get(source_name, {})
+    content = state.get("accounts", {}).get(str(account_id), {}).get("last_run", {})
+    return msgspec.convert(content, LastRun)

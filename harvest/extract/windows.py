@@ -1,0 +1,74 @@
+"""Spans of dates, and how a long list is divided into them.
+
+One chain of pages, each asked for after the one before, can't use up the rate limit. So a long list
+that is sorted by a date is read in several windows side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+Filters = dict[str, str]
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of days, both ends included. None leaves an end open.
+
+    Attributes:
+        splits: How often the span was split to get this one.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    splits: int = 0
+
+    @property
+    def filters(self) -> Filters:
+        """The window as Harvest's `from` and `to`."""
+        ends = {"from": self.first, "to": self.last}
+        return {name: day.isoformat() for name, day in ends.items() if day}
+
+    def split(self, top: date, days: list[date], records: int, enough: int) -> list[Window]:
+        """Return the windows that share what follows this window's first page.
+
+        Args:
+            top: The newest day that is left to read.
+            days: The days of the first page's records, oldest first. They tell how dense the list
+                is; half of them lie between the quartiles, whatever strays at the ends.
+            records: How many records are left.
+            enough: How many records make a window.
+        """
+        spread = (days[len(days) * 3 // 4] - days[len(days) // 4]).days
+        per_day = len(days) / 2 / max(spread, 1)
+        step = max(1, round(enough / per_day)) * DAY
+        windows, last = [], self.last
+        for _ in range(records // enough):
+            first = top - step + DAY
+            if self.first and first <= self.first:
+                break
+            windows.append(Window(first, last, self.splits + 1))
+            last = top = first - DAY
+        return [*windows, Window(self.first, last, self.splits + 1)]
+
+
+def since(moment: datetime | None) -> Filters:
+    """Return the filter for what changed at or after a moment; none for None.
+
+    A moment before all of Harvest's records needs no filter either.
+    """
+    if moment is None or moment.year < 1970:
+        return {}
+    return {"updated_since": moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def day_of(record: dict[str, Any], field: str) -> date | None:
+    """Return a record's date, None where it has none or something else stands there."""
+    try:
+        return date.fromisoformat(record[field])
+    except (KeyError, TypeError, ValueError):
+        return None
