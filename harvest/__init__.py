@@ -14,12 +14,14 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from .account import Account, Options
-from .client import HarvestClient
+from .api.auth import PersonalToken
+from .api.client import HarvestClient
+from .api.rate_limit import limiters
 from .endpoints import ENDPOINTS
 from .errors import ConfigurationError, HarvestError
 from .feed import Feed
 from .resources import child_table, list_table, single
-from .settings import BASE_URL, DLT_DEFAULTS, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT
+from .settings import BASE_URL, DLT_DEFAULTS, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT, Sizes
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
@@ -101,7 +103,8 @@ def harvest_source(
         state["anchor_date"] = anchor.isoformat()
         return anchor
 
-    client = HarvestClient(base_url, api_key, str(account_id), user_agent, rate_limit)
+    auth = PersonalToken(api_key, str(account_id))
+    client = HarvestClient(base_url, auth, user_agent, limiters(rate_limit), Sizes())
     account = Account(client, options)
     lists: dict[str, tuple[Feed, DltResource]] = {}
     for endpoint in ENDPOINTS:

@@ -9,7 +9,7 @@ from typing import Any
 import dlt
 from dlt.common import logger
 
-from .client import HarvestClient
+from .api.client import HarvestClient
 from .endpoints import ENDPOINTS, Endpoint
 from .errors import StatusError, SuspiciousDeletionsError
 from .settings import SUSPICIOUS_LEAST, SUSPICIOUS_SHARE

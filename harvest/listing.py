@@ -20,7 +20,8 @@ from datetime import date, datetime, timedelta, timezone
 from itertools import islice
 from typing import Any
 
-from .client import HarvestClient, Page
+from .api.answers import Page
+from .api.client import HarvestClient
 from .errors import ShiftingListError
 from .settings import CHAIN_RECORDS, CHAINS, MAX_ATTEMPTS, OVERLAP_SECONDS
 

@@ -11,7 +11,7 @@ from dlt.common.typing import TDataItems
 from dlt.extract import DltResource
 
 from .account import Account
-from .client import Page
+from .api.answers import Page
 from .destination import (
     DELETED_AT,
     choose_file_format,

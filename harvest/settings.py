@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 BASE_URL = "https://api.harvestapp.com/v2"
 
-PER_PAGE = 2000
-"""Records asked for in one page: the most that Harvest allows."""
-
 RATE_LIMIT = 100
-"""Requests in `RATE_PERIOD` seconds, as documented. Lower it when other tools share them."""
+"""Requests that each of Harvest's budgets allows. Lower it when other tools share them."""
 
 RATE_PERIOD = 15.02
-"""Seconds, from a request's answer on. Harvest counts 15."""
+"""Seconds in which the general budget allows `RATE_LIMIT` requests, counted from their answers on.
+Harvest counts 15."""
 
-MAX_ATTEMPTS = 5
-"""How often one request is tried before the run fails."""
+REPORTS_PERIOD = 900.02
+"""Seconds in which the budget of reports allows as many. Harvest counts 15 minutes."""
 
-WORKERS = 20
-"""Requests under way at once. Pages of 2,000 records answer slowly; the rate limit is the bound."""
 
-CONNECTIONS = 40
-"""Connections kept open: those of the workers, and those of lists read in several spans."""
+@dataclass(frozen=True)
+class Sizes:
+    """How much is asked for, tried and read at once. Tests pass smaller ones."""
 
-CHAINS = 14
-"""Windows of dates of one list that are read side by side: at 2 s for a page of 2,000 records, one
-after the other would use a fifteenth of the rate limit. Each takes some 14 MB."""
+    per_page: int = 2000
+    """Records asked for in one page: the most that Harvest allows."""
 
-CHAIN_RECORDS = 2_000
-"""Records in such a window at least: each ends with a page that is half empty on average."""
+    max_attempts: int = 5
+    """How often one request is tried before the run fails, and how often a list that changed while
+    it was read is read again."""
 
-FIRST_STEP_RECORDS, FIRST_STEP_REQUESTS = 20_000, 200
-"""What the first of several steps brings, so that it is of use within a minute: the newest records
-of a long list, and children where they cost no more requests."""
+    workers: int = 20
+    """Requests under way at once. A page of 2,000 records takes long to answer, so it takes many
+    of them before the rate limit is what bounds a run."""
 
-STEP_RECORDS, STEP_REQUESTS = 100_000, 2_000
-"""Records of a list in a further step, and requests for children of one kind: 5 minutes at the rate
-limit, which is what an interruption costs. More records would take more memory to load."""
+    connections: int = 40
+    """Connections kept open: those of the workers, and those of lists read in several windows."""
+
+    parallel_windows: int = 14
+    """Windows of dates of one list that are read side by side. At 2 s for a page of 2,000 records,
+    pages read one after the other would use a fifteenth of the rate limit. Each takes some
+    14 MB."""
+
+    window_records: int = 2_000
+    """Records that such a window holds at least: each ends with a page that is half empty on
+    average."""
+
+    first_batch_records: int = 20_000
+    """Records of a long list that the first batch of a backfill brings, newest first, so that it
+    is of use within a minute."""
+
+    first_batch_requests: int = 200
+    """Requests for children of one kind that the first batch may take; where there are more, they
+    wait for the next batch."""
+
+    batch_records: int = 100_000
+    """Records of a list in each further batch. More would take more memory to load."""
+
+    batch_requests: int = 2_000
+    """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which
+    is what an interruption costs."""
+
+
+PER_PAGE, MAX_ATTEMPTS, WORKERS = Sizes.per_page, Sizes.max_attempts, Sizes.workers
+CHAINS, CHAIN_RECORDS = Sizes.parallel_windows, Sizes.window_records
+FIRST_STEP_RECORDS, FIRST_STEP_REQUESTS = Sizes.first_batch_records, Sizes.first_batch_requests
+STEP_RECORDS, STEP_REQUESTS = Sizes.batch_records, Sizes.batch_requests
 
 FULL_READ_HOURS = 24.0
 """How old the last full read may be. A full read costs a request for each 2,000 records; what

@@ -10,7 +10,7 @@ import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
 
-from harvest.client import HarvestClient
+from harvest.api.client import HarvestClient
 from harvest.listing import Listing
 from harvest_sandbox import Sandbox
 
