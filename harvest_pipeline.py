@@ -98,9 +98,9 @@ def report(pipeline: dlt.Pipeline, summary: Summary) -> None:
 
 def list_tables() -> None:
     """Print each table with its mode and parent."""
-    print(f"{'table':<28}{'mode':<16}parent")
+    print(f"{'table':<28}parent")
     for endpoint in ENDPOINTS:
-        print(f"{endpoint.name:<28}{endpoint.mode:<16}{endpoint.parent or ''}".rstrip())
+        print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
 
 import dlt
 from dlt.common.configuration.exceptions import DuplicateConfigProviderException
 from dlt.common.configuration.providers import CustomLoaderDocProvider
-from dlt.common.time import ensure_datetime_in_tz
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
-from .account import Account, Options
-from .client import HarvestClient
-from .endpoints import ENDPOINTS
-from .errors import ConfigurationError, HarvestError
-from .feed import Feed
-from .resources import child_table, list_table, single
-from .settings import BASE_URL, DLT_DEFAULTS, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT
+from .api.auth import PersonalToken
+from .api.client import HarvestClient
+from .api.rate_limit import limiters
+from .catalog import ENDPOINTS
+from .errors import HarvestError
+from .extract.context import Account
+from .extract.resources import child_table, list_reader, list_table, singleton_table
+from .settings import (
+    BASE_URL,
+    DLT_DEFAULTS,
+    FULL_READ_HOURS,
+    RATE_LIMIT,
+    USER_AGENT,
+    Settings,
+    Sizes,
+    anchor,
+)
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
@@ -38,7 +46,10 @@ def harvest_source(
     full_read: bool = False,
     full_read_hours: float = FULL_READ_HOURS,
     confirm_deletions: bool = False,
-    in_steps: bool = False,
+    in_batches: bool = False,
+    keep_going: bool = False,
+    public_links: bool = True,
+    sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
 
@@ -68,8 +79,14 @@ def harvest_source(
             each run, -1 only when asked by `full_read`. Only then deletions are found.
         confirm_deletions: Accept that most rows of a table are gone, or that the token sees less
             than the one before it.
-        in_steps: Bring a long history in several runs, newest first, each of which loads what it
-            read; run again while the source's state has `left`. `harvest.run.load` does.
+        in_batches: Bring a long history in several runs, newest first, each of which loads what it
+            read. Run again while the state of the account's last run has `requests_left`.
+            `harvest.run.load` does.
+        keep_going: Load what can be read when a table or record can't, and note in the state of the
+            account's last run what `failed`. `harvest.run.load` does, and reports it.
+        public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
+            the invoice or statement without a login.
+        sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
         The resources, one for each endpoint.
@@ -78,60 +95,32 @@ def harvest_source(
         HarvestError: A setting is malformed, or Harvest could not be read; its text says which
             endpoint and what to do.
     """
-    configured = _anchor(anchor_date)
-    options = Options(
-        deletions=_one_of("deletions", deletions, ("remove", "flag", "keep")),
-        children=_one_of("children", children, ("complete", "changed")),
+    settings = Settings(
+        account_ids=(int(account_id),),
+        anchor_date=anchor(anchor_date),
+        deletions=deletions,
+        children=children,
         full_read=full_read,
         full_read_hours=full_read_hours,
         confirm_deletions=confirm_deletions,
-        in_steps=in_steps,
+        in_batches=in_batches,
+        keep_going=keep_going,
+        public_links=public_links,
     )
+    sizes = sizes or Sizes()
     with suppress(DuplicateConfigProviderException):  # the last one that dlt asks, so users' stand
         dlt.config.register_provider(
             CustomLoaderDocProvider("harvest", lambda: DLT_DEFAULTS, supports_secrets=True)
         )
-
-    def anchor_of() -> datetime:
-        """Return the earliest anchor that this pipeline was ever given."""
-        state = dlt.current.source_state()
-        kept = state.get("anchor_date")
-        known = ensure_datetime_in_tz(kept, timezone.utc) if kept else None
-        anchor = min(filter(None, (configured, known)), default=_one_year_ago())
-        state["anchor_date"] = anchor.isoformat()
-        return anchor
-
-    client = HarvestClient(base_url, api_key, str(account_id), user_agent, rate_limit)
-    account = Account(client, options)
-    lists: dict[str, tuple[Feed, DltResource]] = {}
+    auth = PersonalToken(api_key, str(account_id))
+    client = HarvestClient(base_url, auth, user_agent, limiters(rate_limit), sizes)
+    accounts = [Account(int(account_id), client, settings, sizes)]
+    readers: dict[str, DltResource] = {}
     for endpoint in ENDPOINTS:
-        if endpoint.single:
-            yield single(account, endpoint)
+        if endpoint.singleton:
+            yield singleton_table(accounts, endpoint, settings)
         elif endpoint.parent:
-            yield child_table(*lists[endpoint.parent], endpoint)
+            yield child_table(readers[endpoint.parent], endpoint, settings)
         else:
-            feed = Feed(account, endpoint, anchor_of)
-            lists[endpoint.name] = feed, list_table(feed)
-            yield lists[endpoint.name][1]
-
-
-def _anchor(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return ensure_datetime_in_tz(text, timezone.utc)
-    except (ValueError, TypeError):
-        raise ConfigurationError(
-            "anchor_date", f"is {text!r}", "give an ISO 8601 date, such as 2024-01-01"
-        ) from None
-
-
-def _one_of(setting: str, value: str, known: tuple[str, ...]) -> str:
-    if value not in known:
-        raise ConfigurationError(setting, f"is {value!r}", f"choose one of {', '.join(known)}")
-    return value
-
-
-def _one_year_ago() -> datetime:
-    today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today - timedelta(days=365)
+            readers[endpoint.name] = list_reader(accounts, endpoint)
+            yield list_table(readers[endpoint.name], endpoint, settings)

@@ -2,10 +2,14 @@
 
 HarvestError
 ├── ConfigurationError         a setting is missing or malformed
+├── UnknownStateError          the state was written by another version
+├── OtherAccountError          the pipeline holds another account
+├── ColumnTypeError            a column would not hold what is written into it
 ├── BusyError                  the pipeline runs already
 ├── LoadError                  dlt or the destination failed
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
+├── CountMismatchError         a list holds fewer records than Harvest counts
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
 ├── MalformedRecordError       a record's cursor is no timestamp
 ├── ForeignAddressError        a link or redirect would carry the token to another host
@@ -33,19 +37,69 @@ SERVER_TROUBLE = "Harvest is in trouble; run again later, nothing was lost"
 
 
 class HarvestError(DltSourceException):
-    """Something the user can act on; its text is one line with cause and remedy."""
+    """Something the user can act on; its text is one line with cause and remedy.
+
+    Attributes:
+        concerns_everything: Whether nothing else can be read either, so that a run must end.
+    """
+
+    concerns_everything = False
 
 
 class ConfigurationError(HarvestError):
     """A setting is missing or malformed."""
+
+    concerns_everything = True
 
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
         self.setting = setting
         super().__init__(f"`{setting}` {problem}: {remedy}.")
 
 
+class UnknownStateError(HarvestError):
+    """The pipeline's state was written by another version of this connector."""
+
+    concerns_everything = True
+
+    def __init__(self, found: object, known: int) -> None:
+        super().__init__(
+            f"The pipeline's state is of version {found}, and this connector knows version {known}: "
+            "use the connector that wrote it, or load into a new dataset by a new pipeline. Nothing "
+            "was changed."
+        )
+
+
+class OtherAccountError(HarvestError):
+    """The pipeline has loaded another account than the configured one."""
+
+    concerns_everything = True
+
+    def __init__(self, held: list[str], configured: list[str]) -> None:
+        self.held, self.configured = held, configured
+        super().__init__(
+            f"`account_id` is {', '.join(configured)}, but this pipeline has loaded account "
+            f"{', '.join(held)}: correct `account_id`, give the other account a pipeline of its "
+            f"own, or load both with account_id = [{', '.join([*held, *configured])}]. Nothing was "
+            "changed."
+        )
+
+
+class ColumnTypeError(HarvestError):
+    """A column of the destination would round or cut what is written into it."""
+
+    def __init__(self, table: str, column: str, there: str, wanted: str) -> None:
+        self.table, self.column = table, column
+        super().__init__(
+            f"`{table}.{column}` is of type {there} in the destination and would not hold every "
+            f"{wanted}: alter the column, or make the table anew with `--refresh {table}`. Nothing "
+            "was changed."
+        )
+
+
 class BusyError(HarvestError):
     """The pipeline runs already."""
+
+    concerns_everything = True
 
     def __init__(self, pipeline: str) -> None:
         super().__init__(
@@ -70,6 +124,8 @@ class LoadError(HarvestError):
 class UnreachableError(HarvestError):
     """No answer came after all attempts."""
 
+    concerns_everything = True
+
     def __init__(self, endpoint: str, host: str, reason: str) -> None:
         self.endpoint = endpoint
         super().__init__(
@@ -85,6 +141,18 @@ class ShiftingListError(HarvestError):
         super().__init__(
             f"`{endpoint}`: the list changed each time it was read, so records may be missing: "
             "nothing was loaded; run again when fewer changes are made."
+        )
+
+
+class CountMismatchError(HarvestError):
+    """A list holds fewer records than Harvest counts, and nothing changed while it was read."""
+
+    def __init__(self, endpoint: str, counted: int, found: int) -> None:
+        self.endpoint, self.counted, self.found = endpoint, counted, found
+        super().__init__(
+            f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, twice alike, so "
+            "records may be missing: nothing was loaded from it; run again later, and if it stays "
+            "so, report it."
         )
 
 
@@ -114,6 +182,8 @@ class MalformedRecordError(HarvestError):
 class ForeignAddressError(HarvestError):
     """A link or redirect leaves the configured host."""
 
+    concerns_everything = True
+
     def __init__(self, endpoint: str, host: str) -> None:
         self.endpoint = endpoint
         super().__init__(
@@ -135,6 +205,7 @@ class StatusError(AnswerError):
     def __init__(self, endpoint: str, response: Response) -> None:
         self.endpoint = endpoint
         self.status = response.status_code
+        self.concerns_everything = self.status == 401
         remedy = REMEDIES.get(self.status, SERVER_TROUBLE)
         super().__init__(f"`{endpoint}`: Harvest answered {self.status}: {remedy}.", response)
 

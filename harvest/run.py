@@ -61,7 +61,7 @@ def load(
     """
     _share_heaps()
     with _alone(pipeline), _explained():
-        source = make_source(in_steps=True)
+        source = make_source(in_batches=True)
         summary = Summary()
         if pipeline.has_pending_data:
             # A package that broke off may never load: killed between a commit and dlt's note of
@@ -72,7 +72,7 @@ def load(
         else:
             pipeline.run(source)
         _count(pipeline, summary)
-        while left := _state(pipeline, source).get("left"):
+        while left := _state(pipeline, source).get("requests_left"):
             requests = sum(left.values())
             minutes = max(1, round(requests / RATE_LIMIT * RATE_PERIOD / 60))
             tell(f"Left: some {requests:,} requests, {minutes} min or more, for {', '.join(left)}.")
@@ -85,7 +85,8 @@ def load(
 
 
 def _state(pipeline: Pipeline, source: DltSource) -> dict[str, Any]:
-    state: dict[str, Any] = pipeline.state.get("sources", {}).get(source.name, {})
+    accounts = pipeline.state.get("sources", {}).get(source.name, {}).get("accounts", {})
+    state: dict[str, Any] = next(iter(accounts.values()), {}).get("last_run", {})
     return state
 
 

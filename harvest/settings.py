@@ -1,41 +1,70 @@
-"""Defaults a user may want to change, each with its reason."""
+"""What can be chosen: each choice is checked once, and each default has its reason."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from dlt.common.time import ensure_datetime_in_tz
+
+from .errors import ConfigurationError
+
 BASE_URL = "https://api.harvestapp.com/v2"
 
-PER_PAGE = 2000
-"""Records asked for in one page: the most that Harvest allows."""
-
 RATE_LIMIT = 100
-"""Requests in `RATE_PERIOD` seconds, as documented. Lower it when other tools share them."""
+"""Requests that each of Harvest's budgets allows. Lower it when other tools share them."""
 
 RATE_PERIOD = 15.02
-"""Seconds, from a request's answer on. Harvest counts 15."""
+"""Seconds in which the general budget allows `RATE_LIMIT` requests, counted from their answers on.
+Harvest counts 15."""
 
-MAX_ATTEMPTS = 5
-"""How often one request is tried before the run fails."""
+REPORTS_PERIOD = 900.02
+"""Seconds in which the budget of reports allows as many. Harvest counts 15 minutes."""
 
-WORKERS = 20
-"""Requests under way at once. Pages of 2,000 records answer slowly; the rate limit is the bound."""
 
-CONNECTIONS = 40
-"""Connections kept open: those of the workers, and those of lists read in several spans."""
+@dataclass(frozen=True)
+class Sizes:
+    """How much is asked for, tried and read at once. Tests pass smaller ones."""
 
-CHAINS = 14
-"""Windows of dates of one list that are read side by side: at 2 s for a page of 2,000 records, one
-after the other would use a fifteenth of the rate limit. Each takes some 14 MB."""
+    per_page: int = 2000
+    """Records asked for in one page: the most that Harvest allows."""
 
-CHAIN_RECORDS = 2_000
-"""Records in such a window at least: each ends with a page that is half empty on average."""
+    max_attempts: int = 5
+    """How often one request is tried before the run fails, and how often a list that changed while
+    it was read is read again."""
 
-FIRST_STEP_RECORDS, FIRST_STEP_REQUESTS = 20_000, 200
-"""What the first of several steps brings, so that it is of use within a minute: the newest records
-of a long list, and children where they cost no more requests."""
+    workers: int = 20
+    """Requests under way at once. A page of 2,000 records takes long to answer, so it takes many
+    of them before the rate limit is what bounds a run."""
 
-STEP_RECORDS, STEP_REQUESTS = 100_000, 2_000
-"""Records of a list in a further step, and requests for children of one kind: 5 minutes at the rate
-limit, which is what an interruption costs. More records would take more memory to load."""
+    connections: int = 40
+    """Connections kept open: those of the workers, and those of lists read in several windows."""
+
+    parallel_windows: int = 14
+    """Windows of dates of one list that are read side by side. At 2 s for a page of 2,000 records,
+    pages read one after the other would use a fifteenth of the rate limit. Each takes some
+    14 MB."""
+
+    window_records: int = 2_000
+    """Records that such a window holds at least: each ends with a page that is half empty on
+    average."""
+
+    first_batch_records: int = 20_000
+    """Records of a long list that the first batch of a backfill brings, newest first, so that it
+    is of use within a minute."""
+
+    first_batch_requests: int = 200
+    """Requests for children of one kind that the first batch may take; where there are more, they
+    wait for the next batch."""
+
+    batch_records: int = 100_000
+    """Records of a list in each further batch. More would take more memory to load."""
+
+    batch_requests: int = 2_000
+    """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which
+    is what an interruption costs."""
+
 
 FULL_READ_HOURS = 24.0
 """How old the last full read may be. A full read costs a request for each 2,000 records; what
@@ -56,13 +85,19 @@ DUCKDB_MEMORY = "256MB"
 """What DuckDB may hold in our process before it uses the disk. By default it takes what it finds:
 merging 400,000 time entries took 300 MB more, and 2,000,000 rows as wide 1.8 GB more."""
 
+EVERYTHING = datetime(1, 1, 1, tzinfo=timezone.utc)
+"""The anchor that leaves nothing out: `anchor_date = "all"`."""
+
+DELETIONS = ("remove", "flag", "keep")
+CHILDREN = ("complete", "changed")
+
 USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 """Harvest demands an application and a contact; set your own, so that it can reach you."""
 
 DLT_DEFAULTS = {
     "sources": {
         "harvest": {
-            "extract": {"workers": WORKERS},  # dlt's five can't use up Harvest's limit
+            "extract": {"workers": Sizes.workers},  # dlt's five can't use up Harvest's limit
             # Packing temporary files takes a third of the time of an extraction.
             "data_writer": {"disable_compression": True},
         }
@@ -70,3 +105,55 @@ DLT_DEFAULTS = {
     "destination": {"duckdb": {"credentials": {"global_config": {"memory_limit": DUCKDB_MEMORY}}}},
 }
 """dlt's settings as they suit Harvest, wherever the user has none of their own."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose of what is read and what follows from it, checked.
+
+    The arguments are those of `harvest_source`, which explains them.
+
+    Raises:
+        ConfigurationError: A setting is none of its choices.
+    """
+
+    account_ids: tuple[int, ...]
+    anchor_date: datetime | None
+    deletions: str
+    children: str
+    full_read: bool
+    full_read_hours: float
+    confirm_deletions: bool
+    in_batches: bool
+    keep_going: bool
+    public_links: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what is none of a setting's choices."""
+        _one_of("deletions", self.deletions, DELETIONS)
+        _one_of("children", self.children, CHILDREN)
+
+
+def anchor(text: Any) -> datetime | None:
+    """Return the moment (UTC) of an `anchor_date`; None where there is none.
+
+    Raises:
+        ConfigurationError: It is neither a date nor "all".
+    """
+    if text is None:
+        return None
+    if text == "all":
+        return EVERYTHING
+    try:
+        return ensure_datetime_in_tz(text, timezone.utc)
+    except (ValueError, TypeError):
+        raise ConfigurationError(
+            "anchor_date",
+            f"is {text!r}",
+            'give an ISO 8601 date, such as 2024-01-01, or "all" for everything',
+        ) from None
+
+
+def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigurationError(setting, f"is {value!r}", f"choose one of {', '.join(known)}")

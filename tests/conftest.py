@@ -12,7 +12,10 @@ from dlt import Pipeline
 from dlt.extract import DltSource
 
 from harvest import harvest_source
-from harvest.client import HarvestClient
+from harvest.api.auth import PersonalToken
+from harvest.api.client import HarvestClient
+from harvest.api.rate_limit import limiters
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 EVER = "2010-01-01"
@@ -53,8 +56,8 @@ def source(sandbox: Sandbox) -> Callable[..., DltSource]:
 @pytest.fixture
 def client(sandbox: Sandbox) -> HarvestClient:
     """Make a client of the sandbox."""
-    account = str(sandbox.account_id)
-    return HarvestClient(sandbox.base_url, sandbox.token, account, "tests", 100_000)
+    auth = PersonalToken(sandbox.token, str(sandbox.account_id))
+    return HarvestClient(sandbox.base_url, auth, "tests", limiters(100_000), Sizes())
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any
 from dlt import Pipeline
 from dlt.extract import DltSource
 
+from harvest.extract.state import last_run
 from harvest_sandbox import Sandbox
 
 from .test_failures import failure
@@ -150,13 +151,13 @@ def test_narrower_token(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     narrow(sandbox, access_roles=["member"])
     duck.run(source(full_read=True).with_resources(*chosen))
     assert_equal(duck, sandbox, *chosen)
-    said = duck.state["sources"]["harvest"]["deletions_stopped"]
+    said = last_run(duck, "harvest", sandbox.account_id).deletions_stopped
     assert "the token sees less than the one before it" in said
     narrow(sandbox, access_roles=["administrator"])
     sandbox.account.delete("expenses", next(iter(sandbox.account.records["expenses"])))
     duck.run(source(full_read=True).with_resources(*chosen))
     assert_equal(duck, sandbox, *chosen)
-    assert "deletions_stopped" not in duck.state["sources"]["harvest"]
+    assert not last_run(duck, "harvest", sandbox.account_id).deletions_stopped
 
 
 def test_other_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
 
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .test_failures import failure
@@ -151,7 +153,7 @@ def test_no_id(
     spoil: Any,
 ) -> None:
     """A record without an id is an error after all attempts, never left out."""
-    monkeypatch.setattr("harvest.client.MAX_ATTEMPTS", 2)
+    monkeypatch.setattr("harvest.Sizes", partial(Sizes, max_attempts=2))
 
     def change(body: dict[str, Any]) -> None:
         body["tasks"][0] = spoil

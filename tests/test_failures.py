@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from harvest import HarvestError
-from harvest.client import RateLimiter
+from harvest.api.rate_limit import RateLimiter
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .truth import assert_equal
@@ -82,7 +84,7 @@ def test_refusal(
 
 def test_unreachable(source: Make, duck: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that does not answer is named, after all attempts."""
-    monkeypatch.setattr("harvest.client.MAX_ATTEMPTS", 2)
+    monkeypatch.setattr("harvest.Sizes", partial(Sizes, max_attempts=2))
     settings = {"base_url": "http://127.0.0.1:9/v2"}
     said = str(failure(duck, source(**settings).with_resources("clients")))
     assert "no answer from 127.0.0.1:9" in said

@@ -10,14 +10,20 @@ import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
 
-from harvest.client import HarvestClient
-from harvest.listing import Listing
+from harvest.api.client import HarvestClient
+from harvest.catalog import ENDPOINTS
+from harvest.extract.listing import Listing
+from harvest.extract.plan import Read
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .truth import assert_equal, read
 
 Make = Callable[..., DltSource]
 Edit = Callable[[Sandbox, str], None]
+
+BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+ENTRIES = BY_NAME["time_entries"]
 
 DATES = {"time_entries": "spent_date", "invoices": "issue_date", "estimates": "issue_date"}
 
@@ -93,21 +99,14 @@ def test_change_between_pages(
     sandbox.styles, sandbox.page_cap = style, max(2, count // 4)
     there = set(sandbox.account.records[table])
     at_page(sandbox, table, page, edit)
-    listing = Listing(client, table, table, date=documented_date(table), updated_since=True)
+    listing = Listing(client, BY_NAME[table], Sizes())
     found = {record["id"] for records in listing.read() for record in records}
     assert found >= there & sandbox.account.records[table].keys()
     assert found == listing.ids
 
 
-def documented_date(table: str) -> str:
-    """Return the date by which Harvest sorts and filters, where it is never null."""
-    return {"time_entries": "spent_date", "invoices": "issue_date"}.get(table, "")
-
-
-def scatter(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, chains: int) -> None:
-    """Add lone old and future days, and let few records make a window."""
-    monkeypatch.setattr("harvest.listing.CHAIN_RECORDS", 8)
-    monkeypatch.setattr("harvest.listing.CHAINS", chains)
+def scatter(sandbox: Sandbox) -> None:
+    """Add lone old and future days."""
     for day in ("1999-01-01", "2005-06-01", "2099-12-31"):
         add(sandbox, "time_entries", day)
 
@@ -117,14 +116,13 @@ def scatter(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, *, chains: int) -
 def test_windows(
     sandbox: Sandbox,
     client: HarvestClient,
-    monkeypatch: pytest.MonkeyPatch,
     style: str,
     cap: int,
 ) -> None:
     """A long list read in windows is whole: open ends, lone old days and future days included."""
-    scatter(sandbox, monkeypatch, chains=8)
+    scatter(sandbox)
     sandbox.styles, sandbox.page_cap = style, cap
-    listing = Listing(client, "time_entries", "time_entries", date="spent_date", updated_since=True)
+    listing = Listing(client, ENTRIES, Sizes(parallel_windows=8, window_records=8))
     found = [record["id"] for records in listing.read() for record in records]
     assert set(found) == sandbox.account.records["time_entries"].keys()
 
@@ -134,21 +132,19 @@ def test_windows(
 def test_in_parts(
     sandbox: Sandbox,
     client: HarvestClient,
-    monkeypatch: pytest.MonkeyPatch,
     style: str,
     cap: int,
 ) -> None:
     """A list that is left once it brought enough lacks nothing of what it says that it read."""
-    scatter(sandbox, monkeypatch, chains=2)
+    scatter(sandbox)
     sandbox.styles, sandbox.page_cap = style, cap
     rest, parts = None, 0
     found: set[int] = set()
     while rest or not parts:
-        listing = Listing(
-            client, "time_entries", "time_entries", date="spent_date", last=rest, most=20
-        )
+        sizes, read_to = Sizes(parallel_windows=2, window_records=8), Read(until=rest, limit=20)
+        listing = Listing(client, ENTRIES, sizes, read=read_to)
         records = [record for page in listing.read() for record in page]
-        known, rest = rest, listing.rest
+        known, rest = rest, listing.left_at
         within = {
             record["id"]
             for record in sandbox.account.truth("time_entries")
@@ -168,7 +164,7 @@ def test_one_crowded_day(sandbox: Sandbox, client: HarvestClient) -> None:
     for _ in range(30):
         add(sandbox, "time_entries", day)
     sandbox.page_cap = 7
-    listing = Listing(client, "time_entries", "time_entries", date="spent_date")
+    listing = Listing(client, ENTRIES, Sizes())
     found = {record["id"] for records in listing.read() for record in records}
     assert found == sandbox.account.records["time_entries"].keys()
 
@@ -181,7 +177,7 @@ def test_order_other_than_documented(sandbox: Sandbox, client: HarvestClient) ->
         body["time_entries"].reverse()
 
     sandbox.fault("mutate", path="time_entries", times=-1, change=shuffle)
-    listing = Listing(client, "time_entries", "time_entries", date="spent_date")
+    listing = Listing(client, ENTRIES, Sizes())
     found = {record["id"] for records in listing.read() for record in records}
     assert found == sandbox.account.records["time_entries"].keys()
 
@@ -194,7 +190,7 @@ def test_links_end_early(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
         body["links"]["next"] = None
 
     sandbox.fault("mutate", path="clients", times=-1, change=end)
-    with pytest.raises(Exception, match="`clients`: the list changed each time"):
+    with pytest.raises(Exception, match="`clients`: Harvest counts 8 records but lists 3"):
         duck.run(source().with_resources("clients"))
 
 

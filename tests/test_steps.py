@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
 
 from harvest import HarvestError
+from harvest.extract.state import last_run
 from harvest.run import load
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .truth import assert_equal, read
@@ -18,16 +21,22 @@ from .truth import assert_equal, read
 Make = Callable[..., DltSource]
 
 
+SMALL = Sizes(
+    parallel_windows=2,
+    window_records=10,
+    first_batch_records=5,
+    first_batch_requests=3,
+    batch_records=40,
+    batch_requests=6,
+)
+"""Sizes that make a tiny account long: its lists come in windows of a few records."""
+
+
 @pytest.fixture
-def small_steps(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
-    """Make a tiny account long: its lists are read in windows of a few records."""
+def small(sandbox: Sandbox, source: Make) -> Make:
+    """Make sources that read a few records at once."""
     sandbox.page_cap = 10
-    monkeypatch.setattr("harvest.listing.CHAINS", 2)
-    monkeypatch.setattr("harvest.listing.CHAIN_RECORDS", 10)
-    monkeypatch.setattr("harvest.feed.STEP_RECORDS", 40)
-    monkeypatch.setattr("harvest.feed.FIRST_STEP_RECORDS", 5)
-    monkeypatch.setattr("harvest.feed.FIRST_STEP_REQUESTS", 3)
-    monkeypatch.setattr("harvest.feed.STEP_REQUESTS", 6)
+    return partial(source, sizes=SMALL)
 
 
 def children_asked(sandbox: Sandbox) -> list[str]:
@@ -48,11 +57,10 @@ def newest(sandbox: Sandbox) -> set[str]:
     return {str(row["id"]) for row in rows}
 
 
-@pytest.mark.usefixtures("small_steps")
-def test_steps(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_steps(sandbox: Sandbox, small: Make, pipeline: Pipeline) -> None:
     """All steps together bring the truth, and ask twice only for what may have changed."""
     said: list[str] = []
-    summary = load(pipeline, source, tell=said.append)
+    summary = load(pipeline, small, tell=said.append)
     assert_equal(pipeline, sandbox)
     assert len(said) >= 3
     assert "invoice_messages" in said[0]
@@ -60,16 +68,15 @@ def test_steps(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     asked = children_asked(sandbox)
     twice = {path.split("/")[3] for path in asked if asked.count(path) > 1}
     assert twice <= newest(sandbox)
-    assert "left" not in pipeline.state["sources"]["harvest"]
+    assert not last_run(pipeline, "harvest", sandbox.account_id).requests_left
     sandbox.log.clear()
-    load(pipeline, source, tell=said.append)
+    load(pipeline, small, tell=said.append)
     assert len([r for r in sandbox.log if r.path == "/v2/time_entries"]) == 2
 
 
-@pytest.mark.usefixtures("small_steps")
-def test_newest_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+def test_newest_first(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
     """The first step brings the reference tables, and the newest of a long history."""
-    duck.run(source(in_steps=True))
+    duck.run(small(in_batches=True))
     there = sorted((r["spent_date"] for r in sandbox.account.truth("time_entries")), reverse=True)
     found = sorted((str(r["spent_date"]) for r in read(duck, "time_entries")), reverse=True)
     assert 0 < len(found) < 100
@@ -78,9 +85,8 @@ def test_newest_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert read(duck, "invoice_messages") == []
 
 
-@pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_interrupted(sandbox: Sandbox, source: Make, duck: Pipeline, step: int) -> None:
+def test_interrupted(sandbox: Sandbox, small: Make, duck: Pipeline, step: int) -> None:
     """After an interruption and changes meanwhile, the next run goes on and brings the truth."""
     steps, done = 0, set[str]()
     overlap = newest(sandbox)
@@ -93,7 +99,7 @@ def test_interrupted(sandbox: Sandbox, source: Make, duck: Pipeline, step: int) 
             sandbox.fault("status", path="clients$", status=422)
 
     with pytest.raises(HarvestError):
-        load(duck, source, tell=interrupt)
+        load(duck, small, tell=interrupt)
     account = sandbox.account
     first, *_, last = sorted(account.records["invoices"])
     for invoice in (first, last):
@@ -106,34 +112,31 @@ def test_interrupted(sandbox: Sandbox, source: Make, duck: Pipeline, step: int) 
     sandbox.clock.shift(minutes=10)
     account.update("time_entries", newest_entry, spent_date="2000-01-01")
     sandbox.log.clear()
-    load(duck, source, tell=interrupt)
+    load(duck, small, tell=interrupt)
     again = {path.split("/")[3] for path in done.intersection(children_asked(sandbox))}
     assert again <= overlap | {str(first), str(last)}
     assert_equal(duck, sandbox)
 
 
-@pytest.mark.usefixtures("small_steps")
-def test_own_script_finishes(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+def test_own_script_finishes(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
     """A plain run after some steps brings all that is left at once."""
-    duck.run(source(in_steps=True))
-    duck.run(source(in_steps=True))
-    duck.run(source())
+    duck.run(small(in_batches=True))
+    duck.run(small(in_batches=True))
+    duck.run(small())
     assert_equal(duck, sandbox)
 
 
-@pytest.mark.usefixtures("small_steps")
-def test_children_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+def test_children_first(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
     """Children loaded alone in steps stay when their parents follow."""
-    load(duck, lambda **more: source(**more).with_resources("invoice_payments"))
+    load(duck, lambda **more: small(**more).with_resources("invoice_payments"))
     assert_equal(duck, sandbox, "invoice_payments")
-    load(duck, source)
+    load(duck, small)
     assert_equal(duck, sandbox)
 
 
-@pytest.mark.usefixtures("small_steps")
-def test_list_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+def test_list_first(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
     """Children that are asked for while a list is half read wait for it, and come."""
-    duck.run(source(in_steps=True).with_resources("time_entries"))
+    duck.run(small(in_batches=True).with_resources("time_entries"))
     tables = "time_entries", "invoice_payments"
-    load(duck, lambda **more: source(**more).with_resources(*tables))
+    load(duck, lambda **more: small(**more).with_resources(*tables))
     assert_equal(duck, sandbox, *tables)

@@ -37,6 +37,7 @@ def assert_equal(pipeline: Pipeline, sandbox: Sandbox, *tables: str) -> None:
         for record in truth:
             row = here[_key(record)]
             expected = {k: v for k, v in _flatten(record).items() if k not in lists}
+            expected["_account_id"] = sandbox.account_id
             actual = {k: v for k, v in row.items() if not k.startswith("_dlt")}
             for column in expected.keys() | actual.keys():
                 want, got = expected.get(column), actual.get(column)

@@ -1,0 +1,159 @@
+"""Reads Harvest's lists and objects: dlt's REST client, put together with what Harvest asks of it.
+
+Retries, sessions and links are dlt's. Of ours are the rate limits, the check of every answer, and
+the refusal to follow a link to another host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.specs import RuntimeConfiguration
+from dlt.common.jsonpath import compile_path
+from dlt.sources.helpers.requests.retry import DEFAULT_RETRY_EXCEPTIONS
+from dlt.sources.helpers.rest_client.auth import AuthConfigBase
+from dlt.sources.helpers.rest_client.client import PageData, RESTClient
+from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
+from requests import RequestException, Response
+
+from ..errors import MalformedAnswerError, StatusError, UnreachableError
+from ..settings import Sizes
+from .answers import Page, check_answer, moment_of, refuse_foreign
+from .rate_limit import Budget, LimitedAdapter, LimitedClient, RateLimiter
+
+Check = Callable[..., None]
+
+NEXT_LINK = compile_path("links.next")
+
+path_of = cache(compile_path)  # to compile a path took as long as everything else about a request
+
+
+class LinksPaginator(JSONLinkPaginator):
+    """Follows `links.next` as it is. `next_page` may be null midway, so it never ends a list."""
+
+    def __init__(self) -> None:
+        super().__init__(NEXT_LINK)
+
+    def update_state(self, response: Response, data: list[Any] | None = None) -> None:
+        """Take the next link, but only if it leads to where this page came from."""
+        super().update_state(response, data)
+        if self._next_reference:
+            refuse_foreign(response, self._next_reference)
+
+
+class HarvestClient:
+    """Reads Harvest's lists, a page at a time, and single objects. Threads may share it.
+
+    Args:
+        base_url: The API's address, with its version.
+        auth: Puts token and account on each request.
+        user_agent: Application and contact, which Harvest demands.
+        limiters: What holds back the requests of each budget; clients that share Harvest's limits
+            share them.
+        sizes: How much is asked for at once, and how often.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: AuthConfigBase,
+        user_agent: str,
+        limiters: Mapping[Budget, RateLimiter],
+        sizes: Sizes,
+    ) -> None:
+        self.base_url = base_url
+        self._answered: datetime | None = None
+        self._auth, self._per_page = auth, sizes.per_page
+        self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
+        self._http = {
+            budget: LimitedClient(
+                LimitedAdapter(limiter, sizes.connections),
+                raise_for_status=False,
+                request_max_attempts=sizes.max_attempts,
+                exceptions=(*DEFAULT_RETRY_EXCEPTIONS, MalformedAnswerError),
+                # The limiter heeds it, for all threads, and reads a date by Harvest's clock.
+                respect_retry_after_header=False,
+            )
+            for budget, limiter in limiters.items()
+        }
+        # RESTClient would resolve it anew for each request: half of the time of an extraction.
+        self._config = resolve_configuration(RuntimeConfiguration())
+
+    def pages(
+        self,
+        path: str,
+        key: str,
+        params: dict[str, Any] | None = None,
+        *,
+        budget: Budget = "general",
+        identified: bool = True,
+    ) -> Iterator[Page]:
+        """Yield the pages of a list, following `links.next`.
+
+        Args:
+            path: The list's path below the base URL.
+            key: The key that holds the records in each answer.
+            params: Filters, each of which the endpoint documents.
+            budget: The rate limit that the requests count against.
+            identified: Whether each record must have an `id`. The rows of a report have none.
+
+        Raises:
+            HarvestError: A page could not be read.
+        """
+        query = {"per_page": self._per_page, **(params or {})}
+
+        def check(response: Response, *_: Any, **__: Any) -> None:
+            self._note_time(response)
+            check_answer(response, path, key, identified=identified)
+
+        for answer in self._paginate(path, query, path_of(key), check, budget):
+            yield Page(answer, key)
+
+    def record(self, path: str) -> dict[str, Any]:
+        """Return a single object.
+
+        Raises:
+            HarvestError: The object could not be read.
+        """
+
+        def check(response: Response, *_: Any, **__: Any) -> None:
+            self._note_time(response)
+            check_answer(response, path)
+
+        answer = next(self._paginate(path, {}, path_of("$"), check, "general"))
+        record: dict[str, Any] = answer[0]
+        return record
+
+    def now(self) -> datetime:
+        """Return the time by Harvest's clock when it answered last (UTC), ours before that."""
+        return self._answered or datetime.now(timezone.utc)
+
+    def _note_time(self, response: Response) -> None:
+        self._answered = moment_of(response)
+
+    def _paginate(
+        self, path: str, params: dict[str, Any], selector: Any, check: Check, budget: Budget
+    ) -> Iterator[PageData[Any]]:
+        # A session belongs to its thread, so the REST client around it is made where it is used.
+        rest_client = RESTClient(
+            self.base_url,
+            headers=self._headers,
+            auth=self._auth,
+            paginator=LinksPaginator(),
+            session=self._http[budget].session,
+            config=self._config,
+        )
+        try:
+            yield from rest_client.paginate(
+                path, params=params, data_selector=selector, hooks={"response": [check]}
+            )
+        except (StatusError, MalformedAnswerError):
+            raise
+        except RequestException as error:
+            host = urlsplit(self.base_url).netloc
+            raise UnreachableError(path, host, type(error).__name__) from None
