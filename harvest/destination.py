@@ -12,6 +12,7 @@ from dlt import Pipeline
 from dlt.common import logger
 from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
+from dlt.common.schema.utils import has_table_seen_data
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource
@@ -100,6 +101,12 @@ class Destination:
                 return {normal[name]: columns for name, columns in found if columns}
 
         return self._apart(ask) if self._pipeline else None
+
+    def loaded_before(self, table: str) -> bool:
+        """Tell whether the pipeline remembers that rows of a table were loaded."""
+        name = self._pipeline and self._known_schema(self._pipeline)
+        known = self._pipeline.schemas[name].tables.get(table) if self._pipeline and name else None
+        return bool(known and has_table_seen_data(known))
 
     def check_types(self, found: dict[str, TTableSchemaColumns], endpoint: Endpoint) -> None:
         """Refuse a column that would round or cut what is written into it, as DuckDB does silently.

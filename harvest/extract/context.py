@@ -107,7 +107,7 @@ class Run:
         """Tell whether a table must be made though no row may come."""
         if self._there is None:
             return self.store.table(endpoint.name) == TableState()
-        return not {endpoint.name, *endpoint.nested_tables} <= self._there.keys()
+        return endpoint.name not in self._there
 
     def scope_of(self, endpoint: Endpoint) -> datetime | None:
         """Return how far back a table is read (UTC); None for reference data."""
@@ -173,7 +173,9 @@ class Run:
         if there is None:
             return None
         for endpoint in self.selected:
-            missing = {endpoint.name, *endpoint.nested_tables} - there.keys()
+            # A nested table is made with its first row, so it may never have been there.
+            tables = (endpoint.name, *filter(self.destination.loaded_before, endpoint.nested_tables))
+            missing = set(tables) - there.keys()
             if missing and self.store.table(endpoint.name) != TableState():
                 logger.warning(
                     f"`{endpoint.name}` is read whole again: the destination lacks "
