@@ -21,7 +21,17 @@ from .endpoints import ENDPOINTS
 from .errors import ConfigurationError, HarvestError
 from .feed import Feed
 from .resources import child_table, list_table, single
-from .settings import BASE_URL, DLT_DEFAULTS, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT, Sizes
+from .settings import (
+    BASE_URL,
+    DLT_DEFAULTS,
+    FULL_READ_HOURS,
+    RATE_LIMIT,
+    USER_AGENT,
+    Sizes,
+    checked_base_url,
+    checked_rate_limit,
+    checked_user_agent,
+)
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
@@ -103,8 +113,13 @@ def harvest_source(
         state["anchor_date"] = anchor.isoformat()
         return anchor
 
-    auth = PersonalToken(api_key, str(account_id))
-    client = HarvestClient(base_url, auth, user_agent, limiters(rate_limit), Sizes())
+    client = HarvestClient(
+        checked_base_url(base_url),
+        PersonalToken(api_key, account_id),
+        checked_user_agent(user_agent),
+        limiters(checked_rate_limit(rate_limit)),
+        Sizes(),
+    )
     account = Account(client, options)
     lists: dict[str, tuple[Feed, DltResource]] = {}
     for endpoint in ENDPOINTS:
