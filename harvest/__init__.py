@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import dlt
 from dlt.common.configuration.exceptions import DuplicateConfigProviderException
@@ -113,11 +114,13 @@ def harvest_source(
         state["anchor_date"] = anchor.isoformat()
         return anchor
 
+    auth = PersonalToken(api_key, account_id)
+    noted = Path(dlt.current.run_context().data_dir) / "harvest" / auth.account_id
     client = HarvestClient(
         checked_base_url(base_url),
-        PersonalToken(api_key, account_id),
+        auth,
         checked_user_agent(user_agent),
-        limiters(checked_rate_limit(rate_limit)),
+        limiters(checked_rate_limit(rate_limit), noted),
         Sizes(),
     )
     account = Account(client, options)

@@ -23,6 +23,10 @@ Harvest counts 15."""
 REPORTS_PERIOD = 900.02
 """Seconds in which the budget of reports allows as many. Harvest counts 15 minutes."""
 
+LONGEST_WAIT = 3600.0
+"""Seconds that Harvest may ask to wait. Reports are refused for 15 minutes at most; a request that
+must wait longer than an hour fails after its attempts, so that a run says why it stands still."""
+
 
 @dataclass(frozen=True)
 class Sizes:

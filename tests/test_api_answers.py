@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -21,18 +19,6 @@ from .test_failures import Make
 from .truth import read
 
 ENVELOPE = b'{"tasks": [%s], "total_entries": 1, "links": {"next": null}}'
-
-
-@pytest.fixture
-def told() -> Iterator[list[str]]:
-    """Catch what the user is told."""
-    lines: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("dlt")
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def client_of(sandbox: Sandbox, *, keeps_nul: bool = False, max_attempts: int = 1) -> HarvestClient:
