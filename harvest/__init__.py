@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import dlt
 from dlt.common.configuration.exceptions import DuplicateConfigProviderException
@@ -27,6 +28,9 @@ from .settings import (
     Settings,
     Sizes,
     anchor,
+    checked_base_url,
+    checked_rate_limit,
+    checked_user_agent,
 )
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
@@ -95,8 +99,15 @@ def harvest_source(
         HarvestError: A setting is malformed, or Harvest could not be read; its text says which
             endpoint and what to do.
     """
+    sizes = sizes or Sizes()
+    with suppress(DuplicateConfigProviderException):  # the last one that dlt asks, so users' stand
+        dlt.config.register_provider(
+            CustomLoaderDocProvider("harvest", lambda: DLT_DEFAULTS, supports_secrets=True)
+        )
+    auth = PersonalToken(api_key, account_id)
+    account = int(auth.account_id)
     settings = Settings(
-        account_ids=(int(account_id),),
+        account_ids=(account,),
         anchor_date=anchor(anchor_date),
         deletions=deletions,
         children=children,
@@ -107,14 +118,17 @@ def harvest_source(
         keep_going=keep_going,
         public_links=public_links,
     )
-    sizes = sizes or Sizes()
-    with suppress(DuplicateConfigProviderException):  # the last one that dlt asks, so users' stand
-        dlt.config.register_provider(
-            CustomLoaderDocProvider("harvest", lambda: DLT_DEFAULTS, supports_secrets=True)
-        )
-    auth = PersonalToken(api_key, str(account_id))
-    client = HarvestClient(base_url, auth, user_agent, limiters(rate_limit), sizes)
-    accounts = [Account(int(account_id), client, settings, sizes)]
+    client = HarvestClient(
+        checked_base_url(base_url),
+        auth,
+        checked_user_agent(user_agent),
+        limiters(
+            checked_rate_limit(rate_limit),
+            Path(dlt.current.run_context().data_dir) / "harvest" / auth.account_id,
+        ),
+        sizes,
+    )
+    accounts = [Account(account, client, settings, sizes)]
     readers: dict[str, DltResource] = {}
     for endpoint in ENDPOINTS:
         if endpoint.singleton:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
+from dlt.common import logger
 from dlt.common.time import ensure_datetime_in_tz
 
 from .errors import ConfigurationError
@@ -21,6 +25,10 @@ Harvest counts 15."""
 
 REPORTS_PERIOD = 900.02
 """Seconds in which the budget of reports allows as many. Harvest counts 15 minutes."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds that Harvest may ask to wait. Reports are refused for 15 minutes at most; a request that
+must wait longer than an hour fails after its attempts, so that a run says why it stands still."""
 
 
 @dataclass(frozen=True)
@@ -157,3 +165,78 @@ def anchor(text: Any) -> datetime | None:
 def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ConfigurationError(setting, f"is {value!r}", f"choose one of {', '.join(known)}")
+
+
+SPACES = r"\s\u00ad\u200b-\u200f\u2060\ufeff"
+"""Spaces, line breaks and characters that do not show, which copying leaves in a setting."""
+
+QUOTES = r"\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a"
+"""Quotes, typographic ones included, which copying leaves around a setting."""
+
+LOCAL_NAMES = (".local", ".localhost", ".internal", ".lan", ".test")
+
+
+def pasted(text: str) -> str:
+    """Return a setting without what copying left around it."""
+    return re.sub(f"^[{SPACES}{QUOTES}]+|[{SPACES}{QUOTES}]+$", "", text)
+
+
+def checked_base_url(text: str) -> str:
+    """Return the API's address without what copying left around it, and without a slash at its end.
+
+    Raises:
+        ConfigurationError: It is no address that a token may be sent to.
+    """
+    url = pasted(text).rstrip("/")
+    remedy = f"write it like {BASE_URL}"
+    if "://" not in url:
+        raise ConfigurationError("base_url", "does not begin with https://", remedy)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", url):
+        raise ConfigurationError("base_url", "is no web address", remedy)
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ConfigurationError("base_url", "holds more than an address and a path", remedy)
+    if parts.scheme == "http" and not _is_near(host):
+        if host.endswith("harvestapp.com"):
+            raise ConfigurationError("base_url", "is not encrypted", remedy)
+        logger.warning(f"`base_url` is not encrypted: the token can be read on its way to {host}.")
+    return url
+
+
+def checked_user_agent(text: str) -> str:
+    """Return application and contact on one line.
+
+    Raises:
+        ConfigurationError: It is empty, or no header can hold it.
+    """
+    agent = " ".join(pasted(text).split())
+    if not agent:
+        raise ConfigurationError("user_agent", "is empty", "give an application and a contact")
+    if not re.fullmatch(r"[\x20-\x7e\xa1-\xff]+", agent):
+        remedy = "leave out emoji and other characters that are not Western European"
+        raise ConfigurationError("user_agent", "holds characters that no header can", remedy)
+    return agent
+
+
+def checked_rate_limit(requests: int) -> int:
+    """Return the number of requests that a budget allows.
+
+    Raises:
+        ConfigurationError: No request could ever be sent.
+    """
+    if type(requests) is not int or requests < 1:
+        remedy = f"give a whole number from 1 to {RATE_LIMIT}"
+        raise ConfigurationError("rate_limit", f"is {requests!r}", remedy)
+    return requests
+
+
+def _is_near(host: str) -> bool:
+    """Whether a host is on this machine or in a private network, where proxies are."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(LOCAL_NAMES)

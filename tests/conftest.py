@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,18 @@ def sandbox() -> Iterator[Sandbox]:
     with Sandbox("tiny", rate_limit=None) as served:
         served.clock.speed = 0
         yield served
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """Catch what the user is told."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("dlt")
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
-"""What Harvest answered: only whole data passes, with every number exact."""
+"""What Harvest answered: only whole data passes, with exact numbers and text that can be stored."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime, timezone
-from decimal import Context, Decimal, localcontext
+from decimal import Context, Decimal, InvalidOperation, localcontext
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+import msgspec
 from dlt.common import logger
 from dlt.sources.helpers.rest_client.client import PageData
 from requests import Response
@@ -17,8 +20,12 @@ from requests import Response
 from ..errors import ForeignAddressError, MalformedAnswerError, StatusError
 from ..settings import DECIMAL_PRECISION, DECIMAL_SCALE
 
-FINE_NUMBER = re.compile(rb"\.\d{%d}|[eE]-\d" % (DECIMAL_SCALE + 1))
-"""Matches answers that may hold a number with more decimal places than a column has."""
+ROUNDING = Context(prec=DECIMAL_PRECISION)
+PLAIN_LENGTH = len("0.") + DECIMAL_SCALE  # a number so short has no more places than a column
+
+NUL = rb"\u0000"  # the one way in which JSON can hold the character
+LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+LONE_SURROGATES_AND_NUL = re.compile("[\x00\ud800-\udfff]")
 
 
 class Page(list[dict[str, Any]]):
@@ -33,9 +40,6 @@ class Page(list[dict[str, Any]]):
 
     def __init__(self, answer: PageData[dict[str, Any]], key: str) -> None:
         super().__init__(answer)
-        for record in self:
-            if "id" in record:  # a number, whatever its form: dlt merges on it
-                record["id"] = int(record["id"])
         envelope = answer.response.json()
         # Whoever follows a list keeps this answer until the next one comes. Many lists are
         # followed at once, and the records of all these answers would fill the memory.
@@ -49,41 +53,116 @@ class Page(list[dict[str, Any]]):
         self.numbered = self.more and "cursor" not in parse_qs(urlsplit(following).query)
 
 
-def check_answer(
-    response: Response, path: str, key: str | None = None, *, identified: bool = True
-) -> None:
-    """Let only whole data pass, and have it parsed once with exact numbers.
-
-    It looks at every attempt, so an answer that it refuses is asked for again.
+class Answers:
+    """Checks answers, and parses each of them once. Threads may share it.
 
     Args:
-        response: The answer.
-        path: The path that was asked for, which errors name.
-        key: The key that holds the list; None for a single object.
-        identified: Whether each record of the list must have an `id`.
-
-    Raises:
-        StatusError: The status is not 200.
-        MalformedAnswerError: The body is not the JSON that it must be.
-        ForeignAddressError: A redirect leads to another host.
+        keeps_nul: Tells whether the destination holds text with a NUL character. It is asked when
+            an answer has one.
     """
-    if response.is_redirect:
-        refuse_foreign(response, response.headers["Location"])
-        return
-    if response.status_code != 200:
-        raise StatusError(path, response)
-    try:
-        # To check each number doubles the time of parsing, so look first whether any needs it.
-        fine = FINE_NUMBER.search(response.content)
-        body = json.loads(response.content, parse_float=_rounded if fine else Decimal)
-    except ValueError:
-        raise MalformedAnswerError(path, "the body is not JSON", response) from None
-    if not isinstance(body, dict):
-        raise MalformedAnswerError(path, "the body is not a JSON object", response)
-    if key is not None and (problem := _problem_of_list(body, key, identified=identified)):
-        raise MalformedAnswerError(path, problem, response)
-    # RESTClient and its paginator each ask for the body, and would parse it again as floats.
-    response.json = lambda **_: body  # type: ignore[method-assign]
+
+    def __init__(self, keeps_nul: Callable[[], bool]) -> None:
+        self._keeps_nul = keeps_nul
+        self._told: set[tuple[str, str]] = set()
+        self._lock = Lock()
+
+    def check(
+        self, response: Response, path: str, key: str | None = None, *, identified: bool = True
+    ) -> None:
+        """Let only whole data pass.
+
+        It looks at every attempt, so an answer that it refuses is asked for again.
+
+        Args:
+            response: The answer.
+            path: The path that was asked for, which errors name.
+            key: The key that holds the list; None for a single object.
+            identified: Whether each record of the list must have an `id`.
+
+        Raises:
+            StatusError: The status is not 200.
+            MalformedAnswerError: The body is not the JSON that it must be.
+            ForeignAddressError: A redirect leads to another host.
+        """
+        if response.is_redirect:
+            refuse_foreign(response, response.headers["Location"])
+            return
+        if response.status_code != 200:
+            raise StatusError(path, response)
+        numbers = Numbers()
+        try:
+            body, is_odd = _parse(response.content, numbers)
+        except (ValueError, RecursionError):
+            raise MalformedAnswerError(path, "the body is not JSON", response) from None
+        if problem := numbers.problem or _problem(body, key, identified=identified):
+            raise MalformedAnswerError(path, problem, response)
+        if numbers.rounded:
+            rounded = f"{numbers.rounded:.40} was rounded to {DECIMAL_SCALE} decimal places"
+            self._tell_once(key or path, "number", f"{rounded}, the most that a column holds")
+        if is_odd or NUL in response.content:
+            self._replace_odd_text(body[key] if key else [body], key or path)
+        if key is not None and identified:
+            for record in body[key]:
+                record["id"] = int(record["id"])  # dlt merges on it, whatever its form
+        # RESTClient and its paginator each ask for the body, and would parse it again as floats.
+        response.json = lambda **_: body  # type: ignore[method-assign]
+
+    def _replace_odd_text(self, records: list[dict[str, Any]], name: str) -> None:
+        """Replace characters that the destination cannot hold: one of them would fail every load.
+
+        Half of a surrogate pair, as half an emoji leaves it, is no text anywhere. A NUL is refused
+        by Postgres and others.
+        """
+        odd = LONE_SURROGATES if self._keeps_nul() else LONE_SURROGATES_AND_NUL
+        for place, record in enumerate(records):
+            cleaned = _without(odd, record)
+            if cleaned != record:
+                records[place] = cleaned
+                self._tell_once(
+                    name,
+                    "text",
+                    f"record {record.get('id', 'without id')} holds a character that cannot be "
+                    "stored (NUL or half an emoji), it was replaced by U+FFFD",
+                )
+
+    def _tell_once(self, name: str, kind: str, news: str) -> None:
+        with self._lock:
+            if (name, kind) in self._told:
+                return
+            self._told.add((name, kind))
+        logger.warning(f"`{name}`: {news}. Where this list has more of the kind, so were they.")
+
+
+class Numbers:
+    """Parses the numbers of one answer exactly, as far as a column can hold them.
+
+    Harvest documents two to four decimal places. A number that a column cannot hold would fail the
+    whole load.
+
+    Attributes:
+        rounded: A number that had too many decimal places; empty if none had.
+        problem: What is wrong with a number that has too many digits before the point; empty if
+            none has.
+    """
+
+    def __init__(self) -> None:
+        self.rounded = self.problem = ""
+
+    def parse(self, text: str) -> Decimal:
+        """Return a number that JSON writes with a point or an exponent."""
+        if len(text) <= PLAIN_LENGTH and "e" not in text and "E" not in text:
+            return Decimal(text)
+        try:
+            with localcontext(ROUNDING):
+                value = Decimal(text)
+                rounded = round(value, DECIMAL_SCALE)
+        except InvalidOperation:
+            self.problem = f"the number {text:.40} is larger than any column can hold"
+            return Decimal(0)
+        if rounded == value:
+            return value
+        self.rounded = self.rounded or text
+        return rounded
 
 
 def refuse_foreign(response: Response, url: str) -> None:
@@ -105,8 +184,39 @@ def moment_of(response: Response) -> datetime:
         return datetime.now(timezone.utc)
 
 
-def _problem_of_list(body: dict[str, Any], key: str, *, identified: bool) -> str:
-    """Return what keeps an answer from being a page of a list; empty where nothing does."""
+def _parse(content: bytes, numbers: Numbers) -> tuple[Any, bool]:
+    """Return what a body says, and whether it may hold half a surrogate pair.
+
+    msgspec takes less than half of the time of Python's own parser. It refuses some of what Python
+    reads, half a surrogate pair above all; where both read a body, they read the same.
+
+    Raises:
+        ValueError: The body is not JSON.
+        RecursionError: It is nested too deeply to be an answer.
+    """
+    try:
+        return msgspec.json.Decoder(float_hook=numbers.parse).decode(content), False
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return json.loads(content, parse_float=numbers.parse), True
+
+
+def _without(odd: re.Pattern[str], value: Any) -> Any:
+    """Return a value whose text, keys included, has U+FFFD for each odd character."""
+    if isinstance(value, str):
+        return odd.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without(odd, item) for item in value]
+    if isinstance(value, dict):
+        return {_without(odd, name): _without(odd, item) for name, item in value.items()}
+    return value
+
+
+def _problem(body: Any, key: str | None, *, identified: bool) -> str:
+    """Return what keeps a body from being what was asked for; empty where nothing does."""
+    if not isinstance(body, dict):
+        return "the body is not a JSON object"
+    if key is None:
+        return ""
     records, links = body.get(key), body.get("links")
     if not isinstance(records, list):
         return f"the list `{key}` is missing"
@@ -124,17 +234,3 @@ def _is_id(value: object) -> bool:
 def _is_whole(body: dict[str, Any], key: str) -> bool:
     """Whether a list without links says by its numbers that there is no further page."""
     return body.get("next_page") is None and body.get("total_entries") == len(body[key])
-
-
-def _rounded(text: str) -> Decimal:
-    """Return a JSON number as far as a column can hold it; a finer one would fail the whole load.
-
-    Harvest documents two to four decimal places.
-    """
-    value = Decimal(text)
-    with localcontext(Context(prec=DECIMAL_PRECISION)):
-        rounded = round(value, DECIMAL_SCALE)
-    if rounded != value:
-        logger.warning(f"{text} was rounded to {DECIMAL_SCALE} decimal places.")
-        return rounded
-    return value

@@ -6,24 +6,57 @@ the headers that a client sets itself.
 
 from __future__ import annotations
 
+import re
+
 from dlt.common.typing import TSecretStrValue
 from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
 from requests import PreparedRequest
+
+from ..errors import ConfigurationError
+from ..settings import SPACES, pasted
+
+DEVELOPERS = "https://id.getharvest.com/developers"
+
+BEFORE_TOKEN = re.compile(r"^(authorization\s*:\s*)?bearer[\s:]+", re.IGNORECASE)
 
 
 class PersonalToken(BearerTokenAuth):
     """A personal access token, and the account that it asks for.
 
     Args:
-        token: The token, from https://id.getharvest.com/developers.
+        token: The token, from https://id.getharvest.com/developers, as people paste it: spaces,
+            line breaks, quotes and a leading "Bearer" are left out.
         account_id: The Harvest account's number, from the same page.
+
+    Raises:
+        ConfigurationError: One of them is missing or malformed. Its text holds no part of either,
+            since the two may have been mixed up.
     """
 
-    def __init__(self, token: TSecretStrValue, account_id: str) -> None:
-        super().__init__(token=token)
-        self.account_id = account_id
+    def __init__(self, token: TSecretStrValue, account_id: str | int) -> None:
+        super().__init__(token=_clean_token(token))
+        self.account_id = _clean_account_id(account_id)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Put both headers on the request."""
         request.headers["Harvest-Account-Id"] = self.account_id
         return super().__call__(request)
+
+
+def _clean_token(text: str) -> str:
+    token = BEFORE_TOKEN.sub("", pasted(str(text)))
+    token = re.sub(f"[{SPACES}]", "", pasted(token))  # a terminal breaks long lines
+    if not token:
+        raise ConfigurationError("api_key", "is empty", f"copy the token from {DEVELOPERS}")
+    if not re.fullmatch(r"[!-~]+", token):
+        remedy = f"copy it anew from {DEVELOPERS}"
+        raise ConfigurationError("api_key", "holds characters that no token has", remedy)
+    return token
+
+
+def _clean_account_id(text: str | int) -> str:
+    number = pasted(str(text))
+    if not re.fullmatch(r"[0-9]+", number):
+        remedy = f"give the account's number, which stands beside the token at {DEVELOPERS}"
+        raise ConfigurationError("account_id", "is not a number", remedy)
+    return number

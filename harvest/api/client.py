@@ -23,7 +23,7 @@ from requests import RequestException, Response
 
 from ..errors import MalformedAnswerError, StatusError, UnreachableError
 from ..settings import Sizes
-from .answers import Page, check_answer, moment_of, refuse_foreign
+from .answers import Answers, Page, moment_of, refuse_foreign
 from .rate_limit import Budget, LimitedAdapter, LimitedClient, RateLimiter
 
 Check = Callable[..., None]
@@ -56,6 +56,8 @@ class HarvestClient:
         limiters: What holds back the requests of each budget; clients that share Harvest's limits
             share them.
         sizes: How much is asked for at once, and how often.
+        keeps_nul: Tells whether the destination holds text with a NUL character; where it does
+            not, the character is replaced. Asked when an answer has one.
     """
 
     def __init__(
@@ -65,8 +67,9 @@ class HarvestClient:
         user_agent: str,
         limiters: Mapping[Budget, RateLimiter],
         sizes: Sizes,
+        keeps_nul: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.base_url = base_url
+        self.base_url, self._answers = base_url, Answers(keeps_nul)
         self._answered: datetime | None = None
         self._auth, self._per_page = auth, sizes.per_page
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
@@ -109,7 +112,7 @@ class HarvestClient:
 
         def check(response: Response, *_: Any, **__: Any) -> None:
             self._note_time(response)
-            check_answer(response, path, key, identified=identified)
+            self._answers.check(response, path, key, identified=identified)
 
         for answer in self._paginate(path, query, path_of(key), check, budget):
             yield Page(answer, key)
@@ -123,7 +126,7 @@ class HarvestClient:
 
         def check(response: Response, *_: Any, **__: Any) -> None:
             self._note_time(response)
-            check_answer(response, path)
+            self._answers.check(response, path)
 
         answer = next(self._paginate(path, {}, path_of("$"), check, "general"))
         record: dict[str, Any] = answer[0]

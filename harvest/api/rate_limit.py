@@ -3,25 +3,85 @@
 Harvest keeps two budgets: 100 requests in 15 seconds in general, and 100 in 15 minutes for reports.
 Each is a `RateLimiter` of its own, so a request waits for its own budget only, and so does what
 Harvest says about it.
+
+Harvest does not ask which process a request came from. So each limiter notes in a small file when
+its requests were answered, and the next process, which knows nothing of them, begins with what it
+finds there. To begin slowly instead would cost every run time, and would still meet refusals where
+the process before used up the whole budget.
 """
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from threading import Lock
-from time import monotonic, sleep
+from time import monotonic, sleep, time
 from typing import Any, Literal
 
+from dlt.common import logger
 from dlt.common.runtime.signals import raise_if_signalled
 from dlt.sources.helpers.requests import Client, Session
 from requests import Response
 from requests.adapters import HTTPAdapter
 
-from ..settings import RATE_PERIOD, REPORTS_PERIOD
+from ..settings import LONGEST_WAIT, RATE_PERIOD, REPORTS_PERIOD
 from .answers import moment_of
 
 Budget = Literal["general", "reports"]
+
+TOLD_FROM = 30.0  # seconds: whoever watches a run that stands still for so long wants to know why
+
+
+class RequestLog:
+    """Notes in a file when requests were answered, for the next process on this machine.
+
+    Without a place to write, nothing is noted: the next process may then meet a few refusals.
+
+    Args:
+        path: The file; its folder is made where it is missing. None to note nothing.
+    """
+
+    MOMENT = struct.Struct("<d")
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def recent(self, period: float) -> list[float]:
+        """Return how many seconds ago requests were answered, oldest first, and forget older ones.
+
+        Args:
+            period: How many seconds back they matter.
+        """
+        if self._path is None:
+            return []
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            noted = self._path.read_bytes() if self._path.exists() else b""
+            whole = noted[: len(noted) // self.MOMENT.size * self.MOMENT.size]
+            now = time()
+            # A clock that was set back leaves moments in the future: they tell nothing.
+            moments = [t for (t,) in self.MOMENT.iter_unpack(whole) if now - period < t <= now]
+            self._path.write_bytes(b"".join(map(self.MOMENT.pack, sorted(moments))))
+        except OSError as error:
+            self._give_up(error)
+            return []
+        return [now - moment for moment in sorted(moments)]
+
+    def note(self) -> None:
+        """Note that a request was answered now."""
+        if self._path is None:
+            return
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                file.write(self.MOMENT.pack(time()))
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        logger.info(f"Requests are not noted for the next run: {type(error).__name__}.")
+        self._path = None
 
 
 class RateLimiter:
@@ -34,11 +94,15 @@ class RateLimiter:
     Args:
         requests: How many may fall into one period.
         period: Seconds.
+        log: Where the requests of other processes are found, and those of this one noted.
     """
 
-    def __init__(self, requests: int, period: float = RATE_PERIOD) -> None:
+    def __init__(
+        self, requests: int, period: float = RATE_PERIOD, log: RequestLog | None = None
+    ) -> None:
         self.requests, self.period = requests, period
-        self._answered: deque[float] = deque()
+        self._log = log or RequestLog(None)
+        self._answered: deque[float] | None = None  # not yet looked up
         self._under_way = 0
         self._paused_until = 0.0
         self._lock = Lock()
@@ -51,36 +115,54 @@ class RateLimiter:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._under_way -= 1
-            self._answered.append(monotonic())
+            self._recent.append(monotonic())
+        self._log.note()
 
     def _take(self) -> float:
         """Take a slot and return 0, or return the seconds until there may be one."""
         with self._lock:
-            now = monotonic()
-            while self._answered and self._answered[0] <= now - self.period:
-                self._answered.popleft()
+            recent, now = self._recent, monotonic()
+            while recent and recent[0] <= now - self.period:
+                recent.popleft()
             if self._paused_until > now:
                 return self._paused_until - now
-            if self._under_way + len(self._answered) < self.requests:
+            if self._under_way + len(recent) < self.requests:
                 self._under_way += 1
                 return 0.0
-            return self._answered[0] + self.period - now if self._answered else 0.02
+            return recent[0] + self.period - now if recent else 0.02
+
+    @property
+    def _recent(self) -> deque[float]:
+        """When requests were answered in the last period. It is looked up with the first request.
+
+        Not before: the source may be made long before it is read.
+        """
+        if self._answered is None:
+            now = monotonic()
+            self._answered = deque(now - ago for ago in self._log.recent(self.period))
+        return self._answered
 
     def pause(self, seconds: float) -> None:
         """Send nothing for `seconds`: what Harvest says to one thread holds for all of them."""
         with self._lock:
-            self._paused_until = max(self._paused_until, monotonic() + seconds)
+            now = monotonic()
+            if now + seconds > max(self._paused_until, now) + TOLD_FROM:
+                logger.warning(f"Harvest asks to wait: no request is sent for {seconds:.0f} s.")
+            self._paused_until = max(self._paused_until, now + seconds)
 
 
-def limiters(requests: int) -> dict[Budget, RateLimiter]:
+def limiters(requests: int, folder: Path | None = None) -> dict[Budget, RateLimiter]:
     """Return a limiter for each of Harvest's budgets.
 
     Args:
         requests: How many requests each budget allows in its own period.
+        folder: Where the requests are noted for the next process that asks for the same account;
+            None to note nothing.
     """
+    periods: dict[Budget, float] = {"general": RATE_PERIOD, "reports": REPORTS_PERIOD}
     return {
-        "general": RateLimiter(requests, RATE_PERIOD),
-        "reports": RateLimiter(requests, REPORTS_PERIOD),
+        budget: RateLimiter(requests, period, RequestLog(folder and folder / budget))
+        for budget, period in periods.items()
     }
 
 
@@ -115,8 +197,19 @@ class LimitedAdapter(HTTPAdapter):
         with self.limiter:
             response = super().send(*args, **kwargs)
         if response.status_code in (429, 503):
-            self.limiter.pause(retry_after(response))
+            self.limiter.pause(self._wait(response))
         return response
+
+    def _wait(self, response: Response) -> float:
+        """Return for how many seconds a refusal holds all requests of the budget back."""
+        seconds = retry_after(response)
+        if seconds > LONGEST_WAIT:
+            return 0.0
+        if response.status_code == 429 and not seconds:
+            # Harvest was recorded without the header. Four pauses cover a whole period, and five
+            # attempts are made.
+            return self.limiter.period / 4
+        return seconds
 
 
 class LimitedClient(Client):
@@ -136,11 +229,11 @@ class LimitedClient(Client):
 
 
 def retry_after(response: Response) -> float:
-    """Return the seconds that Harvest asks to wait; 0 where it gives neither seconds nor a date."""
+    """Return the seconds that Harvest asks to wait; 0 where it gives none, and no date to come."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
     try:
-        return (parsedate_to_datetime(text) - moment_of(response)).total_seconds()
+        return max(0.0, (parsedate_to_datetime(text) - moment_of(response)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
