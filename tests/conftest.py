@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from harvest import harvest_source
 from harvest.client import HarvestClient
 from harvest_sandbox import Sandbox
 
-EVER = "2010-01-01"
+from .running import EVER, Make
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def source(sandbox: Sandbox) -> Callable[..., DltSource]:
+def source(sandbox: Sandbox) -> Make:
     """Make sources that read the sandbox."""
 
     def make(**settings: Any) -> DltSource:

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
 
 from harvest.client import HarvestClient
 from harvest.listing import Listing
 from harvest_sandbox import Sandbox
 
+from .running import Make
 from .truth import assert_equal, read
 
-Make = Callable[..., DltSource]
 Edit = Callable[[Sandbox, str], None]
 
 DATES = {"time_entries": "spent_date", "invoices": "issue_date", "estimates": "issue_date"}

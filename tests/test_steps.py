@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
 
 from harvest import HarvestError
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
+from .running import Make, children_asked
 from .truth import assert_equal, read
-
-Make = Callable[..., DltSource]
 
 
 @pytest.fixture
@@ -28,11 +25,6 @@ def small_steps(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
     monkeypatch.setattr("harvest.feed.FIRST_STEP_RECORDS", 5)
     monkeypatch.setattr("harvest.feed.FIRST_STEP_REQUESTS", 3)
     monkeypatch.setattr("harvest.feed.STEP_REQUESTS", 6)
-
-
-def children_asked(sandbox: Sandbox) -> list[str]:
-    """Return the paths of all requests for children."""
-    return [request.path for request in sandbox.log if request.path.count("/") == 4]
 
 
 def table_of(path: str) -> str:
