@@ -9,15 +9,16 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from .answers import ENCODE
+from .account import Account
+from .answers import encode
 from .routes import pattern
 from .service import Answer, Service
 
 PREFIX = "/_sandbox/"
 
 SETTINGS = (
-    "rate_limit retry_after throttle_body latency latency_per_record styles page_cap module_status "
-    "updated_since_exclusive undated_first"
+    "rate_limit retry_after throttle_body latency latency_per_record styles page_cap "
+    "without_total_entries total_entries_excess module_status updated_since_exclusive undated_first"
 ).split()
 """Settings of `Service` that can be read and changed."""
 
@@ -29,6 +30,23 @@ class _Call:
         self, service: Service, names: list[str], params: dict[str, str], body: Any
     ) -> None:
         self.service, self.names, self.params, self.body = service, names, params, body
+
+    @property
+    def account(self) -> Account:
+        """The account that `account_id` names, or else the first one."""
+        account_id = int(self.params.get("account_id", self.service.account_id))
+        return self.service.hosted[account_id].account
+
+    def accounts(self) -> Any:
+        """Serve one more account; the body holds the arguments of `add_account`."""
+        added = self.service.add_account(**self.body)
+        return {
+            "account_id": added.account_id,
+            "token": added.token,
+            "manager_token": added.manager_token,
+            "member_token": added.member_token,
+            "shared_token": self.service.shared_token,
+        }
 
     def log(self) -> Any:
         """Return all requests since the last reset."""
@@ -64,18 +82,18 @@ class _Call:
     def truth(self) -> Any:
         """Return a table's records as an administrator's full read gives them."""
         (table,) = self.names
-        return self.service.account.truth(table)
+        return self.account.truth(table)
 
     def add(self) -> Any:
         """Add the record in the body; `parent_id` says whose a child is."""
         (table,) = self.names
         parent = self.params.get("parent_id")
-        return self.service.account.add(table, self.body, int(parent) if parent else None)
+        return self.account.add(table, self.body, int(parent) if parent else None)
 
     def update(self) -> Any:
         """Change the fields in the body; `touch=false` leaves the stamp."""
         table, *ids = self.names
-        account = self.service.account
+        account = self.account
         if table == "company":
             with account.lock:
                 account.company.update(self.body)
@@ -86,7 +104,7 @@ class _Call:
     def delete(self) -> Any:
         """Delete a record."""
         table, record_id = self.names
-        self.service.account.delete(table, int(record_id))
+        self.account.delete(table, int(record_id))
         return {}
 
     def fault(self) -> Any:
@@ -124,6 +142,7 @@ CALLS: dict[tuple[str, str], Callable[[_Call], Any]] = {
     ("GET", "settings"): _Call.settings,
     ("POST", "settings"): _Call.settings,
     ("POST", "reset"): _Call.reset,
+    ("POST", "accounts"): _Call.accounts,
     ("POST", "add"): _Call.add,
     ("POST", "update"): _Call.update,
     ("POST", "delete"): _Call.delete,
@@ -135,7 +154,7 @@ CALLS: dict[tuple[str, str], Callable[[_Call], Any]] = {
 def answer(service: Service, method: str, path: str, content: bytes) -> Answer:
     """Do what is asked, and tell what came of it in JSON."""
     status, value = _call(service, method, path, content)
-    return Answer(status, ENCODE(value))
+    return Answer(status, encode(value))
 
 
 def _call(service: Service, method: str, path: str, content: bytes) -> tuple[int, Any]:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from typing_extensions import Self
 
 from . import control
-from .service import Answer, Request, Service
+from .service import ACCOUNTS, Answer, Request, Service
 
 
 class Sandbox(Service):
@@ -35,6 +35,11 @@ class Sandbox(Service):
     def base_url(self) -> str:
         """The API's address."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v2"
+
+    @property
+    def accounts_url(self) -> str:
+        """Where the accounts of a token are listed; with Harvest that is another host (§4.25)."""
+        return self.base_url.replace("/v2", ACCOUNTS)
 
     def __enter__(self) -> Self:
         self._thread.start()

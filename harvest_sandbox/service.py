@@ -1,4 +1,4 @@
-"""Harvest as a service: a request goes in, an answer comes out. It knows no sockets.
+"""Harvest as a service: a request goes in, an answer comes out. It knows nothing about sockets.
 
 Sections (§) are those of the notes on Harvest's API that the README names.
 """
@@ -9,7 +9,7 @@ import copy
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
@@ -18,20 +18,37 @@ from typing import Any, Literal
 
 from . import answers
 from .account import RATES, Account, Order, Query, Record, order_of
-from .answers import ENCODE, AnswerNow
+from .answers import AnswerNow, encode
+from .hosted import HostedAccount
 from .readers import Reader
 from .routes import LISTS, SINGLES, Route, Style, pattern
 from .seed import build
 
-TOKEN, ACCOUNT_ID = "100.pt.sandbox-secret", 424242
-MEMBER_TOKEN, MANAGER_TOKEN = "101.pt.member-secret", "102.pt.manager-secret"
+ACCOUNT_ID = 424242
+TOKENS = ("100.pt.sandbox-secret", "102.pt.manager-secret", "101.pt.member-secret")
+SHARED_TOKEN = "103.pt.shared-secret"  # noqa: S105 - opens nothing but the sandbox
 API = re.compile("(/api)?/v2/")
+ACCOUNTS = "/api/v2/accounts"
+"""The path at which the id host lists the accounts that a token reaches (§4.25)."""
+
+FORECAST = {"id": 777_777, "name": "Sandbox Planning", "product": "forecast"}
+"""Is listed beside the Harvest accounts, so that a client that does not filter by product fails."""
+
 FAULTS = ("status", "drop", "truncate", "not_json", "hang", "redirect", "mutate")
 
 
 @dataclass
 class Request:
-    """One request as the server saw it."""
+    """One request of the API, and what became of it.
+
+    Args:
+        path: The path, without the query.
+        params: The parameters of the query.
+        status: The status of the answer; 0 while there is none.
+        records: How many records the answer holds.
+        headers: The headers, their names in lower case.
+        at: When the request came, by the monotonic clock.
+    """
 
     path: str
     params: dict[str, str]
@@ -43,7 +60,26 @@ class Request:
 
 @dataclass
 class Fault:
-    """A declared fault: what happens to the next `times` requests whose path matches."""
+    """A fault that was declared in advance, for the requests whose path matches.
+
+    Args:
+        kind: "status" and "redirect" answer with `status`, `body` and `headers`; "not_json" answers
+            200 with `body` as HTML; "drop" closes the connection without an answer; "truncate"
+            sends half of the body; "hang" waits `seconds` before it answers; "mutate" lets `change`
+            alter the data.
+        path: A regular expression that is searched for in the request's path. An empty one matches
+            every request.
+        times: How many requests meet the fault; -1 for all of them.
+        after: How many matching requests are answered well before that.
+        status: The status of "status" and "redirect".
+        body: The body, sent as HTML.
+        headers: More headers of the answer.
+        seconds: How long "hang" waits.
+        change: Gets a copy of the data and alters it in place.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
 
     kind: str
     path: str = ""
@@ -56,7 +92,7 @@ class Fault:
     change: Callable[[Record], None] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a kind that nothing would come of."""
+        """Refuse a kind that does not exist: it would do nothing, and the test would pass."""
         if self.kind not in FAULTS:
             raise KeyError(self.kind)
 
@@ -68,9 +104,10 @@ class Answer:
     Args:
         status: The HTTP status.
         content: The body.
-        media_type: Its type.
-        headers: Further headers.
-        broken: Whether no byte of it is sent ("drop"), or half of the body ("truncate").
+        media_type: The body's type.
+        headers: More headers.
+        broken: "drop": nothing is sent and the connection is closed. "truncate": only half of the
+            body is sent. Empty: all of it is sent.
     """
 
     status: int
@@ -81,24 +118,41 @@ class Answer:
 
 
 class Service:
-    """Answers requests of the API from an account.
+    """Answers requests of the API from one account, or from several (see `add_account`).
 
-    All settings can be changed while it serves.
+    Every setting is an attribute of the same name and can be changed at any time.
 
     Args:
-        size: How large an agency, see `seed.SIZES`.
+        size: The size of the agency, one of `seed.SIZES`.
         seed: The same seed gives the same agency.
-        rate_limit: Requests and seconds, or None for no limit (§2).
-        retry_after: What a 429 names: True for seconds, "date" for a moment, False for nothing.
-        throttle_body: The body of a 429, HTML (§1.5).
-        latency: Seconds that each answer takes.
-        latency_per_record: Seconds more for each record in it.
-        styles: "page" or "cursor" for all lists, or by table; default: as documented (§3.2).
-        page_cap: Give pages smaller than asked for.
-        module_status: What a switched-off module answers, 403 or 404 (§9 point 9).
-        updated_since_exclusive: Whether `updated_since` leaves out its own second (§9 point 5).
+        rate_limit: How many requests are allowed in how many seconds; None for no limit (§2).
+        retry_after: What a 429 says in `Retry-After`: True for seconds, "date" for a date, False
+            for no such header.
+        throttle_body: The HTML body of a 429 (§1.5).
+        latency: How many seconds each answer takes.
+        latency_per_record: How many seconds more it takes for each record in it.
+        styles: "page" or "cursor" for all lists, or a style for each named table. A list without a
+            style is paged as documented (§3.2).
+        page_cap: No page holds more records than this, whatever was asked for.
+        without_total_entries: Tables whose lists do not say `total_entries` (§3.1).
+        total_entries_excess: By table, how many more entries `total_entries` says than there are,
+            however often the list is read.
+        module_status: What the lists of a switched-off module answer: 403 or 404 (§9 point 9).
+        updated_since_exclusive: Whether `updated_since` leaves out records that changed in the very
+            second that it names (§9 point 5).
         undated_first: Whether records without a date come first in lists by date (§9 point 27).
-        account: Serve this one instead of a seeded one.
+        account: An account to serve instead of a seeded one.
+
+    Attributes:
+        account, account_id, users: The first account, its id, and its tokens with their users.
+        token, manager_token, member_token: Tokens of the first account's administrator, manager
+            and member.
+        shared_token: A token that reaches every account, as soon as there are several.
+        hosted: All accounts by their ids.
+        log: All requests of the API, the oldest first.
+        faults: The declared faults that have not been used up.
+        before_request: Is called with the number of each request and the request, before it is
+            answered.
     """
 
     def __init__(
@@ -113,47 +167,78 @@ class Service:
         latency_per_record: float = 0.0,
         styles: str | dict[str, str] | None = None,
         page_cap: int = 2000,
+        without_total_entries: Collection[str] = (),
+        total_entries_excess: dict[str, int] | None = None,
         module_status: int = 403,
         updated_since_exclusive: bool = False,
         undated_first: bool = False,
         account: Account | None = None,
     ) -> None:
-        self.account = account or build(size, seed)
+        first = HostedAccount(account or build(size, seed), ACCOUNT_ID, TOKENS)
+        self.hosted = {ACCOUNT_ID: first}
+        self.account, self.account_id, self.users = first.account, ACCOUNT_ID, first.users
+        self.token, self.manager_token, self.member_token = TOKENS
+        self.shared_token = SHARED_TOKEN
         self.clock = self.account.clock
         self.rate_limit, self.retry_after = rate_limit, retry_after
         self.throttle_body = throttle_body
         self.latency, self.latency_per_record = latency, latency_per_record
         self.styles, self.page_cap = styles, page_cap
+        self.without_total_entries = without_total_entries
+        self.total_entries_excess = total_entries_excess or {}
         self.module_status = module_status
         self.updated_since_exclusive = updated_since_exclusive
         self.undated_first = undated_first
-        self.token, self.member_token, self.manager_token = TOKEN, MEMBER_TOKEN, MANAGER_TOKEN
-        self.account_id = ACCOUNT_ID
-        self.users = self._token_users()
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self.before_request: Callable[[int, Request], None] | None = None
         self._window: deque[float] = deque()
         self._lock = Lock()
 
-    def _token_users(self) -> dict[str, int | None]:
-        """Give each token its user: the first one with the role."""
-        users: dict[str, int | None] = {self.token: None}
-        wanted = {
-            self.token: "administrator", self.member_token: "member", self.manager_token: "manager",
-        }  # fmt: skip
-        for user_id, user in sorted(self.account.records["users"].items()):
-            for token, role in wanted.items():
-                if role in user.get("access_roles", ()) and users.get(token) is None:
-                    users[token] = user_id
-        return users
+    def add_account(
+        self,
+        account_id: int = 515151,
+        size: str = "tiny",
+        seed: int = 2,
+        *,
+        first_id: int = 4_000_000_000,
+    ) -> HostedAccount:
+        """Serve one more account, by the same clock, and return it with its tokens.
+
+        `shared_token` reaches this account and all others from now on; each of the other tokens
+        reaches one account only.
+
+        Args:
+            account_id: Its id.
+            size: The size of the agency, one of `seed.SIZES`.
+            seed: The same seed gives the same agency.
+            first_id: Its records have ids above this one. Whether two accounts can hold records
+                with the same id is not documented; 3,000,000,000 makes them share ids with the
+                first account's.
+
+        Raises:
+            ValueError: There is an account with this id already.
+        """
+        if account_id in self.hosted:
+            raise ValueError(account_id)
+        account = build(size, seed, self.clock, first_id)
+        account.company["name"] = f"Agency {account_id}"
+        tokens = (
+            f"{account_id}.pt.sandbox-secret",
+            f"{account_id}.pt.manager-secret",
+            f"{account_id}.pt.member-secret",
+        )
+        added = self.hosted[account_id] = HostedAccount(account, account_id, tokens)
+        for hosted in self.hosted.values():
+            hosted.share(self.shared_token)
+        return added
 
     def fault(self, kind: str, **options: Any) -> None:
-        """Declare a fault: status, drop, truncate, not_json, hang, redirect or mutate."""
+        """Declare a fault; `Fault` lists the kinds and the options."""
         self.faults.append(Fault(kind, **options))
 
     def answer(self, request: Request) -> Answer:
-        """Answer a request: with the fault that it meets, or else as Harvest does."""
+        """Answer a request as Harvest does, or with the fault that was declared for it."""
         number = self._note(request)
         if self.before_request:
             self.before_request(number, request)
@@ -163,21 +248,26 @@ class Service:
         if fault and fault.kind == "hang":
             time.sleep(fault.seconds)
         try:
-            with self.account.lock:  # one answer is one moment's
-                answer = Answer(200, self._content(request, fault))
+            answer = Answer(200, self._content(request, fault))
         except AnswerNow as other:
             if isinstance(other.body, bytes):
                 answer = Answer(other.status, other.body, "text/html", other.headers)
             else:
-                answer = Answer(other.status, ENCODE(other.body), headers=other.headers)
+                answer = Answer(other.status, encode(other.body), headers=other.headers)
         request.status = answer.status
         time.sleep(self.latency + self.latency_per_record * request.records)
         if fault and fault.kind == "truncate":
             answer.broken = "truncate"
         return answer
 
+    def _note(self, request: Request) -> int:
+        """Log a request; return its number."""
+        with self._lock:
+            self.log.append(request)
+            return len(self.log)
+
     def _next_fault(self, path: str) -> Fault | None:
-        """Take the fault that this request meets, if any."""
+        """Return the fault that this request meets, if any, and count it as used once."""
         with self._lock:
             for fault in self.faults:
                 if re.search(fault.path, path):
@@ -190,14 +280,8 @@ class Service:
                     return fault
         return None
 
-    def _note(self, request: Request) -> int:
-        """Log a request; return its number."""
-        with self._lock:
-            self.log.append(request)
-            return len(self.log)
-
     def _throttle(self) -> None:
-        """§2: refuse what is over the limit."""
+        """Refuse what is over the limit (§2); all accounts and tokens share one."""
         if self.rate_limit is None:
             return
         limit, seconds = self.rate_limit
@@ -214,27 +298,80 @@ class Service:
         if not self.retry_after:
             return {}
         if self.retry_after == "date":
-            then = self.clock.now() + timedelta(seconds=wait + 1)  # the form drops fractions
+            # A date has whole seconds only: one more makes up for the fraction that it drops.
+            then = self.clock.now() + timedelta(seconds=wait + 1)
             return {"Retry-After": format_datetime(then, usegmt=True)}
         return {"Retry-After": str(wait)}
 
     def _content(self, request: Request, fault: Fault | None) -> bytes:
-        """Return the JSON that a request gets, or raise another answer."""
+        """Return the JSON that answers a request, or raise another answer."""
         if fault and fault.kind in ("status", "redirect"):
             raise AnswerNow(fault.status, fault.body, **fault.headers)
         if fault and fault.kind == "not_json":
             raise AnswerNow(200, fault.body or b"<html>Maintenance</html>")
-        data = self._data(request)
-        if fault and fault.change:
-            data = copy.deepcopy(data)  # the fault's, not the account's
-            fault.change(data)
-        return ENCODE(data)
-
-    def _data(self, request: Request) -> Record:
-        """Return the data that a request reads, or raise another answer."""
-        reader = self._authenticate(request)
+        token = self._token(request)
+        if request.path == ACCOUNTS:  # on another host, so it does not count in the limit (§2)
+            return self._encoded(self._accounts(token), fault)
+        hosted = self._account(request, token)
         self._throttle()
-        prefix = API.match(request.path)
+        with hosted.account.lock:  # the whole answer shows the account at one moment
+            reader = Reader(hosted.account, hosted.users[token])
+            return self._encoded(self._data(request, reader), fault)
+
+    def _encoded(self, data: Record, fault: Fault | None) -> bytes:
+        if fault and fault.change:
+            data = copy.deepcopy(data)  # the fault changes this answer, not the account
+            fault.change(data)
+        return encode(data)
+
+    def _token(self, request: Request) -> str:
+        """Return the token of a request (§1.2); it may stand in the query."""
+        if not request.headers.get("user-agent"):
+            raise AnswerNow(400, {"message": "User-Agent is required"})
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        token = token or request.params.get("access_token", "")
+        if not any(hosted.accepts(token) for hosted in self.hosted.values()):
+            raise answers.invalid_token()
+        return token
+
+    def _account(self, request: Request, token: str) -> HostedAccount:
+        """Return the account that a request names (§1.2), if its token reaches that account."""
+        named = request.headers.get("harvest-account-id") or request.params.get("account_id")
+        if not named:
+            raise answers.invalid_token()
+        for hosted in self.hosted.values():
+            if named == str(hosted.account_id) and hosted.accepts(token):
+                return hosted
+        raise answers.not_found()
+
+    def _accounts(self, token: str) -> Record:
+        """Return the accounts that a token reaches (§4.25)."""
+        reached = [hosted for hosted in self.hosted.values() if hosted.accepts(token)]
+        user_id = reached[0].users[token] or 0
+        user = reached[0].account.records["users"].get(user_id, {})
+        products = [
+            {
+                "id": hosted.account_id,
+                "name": hosted.account.company.get("name", ""),
+                "product": "harvest",
+            }
+            for hosted in reached
+        ]
+        return {
+            "user": {
+                "id": user_id + 1,  # an id of Harvest ID, which is no user's id in any account
+                "first_name": user.get("first_name", ""),
+                "last_name": user.get("last_name", ""),
+                "email": user.get("email", ""),
+            },
+            "accounts": [
+                {**product, "google_sign_in_required": False} for product in (*products, FORECAST)
+            ],
+        }
+
+    def _data(self, request: Request, reader: Reader) -> Record:
+        """Return the data that a request reads, or raise another answer."""
+        account, prefix = reader.account, API.match(request.path)
         path, numbers = pattern(request.path[prefix.end() :] if prefix else "")
         if path == "company":
             return self._company(reader)
@@ -243,45 +380,32 @@ class Service:
         route = LISTS.get(path) or SINGLES.get(path)
         if route is None:
             raise answers.no_such_path()
-        if route.module and not self.account.company.get(route.module, True):
+        if route.module and not account.company.get(route.module, True):
             raise answers.not_found() if self.module_status == 404 else answers.forbidden()
-        if not reader.may_read(route.readers):
-            raise answers.forbidden()
         parent_id = numbers[0] if "{id}" in route.path else None
-        if parent_id and parent_id not in self.account.records[route.path.split("/")[0]]:
-            raise answers.not_found()
+        if not reader.may_read(route.readers, parent_id):
+            raise answers.forbidden()
+        if parent_id:
+            parent = account.records[route.path.split("/")[0]].get(parent_id)
+            if parent is None:
+                raise answers.not_found()
+            if route.of_managers and "manager" not in parent.get("access_roles", ()):
+                raise answers.no_manager()
         if path in LISTS:
             return self._list(request, route, reader, parent_id)
-        if parent_id and self.account.parent_of[route.table].get(numbers[-1]) != parent_id:
+        if parent_id and account.parent_of[route.table].get(numbers[-1]) != parent_id:
             raise answers.not_found()
         return self._record(route, reader, numbers[-1])
-
-    def _authenticate(self, request: Request) -> Reader:
-        """Return who asks (§1.2); tokens and account ids may stand in the query."""
-        headers, params = request.headers, request.params
-        if not headers.get("user-agent"):
-            raise AnswerNow(400, {"message": "User-Agent is required"})
-        token = headers.get("authorization", "").removeprefix("Bearer ")
-        token = token or params.get("access_token", "")
-        account = headers.get("harvest-account-id") or params.get("account_id")
-        if token not in self.users or not account:
-            raise answers.invalid_token()
-        if account != str(self.account_id):
-            raise answers.not_found()
-        user_id = self.users[token]
-        if token != self.token and user_id not in self.account.records["users"]:
-            raise answers.invalid_token()
-        return Reader(self.account, user_id)
 
     def _company(self, reader: Reader) -> Record:
         if not reader.administrator:
             raise answers.forbidden()
-        return self.account.company
+        return reader.account.company
 
     def _record(
         self, route: Route, reader: Reader, record_id: int, *, scoped: bool = True
     ) -> Record:
-        record = self.account.records[route.table].get(record_id)
+        record = reader.account.records[route.table].get(record_id)
         scope = reader.scope(route.table) if scoped else None
         if record is None or (scope and not scope.holds(route.table, record)):
             raise answers.not_found()
@@ -290,7 +414,7 @@ class Service:
 
     def _shown(self, table: str, reader: Reader, rows: list[Record]) -> list[Record]:
         hidden = reader.hidden(table)
-        rows = [self.account.shown(table, row) for row in rows]
+        rows = [reader.account.shown(table, row) for row in rows]
         if hidden:
             return [{k: v for k, v in row.items() if k not in hidden} for row in rows]
         return rows
@@ -317,7 +441,7 @@ class Service:
         body = answers.envelope(
             f"http://{request.headers.get('host', '')}{request.path}",
             request.params,
-            self.account.select(query),
+            reader.account.select(query),
             key=route.key,
             style=style,
             page=page,
@@ -326,5 +450,8 @@ class Service:
             carried=("start_date", "id") if route.table in RATES else ("id",),
         )
         body[route.key] = self._shown(route.table, reader, body[route.key])
+        body["total_entries"] += self.total_entries_excess.get(route.table, 0)
+        if route.table in self.without_total_entries:
+            del body["total_entries"]
         request.records = len(body[route.key])
         return body

@@ -13,23 +13,36 @@ Json = dict[str, Any]
 
 
 def ask(
-    sandbox: Sandbox, path: str, token: str | None = None, **params: object
+    sandbox: Sandbox,
+    path: str,
+    token: str | None = None,
+    account_id: int | str | None = None,
+    **params: object,
 ) -> requests.Response:
-    """Read a path below the base URL, or a whole address, as a connector does."""
+    """Read a path below the base URL, or a whole address, as a connector does.
+
+    The token is the administrator's and the account is the first one, if they are omitted.
+    """
     url = path if path.startswith("http") else f"{sandbox.base_url}/{path}"
     headers = {
         "Authorization": f"Bearer {token or sandbox.token}",
-        "Harvest-Account-Id": str(sandbox.account_id),
+        "Harvest-Account-Id": str(account_id or sandbox.account_id),
         "User-Agent": "tests (tests@example.com)",
     }
     query = {name.rstrip("_"): str(value) for name, value in params.items()}
     return requests.get(url, query, headers=headers, timeout=10)
 
 
-def read(sandbox: Sandbox, path: str, token: str | None = None, **params: object) -> list[Json]:
+def read(
+    sandbox: Sandbox,
+    path: str,
+    token: str | None = None,
+    account_id: int | str | None = None,
+    **params: object,
+) -> list[Json]:
     """Read a list to its end by its links."""
     rows: list[Json] = []
-    answer = ask(sandbox, path, token, **params)
+    answer = ask(sandbox, path, token, account_id, **params)
     while True:
         answer.raise_for_status()
         body = answer.json(parse_float=Decimal)
@@ -37,7 +50,7 @@ def read(sandbox: Sandbox, path: str, token: str | None = None, **params: object
         rows += body[key]
         if body["links"]["next"] is None:
             return rows
-        answer = ask(sandbox, body["links"]["next"], token)
+        answer = ask(sandbox, body["links"]["next"], token, account_id)
 
 
 PAGING = {

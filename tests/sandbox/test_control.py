@@ -73,6 +73,8 @@ def test_control_settings(sandbox: Sandbox, control: Callable[..., Any]) -> None
     control("settings", {**settings, "rate_limit": [2, 60.0]})
     assert control("settings")["rate_limit"] == [2, 60]
     assert "page=2" in ask(sandbox, "clients").json()["links"]["next"]
+    totals = {"without_total_entries": ["tasks"], "total_entries_excess": {"users": 1}}
+    assert totals.items() <= control("settings", totals).items()
     control("fault", {"kind": "status", "path": "tasks", "status": 503, "body": "busy"})
     assert ask(sandbox, "tasks").text == "busy"
     ask(sandbox, "tasks")
@@ -110,6 +112,25 @@ def test_other_faults(sandbox: Sandbox) -> None:
     assert answer.headers["Content-Type"].startswith("text/html")
     sandbox.fault("hang", path="clients", seconds=0.2)
     assert ask(sandbox, "clients").elapsed > timedelta(seconds=0.2)
+
+
+def test_fault_for_good(sandbox: Sandbox, control: Callable[..., Any]) -> None:
+    """A fault can meet one parent's children for good, and no other request."""
+    first, second, third, *_ = sandbox.account.records["invoices"]
+    sandbox.fault("status", path=f"invoices/{first}/payments$", times=-1, status=404)
+    path = f"invoices/{second}/messages$"
+    control("fault", {"kind": "status", "path": path, "times": -1, "status": 403})
+    for _ in range(5):
+        statuses = {
+            (invoice, children): ask(sandbox, f"invoices/{invoice}/{children}").status_code
+            for invoice in (first, second, third)
+            for children in ("messages", "payments")
+        }
+        refused = {asked: status for asked, status in statuses.items() if status != 200}
+        assert refused == {(first, "payments"): 404, (second, "messages"): 403}
+    assert ask(sandbox, f"invoices/{first}").ok
+    control("reset", {})
+    assert ask(sandbox, f"invoices/{first}/payments").ok
 
 
 def test_latency(sandbox: Sandbox) -> None:

@@ -191,3 +191,25 @@ def test_truth(sandbox: Sandbox) -> None:
         assert read_here == {row["id"]: row for row in truth}
         truth[0].clear()
         assert sandbox.account.truth(table)[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x00b", "\ud83d", "\ude00 \ud83d", "🚀\ud83d\x00é", '"\\\ud83d']
+)
+def test_any_text(sandbox: Sandbox, text: str) -> None:
+    """Text with NUL or half of a surrogate pair is served, escaped as JSON escapes it."""
+    entry = sandbox.account.rows("time_entries")[0]
+    reference = {"id": text, "service": text}
+    sandbox.account.update(
+        "time_entries",
+        entry["id"],
+        notes=text,
+        external_reference=reference,
+        cost_rate=Decimal("1.10"),
+    )
+    answer = ask(sandbox, "time_entries")
+    (row,) = [row for row in answer.json()["time_entries"] if row["id"] == entry["id"]]
+    assert (row["notes"], row["external_reference"]) == (text, reference)
+    assert b'"cost_rate":1.10}' in answer.content
+    assert b"\x00" not in answer.content
+    assert answer.content.decode()

@@ -144,3 +144,29 @@ def test_origin(sandbox: Sandbox) -> None:
     """Links stay on the host that was asked, and on its path (§3.2)."""
     there = sandbox.base_url.replace("127.0.0.1", "localhost")
     assert ask(sandbox, f"{there}/clients").json()["links"]["first"].startswith(f"{there}/clients?")
+
+
+def test_without_total_entries(sandbox: Sandbox) -> None:
+    """Named tables' lists can lack `total_entries`; their links still lead through all (§3.1)."""
+    sandbox.without_total_entries = {"invoice_payments", "clients"}
+    invoice = next(iter(sandbox.account.parent_of["invoice_payments"].values()))
+    bodies = {
+        path: ask(sandbox, path, per_page=2).json()
+        for path in (f"invoices/{invoice}/payments", "clients", "tasks")
+    }
+    assert ["total_entries" in body for body in bodies.values()] == [False, False, True]
+    assert all(body["total_pages"] for body in bodies.values())
+    found = ids(read(sandbox, "clients", per_page=2))
+    assert found == ids(sandbox.account.rows("clients"))
+
+
+def test_total_entries_excess(sandbox: Sandbox) -> None:
+    """Named tables' lists can say too high a `total_entries` each time they are read (§3.1)."""
+    sandbox.total_entries_excess = {"clients": 3}
+    count = len(sandbox.account.records["clients"])
+    for _ in range(3):
+        body = ask(sandbox, "clients").json()
+        assert (body["total_entries"], len(body["clients"])) == (count + 3, count)
+        assert body["links"]["next"] is None
+    body = ask(sandbox, "tasks").json()
+    assert body["total_entries"] == len(body["tasks"])
