@@ -68,6 +68,9 @@ WRITTEN = "record {} was changed other than by Account.update: its lists are wro
 
 EVER = (0, 99_999_999)
 
+FIRST_ID = 3_000_000_000
+"""Ids are above this one, and so beyond 32 bits, as Harvest's newer ids are (§1.4)."""
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -130,7 +133,7 @@ class Account:
     Edits go through `add`, `update` and `delete`: they keep the sorted lists and nested copies.
     """
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, first_id: int = FIRST_ID) -> None:
         self.clock = clock or Clock()
         self.lock = RLock()
         self.company: Record = {}
@@ -142,7 +145,11 @@ class Account:
         self._copies: dict[tuple[str, int], dict[tuple[str, ...], Record]] = {}
         self._indexes: dict[str, dict[str, _Index]] = {name: {} for name in self.records}
         self._answers: dict[str, dict[Query, _Index]] = {name: {} for name in self.records}
-        self._last_id = 3_000_000_000  # beyond 32 bits, as Harvest's newer ids are (§1.4)
+        self._last_id = first_id
+        self._derived = {
+            "user_project_assignments": self._project_assignments,
+            "user_teammates": self._teammates,
+        }
 
     def new_id(self) -> int:
         """Return an id above all others."""
@@ -253,6 +260,12 @@ class Account:
         with self.lock:
             if table == "company":
                 return [_copied(self.company)]
+            if derived := self._derived.get(table):
+                return [
+                    {**_copied(self.shown(table, row)), "user_id": user_id}
+                    for user_id in self.records["users"]
+                    for row in derived(user_id)
+                ]
             rows = [_copied(self.shown(table, row)) for row in self.records[table].values()]
             if key := CHILDREN.get(table):
                 for row in rows:
@@ -295,7 +308,10 @@ class Account:
         table, key = query.table, order_of(query.table, query.order)
         sort, since = True, query.since
         if query.parent_id is not None:
-            rows = list(self._children[table].get(query.parent_id, {}).values())
+            if derived := self._derived.get(table):
+                rows = derived(query.parent_id)
+            else:
+                rows = list(self._children[table].get(query.parent_id, {}).values())
         elif query.days != EVER:
             index = self._index(table, "listed")
             first, last = query.days
@@ -319,6 +335,48 @@ class Account:
         if query.undated_first and query.order == "listed" and (date := DATE_ORDER.get(table)):
             rows = sorted(rows, key=lambda row: row[date] is not None)
         return rows
+
+    def _project_assignments(self, user_id: int) -> list[Record]:
+        """Return a user's active assignments, each with its project and the project's tasks (§4.5).
+
+        Whether the project's archived tasks are among them is not documented: they are.
+        """
+        projects = self.records["projects"]
+        mine = [
+            row
+            for row in self.records["user_assignments"].values()
+            if row["user"]["id"] == user_id
+            and row["is_active"]
+            and row["project"]["id"] in projects
+        ]
+        tasks: dict[int, list[Record]] = {row["project"]["id"]: [] for row in mine}
+        for row in self.records["task_assignments"].values():
+            if row["project"]["id"] in tasks:
+                its = {key: value for key, value in row.items() if key != "project"}
+                tasks[row["project"]["id"]].append(its)
+        rows = []
+        for row in mine:
+            project = projects[row["project"]["id"]]
+            rows.append(
+                {
+                    **{key: value for key, value in row.items() if key != "user"},
+                    "project": {key: project[key] for key in ("id", "name", "code", "is_billable")},
+                    "client": project["client"],
+                    "task_assignments": tasks[project["id"]],
+                }
+            )
+        return rows
+
+    def _teammates(self, user_id: int) -> list[Record]:
+        """Return a manager's teammates; nobody else has any (§4.6)."""
+        users = self.records["users"]
+        if "manager" not in users.get(user_id, {}).get("access_roles", ()):
+            return []
+        return [
+            {key: users[mate][key] for key in ("id", "first_name", "last_name", "email")}
+            for mate in self.teammates.get(user_id, ())
+            if mate in users
+        ]
 
     def _nest(self, record: Record) -> None:
         """Let nested copies be shared, so that a change of their source shows in all (§6.2)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -12,11 +13,34 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from .account import EVER, Record
+from .account import DATE_ORDER, EVER, Record
 from .clock import stamp
 from .routes import Route, Style
 
-ENCODE = msgspec.json.Encoder(decimal_format="number").encode
+_encode_valid = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def encode(value: Any) -> bytes:
+    """Return JSON, decimals as exact numbers.
+
+    Text may hold anything that JSON can say, NUL and lone surrogates included. UTF-8 has no bytes
+    for a lone surrogate, so it is sent as an escape sequence.
+    """
+    try:
+        return _encode_valid(value)
+    except UnicodeEncodeError:
+        return _encode_valid(_escaped(value))
+
+
+def _escaped(value: Any) -> Any:
+    """Return a copy in which text that UTF-8 has no bytes for is escaped already."""
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if isinstance(value, str):
+        return msgspec.Raw(json.dumps(value).encode())
+    return value
 
 
 class AnswerNow(Exception):  # noqa: N818 - a short cut out of a route, not an error
@@ -53,6 +77,11 @@ def invalid_token() -> AnswerNow:
     return AnswerNow(401, error, **{"WWW-Authenticate": challenge})
 
 
+def no_manager() -> AnswerNow:
+    """§1.5, §4.6: only a manager has teammates."""
+    return AnswerNow(422, {"message": "User must be a Manager to have teammates"})
+
+
 def invalid(name: str) -> AnswerNow:
     """§1.5: a bad parameter."""
     return AnswerNow(422, {"message": f"{name} is invalid"})
@@ -63,7 +92,7 @@ def filters(route: Route, params: dict[str, str], *, exclusive: bool) -> dict[st
     fields: dict[str, Any] = {}
     if "updated_since" in params and route.updated_since:
         fields["since"] = _first_stamp(params["updated_since"], exclusive=exclusive)
-    if route.style == "page" and ("from" in params or "to" in params):
+    if route.table in DATE_ORDER and ("from" in params or "to" in params):
         first, last = EVER
         fields["days"] = (
             _day("from", params["from"]) if "from" in params else first + 1,
@@ -189,7 +218,7 @@ def envelope(
 
 
 def _encode(content: Record) -> str:
-    return base64.b64encode(ENCODE(content)).decode()
+    return base64.b64encode(encode(content)).decode()
 
 
 def _decode(cursor: str, position: Callable[[Record], Any]) -> tuple[str, Any]:

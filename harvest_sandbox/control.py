@@ -6,30 +6,47 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from .account import Account
+from .answers import encode
 from .routes import pattern
-
-if TYPE_CHECKING:
-    from .server import Sandbox
+from .service import Answer, Service
 
 PREFIX = "/_sandbox/"
 
 SETTINGS = (
-    "rate_limit retry_after throttle_body latency latency_per_record styles page_cap module_status "
-    "updated_since_exclusive undated_first"
+    "rate_limit retry_after throttle_body latency latency_per_record styles page_cap "
+    "without_total_entries total_entries_excess module_status updated_since_exclusive undated_first"
 ).split()
-"""Settings of `Sandbox` that can be read and changed."""
+"""Settings of `Service` that can be read and changed."""
 
 
 class _Call:
-    """One call: what is asked of which sandbox."""
+    """One call: what is asked of which service."""
 
     def __init__(
-        self, sandbox: Sandbox, names: list[str], params: dict[str, str], body: Any
+        self, service: Service, names: list[str], params: dict[str, str], body: Any
     ) -> None:
-        self.sandbox, self.names, self.params, self.body = sandbox, names, params, body
+        self.service, self.names, self.params, self.body = service, names, params, body
+
+    @property
+    def account(self) -> Account:
+        """The account that `account_id` names, or else the first one."""
+        account_id = int(self.params.get("account_id", self.service.account_id))
+        return self.service.hosted[account_id].account
+
+    def accounts(self) -> Any:
+        """Serve one more account; the body holds the arguments of `add_account`."""
+        added = self.service.add_account(**self.body)
+        return {
+            "account_id": added.account_id,
+            "token": added.token,
+            "manager_token": added.manager_token,
+            "member_token": added.member_token,
+            "shared_token": self.service.shared_token,
+        }
 
     def log(self) -> Any:
         """Return all requests since the last reset."""
@@ -41,12 +58,12 @@ class _Call:
                 "records": request.records,
                 "at": request.at,
             }
-            for request in list(self.sandbox.log)
+            for request in list(self.service.log)
         ]
 
     def stats(self) -> Any:
         """Return counts of the requests since the last reset."""
-        log = list(self.sandbox.log)
+        log = list(self.service.log)
         statuses = Counter(str(request.status) for request in log)
         return {
             "requests": len(log),
@@ -58,25 +75,25 @@ class _Call:
 
     def reset(self) -> Any:
         """Forget the log and the declared faults."""
-        self.sandbox.log.clear()
-        self.sandbox.faults.clear()
+        self.service.log.clear()
+        self.service.faults.clear()
         return {}
 
     def truth(self) -> Any:
         """Return a table's records as an administrator's full read gives them."""
         (table,) = self.names
-        return self.sandbox.account.truth(table)
+        return self.account.truth(table)
 
     def add(self) -> Any:
         """Add the record in the body; `parent_id` says whose a child is."""
         (table,) = self.names
         parent = self.params.get("parent_id")
-        return self.sandbox.account.add(table, self.body, int(parent) if parent else None)
+        return self.account.add(table, self.body, int(parent) if parent else None)
 
     def update(self) -> Any:
         """Change the fields in the body; `touch=false` leaves the stamp."""
         table, *ids = self.names
-        account = self.sandbox.account
+        account = self.account
         if table == "company":
             with account.lock:
                 account.company.update(self.body)
@@ -87,17 +104,17 @@ class _Call:
     def delete(self) -> Any:
         """Delete a record."""
         table, record_id = self.names
-        self.sandbox.account.delete(table, int(record_id))
+        self.account.delete(table, int(record_id))
         return {}
 
     def fault(self) -> Any:
         """Declare the fault in the body."""
-        self.sandbox.fault(**{**self.body, "body": self.body.get("body", "").encode()})
+        self.service.fault(**{**self.body, "body": self.body.get("body", "").encode()})
         return {}
 
     def clock(self) -> Any:
         """Shift the clock or set its speed; return its moment."""
-        clock = self.sandbox.clock
+        clock = self.service.clock
         clock.shift(**self.body.get("shift", {}))
         clock.speed = self.body.get("speed", clock.speed)
         return {"now": clock.stamp(), "speed": clock.speed}
@@ -113,9 +130,9 @@ class _Call:
                 kept = (requests, float(seconds))
             elif name == "throttle_body":
                 kept = value.encode()
-            setattr(self.sandbox, name, kept)
-        values = {name: getattr(self.sandbox, name) for name in SETTINGS}
-        return {**values, "throttle_body": self.sandbox.throttle_body.decode()}
+            setattr(self.service, name, kept)
+        values = {name: getattr(self.service, name) for name in SETTINGS}
+        return {**values, "throttle_body": self.service.throttle_body.decode()}
 
 
 CALLS: dict[tuple[str, str], Callable[[_Call], Any]] = {
@@ -125,6 +142,7 @@ CALLS: dict[tuple[str, str], Callable[[_Call], Any]] = {
     ("GET", "settings"): _Call.settings,
     ("POST", "settings"): _Call.settings,
     ("POST", "reset"): _Call.reset,
+    ("POST", "accounts"): _Call.accounts,
     ("POST", "add"): _Call.add,
     ("POST", "update"): _Call.update,
     ("POST", "delete"): _Call.delete,
@@ -133,8 +151,13 @@ CALLS: dict[tuple[str, str], Callable[[_Call], Any]] = {
 }
 
 
-def answer(sandbox: Sandbox, method: str, path: str, content: bytes) -> tuple[int, Any]:
-    """Do what is asked; return a status and its JSON."""
+def answer(service: Service, method: str, path: str, content: bytes) -> Answer:
+    """Do what is asked, and tell what came of it in JSON."""
+    status, value = _call(service, method, path, content)
+    return Answer(status, encode(value))
+
+
+def _call(service: Service, method: str, path: str, content: bytes) -> tuple[int, Any]:
     url = urlsplit(path)
     name, *names = url.path.removeprefix(PREFIX).strip("/").split("/")
     call = CALLS.get((method, name))
@@ -142,6 +165,6 @@ def answer(sandbox: Sandbox, method: str, path: str, content: bytes) -> tuple[in
         return 404, {"error": f"no such call: {method} {url.path}"}
     try:
         body = json.loads(content or b"{}", parse_float=Decimal)
-        return 200, call(_Call(sandbox, names, dict(parse_qsl(url.query)), body))
+        return 200, call(_Call(service, names, dict(parse_qsl(url.query)), body))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         return 422, {"error": f"{type(error).__name__}: {error}"}

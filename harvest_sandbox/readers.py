@@ -18,7 +18,7 @@ class Reader:
     """
 
     def __init__(self, account: Account, user_id: int | None) -> None:
-        self.user_id = user_id
+        self.account, self.user_id = account, user_id
         user = account.records["users"].get(user_id or 0)
         roles = set(user.get("access_roles", ())) if user else {"administrator"}
         self.administrator = "administrator" in roles
@@ -39,9 +39,20 @@ class Reader:
         if self.projects:
             self.grants.add("projects")
 
-    def may_read(self, readers: str) -> bool:
-        """Tell whether any of the named grants is this reader's."""
-        return self.administrator or not self.grants.isdisjoint(readers.split())
+    def may_read(self, readers: str, user_id: int | None = None) -> bool:
+        """Tell whether this reader has any of the named grants.
+
+        Args:
+            readers: The grants that open a list.
+            user_id: For the lists below a user: which one. "self" and "team" are granted when that
+                is the reader, or one of the reader's teammates.
+        """
+        grants = set(self.grants)
+        if user_id == self.user_id:
+            grants.add("self")
+        if user_id in self.team:
+            grants.add("team")
+        return self.administrator or not grants.isdisjoint(readers.split())
 
     def scope(self, table: str) -> Scope | None:
         """Return whose rows of a table are shown, silently; None for all."""

@@ -17,11 +17,12 @@ class Route:
         readers: Who is not refused with 403, see `Reader.grants`; an administrator never is.
         filters: Documented filters besides `updated_since`.
         updated_since: Whether that filter is documented.
-        style: The documented pagination (§3.2); lists in pages also have `from` and `to`.
+        style: The documented pagination (§3.2); the lists by date also have `from` and `to`.
         module: The flag of `company` that switches the list off.
         table: The account's table; default: the path.
         key: The envelope's key; default: the path's last part.
         single: Whether one record can be read by its id.
+        of_managers: Whether only a manager has such a list, below `users/{id}`.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Route:
     table: str = ""
     key: str = ""
     single: bool = True
+    of_managers: bool = False
 
     def __post_init__(self) -> None:
         """Fill in what follows from the path."""
@@ -107,6 +109,19 @@ ROUTES = (
         table="user_billable_rates",
     ),
     Route("users/{id}/cost_rates", updated_since=False, table="user_cost_rates"),
+    Route(
+        "users/{id}/project_assignments",
+        "self team",
+        table="user_project_assignments",
+        single=False,
+    ),
+    Route(
+        "users/{id}/teammates",
+        updated_since=False,
+        table="user_teammates",
+        single=False,
+        of_managers=True,
+    ),
 )
 
 LISTS = {route.path: route for route in ROUTES}

@@ -9,7 +9,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from .account import Account, Record
+from .account import FIRST_ID, Account, Record
 from .clock import Clock, stamp
 
 SIZES = {"empty": 0, "tiny": 150, "small": 2_500, "10k": 10_000, "100k": 100_000, "400k": 400_000}
@@ -30,12 +30,19 @@ LAST = "Ånd Berg Çelik Dahl Étienne Fuchs García Holm Ito Jansen".split()
 TRADES = "Bakery Brewery Clinic Foundry Library Museum Nursery Observatory Press Vineyard".split()
 
 
-def build(size: str, seed: int, clock: Clock | None = None) -> Account:
-    """Return the account of a size; the same seed gives the same agency."""
+def build(size: str, seed: int, clock: Clock | None = None, first_id: int = FIRST_ID) -> Account:
+    """Return an account of one of the `SIZES`; the same seed gives the same agency.
+
+    Args:
+        size: One of the `SIZES`.
+        seed: Any number.
+        clock: The account's clock; a new one, if omitted.
+        first_id: All ids are above this one.
+    """
     collecting = gc.isenabled()
     gc.disable()  # nothing here is garbage, and looking for it takes longer than building
     try:
-        account = _Builder(size, seed, clock or Clock()).account
+        account = _Builder(size, seed, Account(clock, first_id)).account
     finally:
         if collecting:
             gc.enable()
@@ -44,10 +51,10 @@ def build(size: str, seed: int, clock: Clock | None = None) -> Account:
 
 
 class _Builder:
-    def __init__(self, size: str, seed: int, clock: Clock) -> None:
+    def __init__(self, size: str, seed: int, account: Account) -> None:
         self.random = Random(seed)  # noqa: S311 - a seeded agency, no secret
-        self.account = Account(clock)
-        self.now = clock.now()
+        self.account = account
+        self.now = account.clock.now()
         self.entries = SIZES[size]
         self._company()
         self._people()

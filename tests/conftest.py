@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from harvest.api.rate_limit import limiters
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
-EVER = "2010-01-01"
+from .running import EVER, Make
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def told() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def source(sandbox: Sandbox) -> Callable[..., DltSource]:
+def source(sandbox: Sandbox) -> Make:
     """Make sources that read the sandbox."""
 
     def make(**settings: Any) -> DltSource:

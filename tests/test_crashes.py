@@ -9,8 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -25,14 +25,12 @@ from dlt import Pipeline
 from harvest import HarvestError
 from harvest.run import load
 from harvest_sandbox import Sandbox
-from harvest_sandbox.server import Request
+from harvest_sandbox.service import Request
 
-from .conftest import EVER
 from .crash_child import Job, Progress
+from .running import EVER, SCRIPT, running, when_asked
 from .truth import assert_equal
 
-ROOT = Path(__file__).parent.parent
-SCRIPT = ROOT / "harvest_pipeline.py"
 TABLES = ["clients", "time_entries", "invoices", "invoice_messages", "invoice_payments", "company"]
 """A list, one by date, one with nested lists, children, and a single object."""
 
@@ -98,38 +96,6 @@ def assert_mended(job: Job, sandbox: Sandbox) -> None:
     """Run once more, and demand that all tables hold what Harvest holds."""
     load(job.pipeline(), job.read)
     assert_equal(job.pipeline(), sandbox, *TABLES)
-
-
-@contextmanager
-def running(arguments: list[str], home: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a command in another process, which ends with this block."""
-    process = subprocess.Popen(  # noqa: S603 - our own scripts
-        arguments,
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def when_asked(sandbox: Sandbox, number: int, path: str = "") -> Event:
-    """Return an event that is set by the nth request from now on whose path ends so."""
-    asked, left = Event(), [number]
-
-    def before(_: int, request: Request) -> None:
-        if request.path.endswith(path):
-            left[0] -= 1
-            if left[0] == 0:
-                asked.set()
-
-    sandbox.before_request = before
-    return asked
 
 
 def test_killed_while_reading(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from dlt import Pipeline
-from dlt.extract import DltSource
 
 from harvest.extract.state import last_run
 from harvest_sandbox import Sandbox
 
-from .test_failures import failure
+from .running import Make, failure
 from .truth import assert_equal, read
-
-Make = Callable[..., DltSource]
 
 DELETED = (
     "time_entries", "expenses", "invoices", "estimates", "clients", "contacts", "tasks", "users",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
 
-ROOT = Path(__file__).parent.parent
+from .running import ROOT, Make
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-Make = Callable[..., DltSource]
 
 
 def test_questions(source: Make, pipeline: Pipeline) -> None:

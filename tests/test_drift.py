@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
 
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
-from .test_failures import failure
+from .running import Make, failure
 from .truth import assert_equal, read
-
-Make = Callable[..., DltSource]
 
 
 def edit_first(sandbox: Sandbox, table: str, **fields: Any) -> int:

@@ -7,35 +7,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
-from dlt.pipeline.exceptions import PipelineStepFailed
 
-from harvest import HarvestError
 from harvest.api.rate_limit import RateLimiter
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
+from .running import SCRIPT, Make, failure, run_script
 from .truth import assert_equal
-
-Make = Callable[..., DltSource]
-SCRIPT = Path(__file__).parent.parent / "harvest_pipeline.py"
-
-
-def failure(pipeline: Pipeline, source: DltSource) -> HarvestError:
-    """Run, and return what the connector said."""
-    with pytest.raises(PipelineStepFailed) as caught:
-        pipeline.run(source)
-    link: BaseException | None = caught.value
-    while link is not None and not isinstance(link, HarvestError):
-        link = link.__cause__
-    assert isinstance(link, HarvestError)
-    return link
 
 
 @pytest.mark.parametrize(
@@ -160,15 +143,6 @@ def test_limiter() -> None:
         with limiter:
             sent.append(time.monotonic())
     assert all(late - early >= 0.199 for early, late in zip(sent, sent[5:], strict=False))
-
-
-def run_script(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run the script as a user does."""
-    env = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(home / "dlt")}
-    return subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, str(SCRIPT), *arguments],
-        cwd=home, env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
 
 def test_no_credentials(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
 
 from harvest.api.client import HarvestClient
 from harvest.catalog import ENDPOINTS
@@ -17,9 +16,9 @@ from harvest.extract.plan import Read
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
+from .running import Make
 from .truth import assert_equal, read
 
-Make = Callable[..., DltSource]
 Edit = Callable[[Sandbox, str], None]
 
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}

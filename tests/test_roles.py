@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
 
 from harvest import ENDPOINTS
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
-from .test_failures import failure
+from .running import Make, failure
 from .truth import assert_equal, read
-
-Make = Callable[..., DltSource]
 
 
 def test_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

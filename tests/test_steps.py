@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
 
 from harvest import HarvestError
 from harvest.extract.state import last_run
@@ -16,9 +14,8 @@ from harvest.run import load
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
+from .running import Make, children_asked
 from .truth import assert_equal, read
-
-Make = Callable[..., DltSource]
 
 
 SMALL = Sizes(
@@ -37,11 +34,6 @@ def small(sandbox: Sandbox, source: Make) -> Make:
     """Make sources that read a few records at once."""
     sandbox.page_cap = 10
     return partial(source, sizes=SMALL)
-
-
-def children_asked(sandbox: Sandbox) -> list[str]:
-    """Return the paths of all requests for children."""
-    return [request.path for request in sandbox.log if request.path.count("/") == 4]
 
 
 def table_of(path: str) -> str:

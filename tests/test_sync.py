@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import dlt
 import pytest
 from dlt import Pipeline
-from dlt.extract import DltSource
 
 from harvest import ENDPOINTS
 from harvest_sandbox import Sandbox
 
-from .test_failures import run_script
+from .running import Make, run_script
 from .truth import assert_equal, read
-
-Make = Callable[..., DltSource]
 
 
 def test_full_sync(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:

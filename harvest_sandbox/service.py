@@ -1,0 +1,457 @@
+"""Harvest as a service: a request goes in, an answer comes out. It knows nothing about sockets.
+
+Sections (§) are those of the notes on Harvest's API that the README names.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
+from threading import Lock
+from typing import Any, Literal
+
+from . import answers
+from .account import RATES, Account, Order, Query, Record, order_of
+from .answers import AnswerNow, encode
+from .hosted import HostedAccount
+from .readers import Reader
+from .routes import LISTS, SINGLES, Route, Style, pattern
+from .seed import build
+
+ACCOUNT_ID = 424242
+TOKENS = ("100.pt.sandbox-secret", "102.pt.manager-secret", "101.pt.member-secret")
+SHARED_TOKEN = "103.pt.shared-secret"  # noqa: S105 - opens nothing but the sandbox
+API = re.compile("(/api)?/v2/")
+ACCOUNTS = "/api/v2/accounts"
+"""The path at which the id host lists the accounts that a token reaches (§4.25)."""
+
+FORECAST = {"id": 777_777, "name": "Sandbox Planning", "product": "forecast"}
+"""Is listed beside the Harvest accounts, so that a client that does not filter by product fails."""
+
+FAULTS = ("status", "drop", "truncate", "not_json", "hang", "redirect", "mutate")
+
+
+@dataclass
+class Request:
+    """One request of the API, and what became of it.
+
+    Args:
+        path: The path, without the query.
+        params: The parameters of the query.
+        status: The status of the answer; 0 while there is none.
+        records: How many records the answer holds.
+        headers: The headers, their names in lower case.
+        at: When the request came, by the monotonic clock.
+    """
+
+    path: str
+    params: dict[str, str]
+    status: int = 0
+    records: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Fault:
+    """A fault that was declared in advance, for the requests whose path matches.
+
+    Args:
+        kind: "status" and "redirect" answer with `status`, `body` and `headers`; "not_json" answers
+            200 with `body` as HTML; "drop" closes the connection without an answer; "truncate"
+            sends half of the body; "hang" waits `seconds` before it answers; "mutate" lets `change`
+            alter the data.
+        path: A regular expression that is searched for in the request's path. An empty one matches
+            every request.
+        times: How many requests meet the fault; -1 for all of them.
+        after: How many matching requests are answered well before that.
+        status: The status of "status" and "redirect".
+        body: The body, sent as HTML.
+        headers: More headers of the answer.
+        seconds: How long "hang" waits.
+        change: Gets a copy of the data and alters it in place.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
+
+    kind: str
+    path: str = ""
+    times: int = 1
+    after: int = 0
+    status: int = 500
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    change: Callable[[Record], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that does not exist: it would do nothing, and the test would pass."""
+        if self.kind not in FAULTS:
+            raise KeyError(self.kind)
+
+
+@dataclass
+class Answer:
+    """What is sent back.
+
+    Args:
+        status: The HTTP status.
+        content: The body.
+        media_type: The body's type.
+        headers: More headers.
+        broken: "drop": nothing is sent and the connection is closed. "truncate": only half of the
+            body is sent. Empty: all of it is sent.
+    """
+
+    status: int
+    content: bytes
+    media_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    broken: Literal["", "drop", "truncate"] = ""
+
+
+class Service:
+    """Answers requests of the API from one account, or from several (see `add_account`).
+
+    Every setting is an attribute of the same name and can be changed at any time.
+
+    Args:
+        size: The size of the agency, one of `seed.SIZES`.
+        seed: The same seed gives the same agency.
+        rate_limit: How many requests are allowed in how many seconds; None for no limit (§2).
+        retry_after: What a 429 says in `Retry-After`: True for seconds, "date" for a date, False
+            for no such header.
+        throttle_body: The HTML body of a 429 (§1.5).
+        latency: How many seconds each answer takes.
+        latency_per_record: How many seconds more it takes for each record in it.
+        styles: "page" or "cursor" for all lists, or a style for each named table. A list without a
+            style is paged as documented (§3.2).
+        page_cap: No page holds more records than this, whatever was asked for.
+        without_total_entries: Tables whose lists do not say `total_entries` (§3.1).
+        total_entries_excess: By table, how many more entries `total_entries` says than there are,
+            however often the list is read.
+        module_status: What the lists of a switched-off module answer: 403 or 404 (§9 point 9).
+        updated_since_exclusive: Whether `updated_since` leaves out records that changed in the very
+            second that it names (§9 point 5).
+        undated_first: Whether records without a date come first in lists by date (§9 point 27).
+        account: An account to serve instead of a seeded one.
+
+    Attributes:
+        account, account_id, users: The first account, its id, and its tokens with their users.
+        token, manager_token, member_token: Tokens of the first account's administrator, manager
+            and member.
+        shared_token: A token that reaches every account, as soon as there are several.
+        hosted: All accounts by their ids.
+        log: All requests of the API, the oldest first.
+        faults: The declared faults that have not been used up.
+        before_request: Is called with the number of each request and the request, before it is
+            answered.
+    """
+
+    def __init__(
+        self,
+        size: str = "tiny",
+        seed: int = 1,
+        *,
+        rate_limit: tuple[int, float] | None = (100, 15.0),
+        retry_after: bool | Literal["date"] = True,
+        throttle_body: bytes = b"",
+        latency: float = 0.0,
+        latency_per_record: float = 0.0,
+        styles: str | dict[str, str] | None = None,
+        page_cap: int = 2000,
+        without_total_entries: Collection[str] = (),
+        total_entries_excess: dict[str, int] | None = None,
+        module_status: int = 403,
+        updated_since_exclusive: bool = False,
+        undated_first: bool = False,
+        account: Account | None = None,
+    ) -> None:
+        first = HostedAccount(account or build(size, seed), ACCOUNT_ID, TOKENS)
+        self.hosted = {ACCOUNT_ID: first}
+        self.account, self.account_id, self.users = first.account, ACCOUNT_ID, first.users
+        self.token, self.manager_token, self.member_token = TOKENS
+        self.shared_token = SHARED_TOKEN
+        self.clock = self.account.clock
+        self.rate_limit, self.retry_after = rate_limit, retry_after
+        self.throttle_body = throttle_body
+        self.latency, self.latency_per_record = latency, latency_per_record
+        self.styles, self.page_cap = styles, page_cap
+        self.without_total_entries = without_total_entries
+        self.total_entries_excess = total_entries_excess or {}
+        self.module_status = module_status
+        self.updated_since_exclusive = updated_since_exclusive
+        self.undated_first = undated_first
+        self.log: list[Request] = []
+        self.faults: list[Fault] = []
+        self.before_request: Callable[[int, Request], None] | None = None
+        self._window: deque[float] = deque()
+        self._lock = Lock()
+
+    def add_account(
+        self,
+        account_id: int = 515151,
+        size: str = "tiny",
+        seed: int = 2,
+        *,
+        first_id: int = 4_000_000_000,
+    ) -> HostedAccount:
+        """Serve one more account, by the same clock, and return it with its tokens.
+
+        `shared_token` reaches this account and all others from now on; each of the other tokens
+        reaches one account only.
+
+        Args:
+            account_id: Its id.
+            size: The size of the agency, one of `seed.SIZES`.
+            seed: The same seed gives the same agency.
+            first_id: Its records have ids above this one. Whether two accounts can hold records
+                with the same id is not documented; 3,000,000,000 makes them share ids with the
+                first account's.
+
+        Raises:
+            ValueError: There is an account with this id already.
+        """
+        if account_id in self.hosted:
+            raise ValueError(account_id)
+        account = build(size, seed, self.clock, first_id)
+        account.company["name"] = f"Agency {account_id}"
+        tokens = (
+            f"{account_id}.pt.sandbox-secret",
+            f"{account_id}.pt.manager-secret",
+            f"{account_id}.pt.member-secret",
+        )
+        added = self.hosted[account_id] = HostedAccount(account, account_id, tokens)
+        for hosted in self.hosted.values():
+            hosted.share(self.shared_token)
+        return added
+
+    def fault(self, kind: str, **options: Any) -> None:
+        """Declare a fault; `Fault` lists the kinds and the options."""
+        self.faults.append(Fault(kind, **options))
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request as Harvest does, or with the fault that was declared for it."""
+        number = self._note(request)
+        if self.before_request:
+            self.before_request(number, request)
+        fault = self._next_fault(request.path)
+        if fault and fault.kind == "drop":
+            return Answer(0, b"", broken="drop")
+        if fault and fault.kind == "hang":
+            time.sleep(fault.seconds)
+        try:
+            answer = Answer(200, self._content(request, fault))
+        except AnswerNow as other:
+            if isinstance(other.body, bytes):
+                answer = Answer(other.status, other.body, "text/html", other.headers)
+            else:
+                answer = Answer(other.status, encode(other.body), headers=other.headers)
+        request.status = answer.status
+        time.sleep(self.latency + self.latency_per_record * request.records)
+        if fault and fault.kind == "truncate":
+            answer.broken = "truncate"
+        return answer
+
+    def _note(self, request: Request) -> int:
+        """Log a request; return its number."""
+        with self._lock:
+            self.log.append(request)
+            return len(self.log)
+
+    def _next_fault(self, path: str) -> Fault | None:
+        """Return the fault that this request meets, if any, and count it as used once."""
+        with self._lock:
+            for fault in self.faults:
+                if re.search(fault.path, path):
+                    if fault.after > 0:
+                        fault.after -= 1
+                        continue
+                    fault.times -= 1
+                    if fault.times == 0:
+                        self.faults.remove(fault)
+                    return fault
+        return None
+
+    def _throttle(self) -> None:
+        """Refuse what is over the limit (§2); all accounts and tokens share one."""
+        if self.rate_limit is None:
+            return
+        limit, seconds = self.rate_limit
+        with self._lock:
+            now = time.monotonic()
+            while self._window and self._window[0] <= now - seconds:
+                self._window.popleft()
+            if len(self._window) >= limit:
+                wait = int(seconds - (now - self._window[0])) + 1
+                raise AnswerNow(429, self.throttle_body, **self._retry_after(wait))
+            self._window.append(now)
+
+    def _retry_after(self, wait: int) -> dict[str, str]:
+        if not self.retry_after:
+            return {}
+        if self.retry_after == "date":
+            # A date has whole seconds only: one more makes up for the fraction that it drops.
+            then = self.clock.now() + timedelta(seconds=wait + 1)
+            return {"Retry-After": format_datetime(then, usegmt=True)}
+        return {"Retry-After": str(wait)}
+
+    def _content(self, request: Request, fault: Fault | None) -> bytes:
+        """Return the JSON that answers a request, or raise another answer."""
+        if fault and fault.kind in ("status", "redirect"):
+            raise AnswerNow(fault.status, fault.body, **fault.headers)
+        if fault and fault.kind == "not_json":
+            raise AnswerNow(200, fault.body or b"<html>Maintenance</html>")
+        token = self._token(request)
+        if request.path == ACCOUNTS:  # on another host, so it does not count in the limit (§2)
+            return self._encoded(self._accounts(token), fault)
+        hosted = self._account(request, token)
+        self._throttle()
+        with hosted.account.lock:  # the whole answer shows the account at one moment
+            reader = Reader(hosted.account, hosted.users[token])
+            return self._encoded(self._data(request, reader), fault)
+
+    def _encoded(self, data: Record, fault: Fault | None) -> bytes:
+        if fault and fault.change:
+            data = copy.deepcopy(data)  # the fault changes this answer, not the account
+            fault.change(data)
+        return encode(data)
+
+    def _token(self, request: Request) -> str:
+        """Return the token of a request (§1.2); it may stand in the query."""
+        if not request.headers.get("user-agent"):
+            raise AnswerNow(400, {"message": "User-Agent is required"})
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        token = token or request.params.get("access_token", "")
+        if not any(hosted.accepts(token) for hosted in self.hosted.values()):
+            raise answers.invalid_token()
+        return token
+
+    def _account(self, request: Request, token: str) -> HostedAccount:
+        """Return the account that a request names (§1.2), if its token reaches that account."""
+        named = request.headers.get("harvest-account-id") or request.params.get("account_id")
+        if not named:
+            raise answers.invalid_token()
+        for hosted in self.hosted.values():
+            if named == str(hosted.account_id) and hosted.accepts(token):
+                return hosted
+        raise answers.not_found()
+
+    def _accounts(self, token: str) -> Record:
+        """Return the accounts that a token reaches (§4.25)."""
+        reached = [hosted for hosted in self.hosted.values() if hosted.accepts(token)]
+        user_id = reached[0].users[token] or 0
+        user = reached[0].account.records["users"].get(user_id, {})
+        products = [
+            {
+                "id": hosted.account_id,
+                "name": hosted.account.company.get("name", ""),
+                "product": "harvest",
+            }
+            for hosted in reached
+        ]
+        return {
+            "user": {
+                "id": user_id + 1,  # an id of Harvest ID, which is no user's id in any account
+                "first_name": user.get("first_name", ""),
+                "last_name": user.get("last_name", ""),
+                "email": user.get("email", ""),
+            },
+            "accounts": [
+                {**product, "google_sign_in_required": False} for product in (*products, FORECAST)
+            ],
+        }
+
+    def _data(self, request: Request, reader: Reader) -> Record:
+        """Return the data that a request reads, or raise another answer."""
+        account, prefix = reader.account, API.match(request.path)
+        path, numbers = pattern(request.path[prefix.end() :] if prefix else "")
+        if path == "company":
+            return self._company(reader)
+        if path == "users/me":
+            return self._record(LISTS["users"], reader, reader.user_id or 0, scoped=False)
+        route = LISTS.get(path) or SINGLES.get(path)
+        if route is None:
+            raise answers.no_such_path()
+        if route.module and not account.company.get(route.module, True):
+            raise answers.not_found() if self.module_status == 404 else answers.forbidden()
+        parent_id = numbers[0] if "{id}" in route.path else None
+        if not reader.may_read(route.readers, parent_id):
+            raise answers.forbidden()
+        if parent_id:
+            parent = account.records[route.path.split("/")[0]].get(parent_id)
+            if parent is None:
+                raise answers.not_found()
+            if route.of_managers and "manager" not in parent.get("access_roles", ()):
+                raise answers.no_manager()
+        if path in LISTS:
+            return self._list(request, route, reader, parent_id)
+        if parent_id and account.parent_of[route.table].get(numbers[-1]) != parent_id:
+            raise answers.not_found()
+        return self._record(route, reader, numbers[-1])
+
+    def _company(self, reader: Reader) -> Record:
+        if not reader.administrator:
+            raise answers.forbidden()
+        return reader.account.company
+
+    def _record(
+        self, route: Route, reader: Reader, record_id: int, *, scoped: bool = True
+    ) -> Record:
+        record = reader.account.records[route.table].get(record_id)
+        scope = reader.scope(route.table) if scoped else None
+        if record is None or (scope and not scope.holds(route.table, record)):
+            raise answers.not_found()
+        (shown,) = self._shown(route.table, reader, [record])
+        return shown
+
+    def _shown(self, table: str, reader: Reader, rows: list[Record]) -> list[Record]:
+        hidden = reader.hidden(table)
+        rows = [reader.account.shown(table, row) for row in rows]
+        if hidden:
+            return [{k: v for k, v in row.items() if k not in hidden} for row in rows]
+        return rows
+
+    def _style(self, route: Route) -> Style:
+        styles = self.styles
+        chosen = styles.get(route.table) if isinstance(styles, dict) else styles
+        return "page" if (chosen or route.style) == "page" else "cursor"
+
+    def _list(
+        self, request: Request, route: Route, reader: Reader, parent_id: int | None
+    ) -> Record:
+        page, per_page = answers.page_numbers(request.params)
+        style: Style = "cursor" if "cursor" in request.params else self._style(route)
+        order: Order = "newest" if style == "cursor" else "listed"
+        query = Query(
+            route.table,
+            parent_id,
+            order,
+            scope=reader.scope(route.table),
+            undated_first=self.undated_first,
+            **answers.filters(route, request.params, exclusive=self.updated_since_exclusive),
+        )
+        body = answers.envelope(
+            f"http://{request.headers.get('host', '')}{request.path}",
+            request.params,
+            reader.account.select(query),
+            key=route.key,
+            style=style,
+            page=page,
+            per_page=min(per_page, self.page_cap),
+            position=order_of(route.table, order),
+            carried=("start_date", "id") if route.table in RATES else ("id",),
+        )
+        body[route.key] = self._shown(route.table, reader, body[route.key])
+        body["total_entries"] += self.total_entries_excess.get(route.table, 0)
+        if route.table in self.without_total_entries:
+            del body["total_entries"]
+        request.records = len(body[route.key])
+        return body

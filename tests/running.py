@@ -1,0 +1,82 @@
+"""Runs the source and its script, and asks what was asked meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import pytest
+from dlt import Pipeline
+from dlt.extract import DltSource
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from harvest import HarvestError
+from harvest_sandbox import Sandbox
+from harvest_sandbox.service import Request
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "harvest_pipeline.py"
+EVER = "2010-01-01"
+Make = Callable[..., DltSource]
+
+
+def failure(pipeline: Pipeline, source: DltSource) -> HarvestError:
+    """Run, and return what the connector said."""
+    with pytest.raises(PipelineStepFailed) as caught:
+        pipeline.run(source)
+    link: BaseException | None = caught.value
+    while link is not None and not isinstance(link, HarvestError):
+        link = link.__cause__
+    assert isinstance(link, HarvestError)
+    return link
+
+
+def run_script(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script as a user does."""
+    env = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(home / "dlt")}
+    return subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=home, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@contextmanager
+def running(arguments: list[str], home: Path, **env: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command in another process, which ends with this block."""
+    process = subprocess.Popen(  # noqa: S603 - our own scripts
+        arguments,
+        cwd=home,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def when_asked(sandbox: Sandbox, number: int, path: str = "") -> Event:
+    """Return an event that is set by the nth request from now on whose path ends so."""
+    asked, left = Event(), [number]
+
+    def before(_: int, request: Request) -> None:
+        if request.path.endswith(path):
+            left[0] -= 1
+            if left[0] == 0:
+                asked.set()
+
+    sandbox.before_request = before
+    return asked
+
+
+def children_asked(sandbox: Sandbox) -> list[str]:
+    """Return the paths of all requests for children."""
+    return [request.path for request in sandbox.log if request.path.count("/") == 4]
