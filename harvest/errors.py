@@ -4,6 +4,8 @@ HarvestError
 ├── ConfigurationError         a setting is missing or malformed
 ├── BusyError                  the pipeline runs already
 ├── LoadError                  dlt or the destination failed
+├── CustomStepError            a step that the user added failed
+├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
@@ -59,11 +61,30 @@ class LoadError(HarvestError):
 
     def __init__(self, step: str, cause: BaseException) -> None:
         self.step = step
-        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-        reason = f"{type(cause).__name__}: {lines[0] if lines else 'no reason given'}"
         super().__init__(
-            f"`{step}` failed ({reason}): check the destination and its credentials, then run "
-            "again; nothing is lost, the next run reads it anew."
+            f"`{step}` failed ({_in_brief(cause)}): check the destination and its credentials, "
+            "then run again; nothing is lost, the next run reads it anew."
+        )
+
+
+class CustomStepError(HarvestError):
+    """A step that the user added, such as a function given to `add_map`, failed."""
+
+    def __init__(self, cause: BaseException, place: str) -> None:
+        super().__init__(
+            f"A step of your own failed ({_in_brief(cause)}, {place}): mend it and run again; "
+            "nothing was loaded."
+        )
+
+
+class InternalError(HarvestError):
+    """A bug of the connector or of dlt; the exception that it was raised from has the traceback."""
+
+    def __init__(self, step: str, cause: BaseException, place: str) -> None:
+        self.step = step
+        super().__init__(
+            f"`{step}` failed ({_in_brief(cause)}, {place}): this is a bug in the connector; "
+            "please report it with the traceback. Nothing is lost, the next run reads it anew."
         )
 
 
@@ -149,3 +170,9 @@ class MalformedAnswerError(AnswerError):
             "later; nothing was loaded from it.",
             response,
         )
+
+
+def _in_brief(cause: BaseException) -> str:
+    """Return an exception's name and the first line of its text."""
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0] if lines else 'no reason given'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from dlt import Pipeline
@@ -49,10 +50,10 @@ def newest(sandbox: Sandbox) -> set[str]:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_steps(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_steps(sandbox: Sandbox, settings: dict[str, Any], pipeline: Pipeline) -> None:
     """All steps together bring the truth, and ask twice only for what may have changed."""
     said: list[str] = []
-    summary = load(pipeline, source, tell=said.append)
+    summary = load(pipeline, **settings, tell=said.append)
     assert_equal(pipeline, sandbox)
     assert len(said) >= 3
     assert "invoice_messages" in said[0]
@@ -62,7 +63,7 @@ def test_steps(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     assert twice <= newest(sandbox)
     assert "left" not in pipeline.state["sources"]["harvest"]
     sandbox.log.clear()
-    load(pipeline, source, tell=said.append)
+    load(pipeline, **settings, tell=said.append)
     assert len([r for r in sandbox.log if r.path == "/v2/time_entries"]) == 2
 
 
@@ -80,7 +81,7 @@ def test_newest_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_interrupted(sandbox: Sandbox, source: Make, duck: Pipeline, step: int) -> None:
+def test_interrupted(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, step: int) -> None:
     """After an interruption and changes meanwhile, the next run goes on and brings the truth."""
     steps, done = 0, set[str]()
     overlap = newest(sandbox)
@@ -93,7 +94,7 @@ def test_interrupted(sandbox: Sandbox, source: Make, duck: Pipeline, step: int) 
             sandbox.fault("status", path="clients$", status=422)
 
     with pytest.raises(HarvestError):
-        load(duck, source, tell=interrupt)
+        load(duck, **settings, tell=interrupt)
     account = sandbox.account
     first, *_, last = sorted(account.records["invoices"])
     for invoice in (first, last):
@@ -106,7 +107,7 @@ def test_interrupted(sandbox: Sandbox, source: Make, duck: Pipeline, step: int) 
     sandbox.clock.shift(minutes=10)
     account.update("time_entries", newest_entry, spent_date="2000-01-01")
     sandbox.log.clear()
-    load(duck, source, tell=interrupt)
+    load(duck, **settings, tell=interrupt)
     again = {path.split("/")[3] for path in done.intersection(children_asked(sandbox))}
     assert again <= overlap | {str(first), str(last)}
     assert_equal(duck, sandbox)
@@ -122,18 +123,20 @@ def test_own_script_finishes(sandbox: Sandbox, source: Make, duck: Pipeline) -> 
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_children_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+def test_children_first(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
     """Children loaded alone in steps stay when their parents follow."""
-    load(duck, lambda **more: source(**more).with_resources("invoice_payments"))
+    load(duck, "invoice_payments", **settings)
     assert_equal(duck, sandbox, "invoice_payments")
-    load(duck, source)
+    load(duck, **settings)
     assert_equal(duck, sandbox)
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_list_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+def test_list_first(
+    sandbox: Sandbox, source: Make, settings: dict[str, Any], duck: Pipeline
+) -> None:
     """Children that are asked for while a list is half read wait for it, and come."""
     duck.run(source(in_steps=True).with_resources("time_entries"))
     tables = "time_entries", "invoice_payments"
-    load(duck, lambda **more: source(**more).with_resources(*tables))
+    load(duck, *tables, **settings)
     assert_equal(duck, sandbox, *tables)

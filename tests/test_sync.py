@@ -15,7 +15,7 @@ from dlt.extract import DltSource
 from harvest import ENDPOINTS
 from harvest_sandbox import Sandbox
 
-from .test_failures import run_script
+from .test_cli import run_script
 from .truth import assert_equal, read
 
 Make = Callable[..., DltSource]
