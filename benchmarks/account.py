@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
-
 from harvest.endpoints import ENDPOINTS
 
 EDITS = {"time_entries": 300, "invoices": 10}

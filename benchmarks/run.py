@@ -10,11 +10,9 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import dlt
 
-from harvest import harvest_source
 from harvest.run import load
 from harvest.settings import RATE_LIMIT
 
@@ -78,12 +76,6 @@ def perform(task: Task) -> Usage:
 
     seconds = dict.fromkeys(STAGES, 0.0)
 
-    def source(**more: Any) -> Any:
-        everything = harvest_source(
-            anchor_date="2000-01-01", children=task.children, rate_limit=limit, **more
-        )
-        return everything.with_resources(*task.tables)
-
     def add_up(_: str) -> None:
         """Add the stages of the run that ended: a long history comes in several."""
         for step in pipeline.last_trace.steps if pipeline.last_trace else ():
@@ -91,7 +83,14 @@ def perform(task: Task) -> Usage:
                 seconds[step.step] += (step.finished_at - step.started_at).total_seconds()
 
     started, cpu = time.monotonic(), _cpu_seconds()
-    summary = load(pipeline, source, tell=add_up)
+    summary = load(
+        pipeline,
+        *task.tables,
+        tell=add_up,
+        anchor_date="2000-01-01",
+        children=task.children,
+        rate_limit=limit,
+    )
     add_up("the last run")
     seconds["all"] = time.monotonic() - started
     edited = {f"edited {name}": _edited(pipeline, name) for name in EDITS if name in task.tables}
@@ -99,8 +98,8 @@ def perform(task: Task) -> Usage:
         seconds=seconds,
         cpu_seconds=_cpu_seconds() - cpu,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        loaded=sum(loaded for loaded, _ in summary.tables.values()),
-        rows={table: now for table, (_, now) in summary.tables.items()} | edited,
+        loaded=sum(rows.loaded for rows in summary.tables.values()),
+        rows={table: rows.now for table, rows in summary.tables.items()} | edited,
     )
 
 

@@ -70,7 +70,7 @@ def harvest_source(
             administrator's sees everything.
         account_id: The Harvest account's number, from the same page.
         anchor_date: ISO 8601 date or datetime (UTC where it names no zone). History last changed
-            before it is not read. Default: one year before the first run.
+            before it is not read; "all" reads all of it. Default: one year before the first run.
         base_url: The API's address. Set it for a proxy or the sandbox.
         user_agent: Application and contact, sent to Harvest with each request.
         rate_limit: Requests in 15 s. Lower it when other tools share Harvest's limit of 100.

@@ -6,7 +6,10 @@ HarvestError
 ├── OtherAccountError          the pipeline holds another account
 ├── ColumnTypeError            a column would not hold what is written into it
 ├── BusyError                  the pipeline runs already
+├── PartialLoadError           some tables could not be read, the rest was loaded
 ├── LoadError                  dlt or the destination failed
+├── CustomStepError            a step that the user added failed
+├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
 ├── CountMismatchError         a list holds fewer records than Harvest counts
@@ -108,16 +111,50 @@ class BusyError(HarvestError):
         )
 
 
+class PartialLoadError(HarvestError):
+    """Some tables could not be read to their end; all that could be read was loaded.
+
+    Attributes:
+        failed: Why, by table.
+    """
+
+    def __init__(self, failed: dict[str, str]) -> None:
+        self.failed = failed
+        super().__init__(
+            f"Not everything was loaded: {' '.join(failed.values())} What was loaded is right, the "
+            "rest is as it was before; run again to bring it."
+        )
+
+
 class LoadError(HarvestError):
     """dlt or the destination failed, after Harvest was read or before."""
 
     def __init__(self, step: str, cause: BaseException) -> None:
         self.step = step
-        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-        reason = f"{type(cause).__name__}: {lines[0] if lines else 'no reason given'}"
         super().__init__(
-            f"`{step}` failed ({reason}): check the destination and its credentials, then run "
-            "again; nothing is lost, the next run reads it anew."
+            f"`{step}` failed ({_in_brief(cause)}): check the destination and its credentials, "
+            "then run again; nothing is lost, the next run reads it anew."
+        )
+
+
+class CustomStepError(HarvestError):
+    """A step that the user added, such as a function given to `add_map`, failed."""
+
+    def __init__(self, cause: BaseException, place: str) -> None:
+        super().__init__(
+            f"A step of your own failed ({_in_brief(cause)}, {place}): mend it and run again; "
+            "nothing was loaded."
+        )
+
+
+class InternalError(HarvestError):
+    """A bug of the connector or of dlt; the exception that it was raised from has the traceback."""
+
+    def __init__(self, step: str, cause: BaseException, place: str) -> None:
+        self.step = step
+        super().__init__(
+            f"`{step}` failed ({_in_brief(cause)}, {place}): this is a bug in the connector; "
+            "please report it with the traceback. Nothing is lost, the next run reads it anew."
         )
 
 
@@ -220,3 +257,9 @@ class MalformedAnswerError(AnswerError):
             "later; nothing was loaded from it.",
             response,
         )
+
+
+def _in_brief(cause: BaseException) -> str:
+    """Return an exception's name and the first line of its text."""
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0] if lines else 'no reason given'}"

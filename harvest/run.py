@@ -3,20 +3,65 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
+import sysconfig
+import traceback
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from dlt import Pipeline
 from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.exceptions import DltException
+from dlt.common.schema.utils import get_root_table
 from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
-from .errors import BusyError, HarvestError, LoadError
+from . import ENDPOINTS, harvest_source
+from .errors import (
+    BusyError,
+    ConfigurationError,
+    CustomStepError,
+    HarvestError,
+    InternalError,
+    LoadError,
+    PartialLoadError,
+)
+from .extract.state import last_run
 from .settings import RATE_LIMIT, RATE_PERIOD
 
+NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
+"""Settings of all batches but the first: what the first one read whole is not read whole again."""
+
 M_ARENA_MAX = -8  # as malloc.h has it
+
+BUGS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""Exceptions that code raises by mistake, and that no destination or network causes."""
+
+OUR_FOLDER = Path(__file__).parent
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+
+
+class Rows(NamedTuple):
+    """What a run did to one table.
+
+    Attributes:
+        loaded: Rows that were sent to the destination.
+        now: Rows that the destination holds after it.
+    """
+
+    loaded: int
+    now: int
 
 
 @dataclass
@@ -24,70 +69,102 @@ class Summary:
     """What a run brought.
 
     Attributes:
-        tables: By table, rows loaded in this run and rows that the destination holds now.
+        tables: What happened to each table that was selected, its nested tables included.
         skipped: Why, by table that the token may not read.
         notices: What a user should know besides.
     """
 
-    tables: dict[str, tuple[int, int]] = field(default_factory=dict)
+    tables: dict[str, Rows] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
 
 def load(
     pipeline: Pipeline,
-    make_source: Callable[..., DltSource],
-    *,
-    full_refresh: bool = False,
-    tell: Callable[[str], None] = print,
+    *tables: str,
+    refresh: bool | Collection[str] = False,
+    customize: Callable[[DltSource], object] | None = None,
+    tell: Callable[[str], object] = print,
+    **settings: Any,
 ) -> Summary:
     """Load a Harvest account into the pipeline's destination.
 
-    What a run that broke off had read is given up and read anew; dlt itself would load only that,
-    and read nothing new. A long history comes in steps, newest first; after an interruption the
-    next call goes on with the step that was under way. One machine runs a pipeline once at a time.
+    What an earlier run had read but could not load is given up and read anew; dlt itself would
+    load only that, and read nothing new. A long history comes in batches, newest first; after an
+    interruption the next call goes on with the batch that was under way. On one machine a pipeline
+    runs once at a time.
 
     Args:
         pipeline: Where to.
-        make_source: Makes the `harvest_source` to read, given further settings.
-        full_refresh: Drop the source's tables and state, and read anew.
-        tell: Takes a line on what is left, between two steps.
+        tables: What to load; everything if none is named.
+        refresh: Drop these tables, with their nested tables and everything that is remembered
+            about them, and read them anew; True means all tables that are loaded. They are dropped
+            together with the load of what was read, so a run that fails drops nothing.
+        customize: Is given the source before it is read, to add steps to its resources:
+            `lambda source: source.users.add_map(mask)`. What it returns is ignored.
+        tell: Takes lines for the user: what is about to be dropped, and what is left after each
+            batch.
+        settings: Arguments of `harvest_source`; those that are not given are taken from dlt's
+            configuration.
 
     Returns:
         What arrived.
 
     Raises:
         HarvestError: The run failed; its text is one line with cause and remedy.
+        dlt.common.configuration.exceptions.ConfigurationException: A setting or a credential is
+            missing.
     """
+    source = _source(tables, settings)
+    selected = source.selected_resources.keys()
+    dropped = set(selected if refresh is True else refresh or ())
+    if unknown := dropped - selected:
+        raise ConfigurationError(
+            "refresh", f"names {', '.join(sorted(unknown))}", "name only tables that are loaded"
+        )
+    if customize:
+        customize(source)
     _share_heaps()
     with _alone(pipeline), _explained():
-        source = make_source(in_batches=True)
         summary = Summary()
         if pipeline.has_pending_data:
             # A package that broke off may never load: killed between a commit and dlt's note of
             # it, it repeats a row that Postgres holds already. Merging makes reading anew safe.
             pipeline.abort_packages()
-        if full_refresh:
-            pipeline.run(source, refresh="drop_sources")
-        else:
+        if dropped:
+            _refresh(pipeline, source, dropped, tell)
+            _add_up(pipeline, source, summary)
+        if dropped != selected:
             pipeline.run(source)
-        _count(pipeline, summary)
-        while left := _state(pipeline, source).get("requests_left"):
+            _add_up(pipeline, source, summary)
+        run = last_run(pipeline, source.name)
+        while run.requests_left and not run.failed:
+            left = run.requests_left
             requests = sum(left.values())
             minutes = max(1, round(requests / RATE_LIMIT * RATE_PERIOD / 60))
             tell(f"Left: some {requests:,} requests, {minutes} min or more, for {', '.join(left)}.")
+            source = _source(tables, {**settings, **NEXT_BATCH})
+            if customize:
+                customize(source)
             pipeline.run(source)
-            _count(pipeline, summary)
-        state = _state(pipeline, source)
-        summary.skipped = state.get("skipped", {})
-        summary.notices = [state[key] for key in ("deletions_stopped",) if key in state]
+            _add_up(pipeline, source, summary)
+            run = last_run(pipeline, source.name)
+        summary.skipped = run.skipped
+        summary.notices = [run.deletions_stopped] if run.deletions_stopped else []
+        summary.notices += [f"`{name}`: {why}." for name, why in run.refused.items()]
+        if run.failed:
+            raise PartialLoadError(run.failed)
         return summary
 
 
-def _state(pipeline: Pipeline, source: DltSource) -> dict[str, Any]:
-    accounts = pipeline.state.get("sources", {}).get(source.name, {}).get("accounts", {})
-    state: dict[str, Any] = next(iter(accounts.values()), {}).get("last_run", {})
-    return state
+def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
+    known = [endpoint.name for endpoint in ENDPOINTS]
+    if unknown := [table for table in tables if table not in known]:
+        raise ConfigurationError(
+            "tables", f"names {', '.join(unknown)}", f"choose from {', '.join(known)}"
+        )
+    source: DltSource = harvest_source(**settings, in_batches=True, keep_going=True)
+    return source.with_resources(*tables) if tables else source
 
 
 def _share_heaps() -> None:
@@ -114,7 +191,11 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn whatever dlt or a destination raises into one line of cause and remedy."""
+    """Turn whatever is raised into one line that says whose affair it is, and what to do.
+
+    Mistakes of code within the load step are still the destination's affair: its drivers report
+    values that they refuse by such exceptions.
+    """
     try:
         yield
     except Exception as error:
@@ -122,7 +203,39 @@ def _explained() -> Iterator[None]:
         for link in links:
             if isinstance(link, (HarvestError, ConfigurationException, KeyboardInterrupt)):
                 raise link from None
-        raise LoadError(getattr(error, "step", "run"), links[-1]) from error
+        step = getattr(error, "step", "run")
+        # dlt wraps what was raised, sometimes more than once.
+        raised = next((link for link in links if not isinstance(link, DltException)), error)
+        if step == "load" or not isinstance(raised, BUGS):
+            raise LoadError(step, links[-1]) from error
+        frame = _blamed(raised)
+        place = f"{Path(frame.filename).name}, line {frame.lineno}"
+        if _is_ours(frame) or _is_library(frame):
+            raise InternalError(step, raised, place) from error
+        raise CustomStepError(raised, place) from error
+
+
+def _blamed(error: BaseException) -> traceback.FrameSummary:
+    """Return the innermost frame that is ours or the user's; without one, the innermost."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        if _is_ours(frame) or not _is_library(frame):
+            return frame
+    return frames[-1]
+
+
+def _is_ours(frame: traceback.FrameSummary) -> bool:
+    return OUR_FOLDER in Path(frame.filename).parents
+
+
+def _is_library(frame: traceback.FrameSummary) -> bool:
+    """Whether the code of a frame is dlt's, another library's, Python's or generated."""
+    file = Path(frame.filename)
+    return (
+        not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
+        or STANDARD_LIBRARY in file.parents
+        or frame.filename.startswith("<")
+    )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -132,13 +245,42 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _count(pipeline: Pipeline, summary: Summary) -> None:
-    """Add what the pipeline's last run loaded, and what its tables hold now."""
+def _refresh(
+    pipeline: Pipeline, source: DltSource, names: set[str], tell: Callable[[str], object]
+) -> None:
+    """Drop the tables of some resources and read them anew, in one load."""
+    chosen = source.with_resources(*names)
+    if there := _count(pipeline, chosen):
+        rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
+        tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
+    everything = chosen.selected_resources.keys() == source.resources.keys()
+    # "drop_sources" forgets what concerns no single table too.
+    pipeline.run(chosen, refresh="drop_sources" if everything else "drop_resources")
+
+
+def _add_up(pipeline: Pipeline, source: DltSource, summary: Summary) -> None:
+    """Add what the pipeline's last run loaded, and what the selected tables hold now."""
     trace = pipeline.last_trace
     loaded = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
-    with pipeline.sql_client() as client:
-        for table in sorted(pipeline.default_schema.data_table_names(seen_data_only=True)):
+    for table, now in _count(pipeline, source).items():
+        before = summary.tables.get(table, Rows(0, 0))
+        summary.tables[table] = Rows(before.loaded + loaded.get(table, 0), now)
+
+
+def _count(pipeline: Pipeline, source: DltSource) -> dict[str, int]:
+    """Return how many rows the destination holds, by table of the selected resources."""
+    if source.name not in pipeline.schemas:
+        return {}  # nothing was ever loaded
+    schema = pipeline.schemas[source.name]
+    tables = sorted(
+        table
+        for table in schema.data_table_names(seen_data_only=True)
+        if get_root_table(schema.tables, table).get("resource") in source.selected_resources
+    )
+    counts = {}
+    with pipeline.sql_client(source.name) as client:
+        for table in tables:
             name = client.make_qualified_table_name(table)
             rows = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - our own names
-            before, _ = summary.tables.get(table, (0, 0))
-            summary.tables[table] = before + loaded.get(table, 0), rows[0][0] if rows else 0
+            counts[table] = rows[0][0] if rows else 0
+    return counts

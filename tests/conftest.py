@@ -50,18 +50,23 @@ def told() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def source(sandbox: Sandbox) -> Make:
+def settings(sandbox: Sandbox) -> dict[str, Any]:
+    """Return the arguments of `harvest_source` that read the sandbox."""
+    return {
+        "api_key": sandbox.token,
+        "account_id": str(sandbox.account_id),
+        "base_url": sandbox.base_url,
+        "anchor_date": EVER,
+        "rate_limit": 100_000,
+    }
+
+
+@pytest.fixture
+def source(settings: dict[str, Any]) -> Make:
     """Make sources that read the sandbox."""
 
-    def make(**settings: Any) -> DltSource:
-        defaults = {
-            "api_key": sandbox.token,
-            "account_id": str(sandbox.account_id),
-            "base_url": sandbox.base_url,
-            "anchor_date": EVER,
-            "rate_limit": 100_000,
-        }
-        return harvest_source(**{**defaults, **settings})
+    def make(**changes: Any) -> DltSource:
+        return harvest_source(**{**settings, **changes})
 
     return make
 

@@ -17,9 +17,7 @@ import dlt
 from dlt import Pipeline
 from dlt.common.runtime.collector import NullCollector
 from dlt.common.storages import PackageStorage
-from dlt.extract import DltSource
 
-from harvest import harvest_source
 from harvest.run import load
 
 
@@ -78,10 +76,9 @@ class Job:
             progress=progress or NullCollector(),
         )
 
-    def read(self, **settings: Any) -> DltSource:
-        """Return the source."""
-        everything: DltSource = harvest_source(**self.source, **settings)
-        return everything.with_resources(*self.tables)
+    def load(self, progress: NullCollector | None = None) -> None:
+        """Do this job here."""
+        load(self.pipeline(progress), *self.tables, **self.source)
 
     def arguments(self) -> list[str]:
         """Return the command line that does this job in another process."""
@@ -104,4 +101,4 @@ if __name__ == "__main__":
     job = Job(**json.loads(sys.argv[1]))
     if job.committed:
         die_before_noting(job.committed)
-    load(job.pipeline(Progress(job.step, job.after) if job.step else None), job.read)
+    job.load(Progress(job.step, job.after) if job.step else None)

@@ -23,7 +23,6 @@ import pytest
 from dlt import Pipeline
 
 from harvest import HarvestError
-from harvest.run import load
 from harvest_sandbox import Sandbox
 from harvest_sandbox.service import Request
 
@@ -94,13 +93,13 @@ def change(sandbox: Sandbox, seed: int = 1) -> None:
 
 def assert_mended(job: Job, sandbox: Sandbox) -> None:
     """Run once more, and demand that all tables hold what Harvest holds."""
-    load(job.pipeline(), job.read)
+    job.load()
     assert_equal(job.pipeline(), sandbox, *TABLES)
 
 
 def test_killed_while_reading(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """A run killed between two requests costs nothing: the next one reads all of it again."""
-    load(job.pipeline(), job.read)
+    job.load()
     change(sandbox)
     asked = when_asked(sandbox, 5)
     with running(job.arguments(), tmp_path) as child:
@@ -113,7 +112,7 @@ def test_killed_while_reading(job: Job, sandbox: Sandbox, tmp_path: Path) -> Non
 @pytest.mark.parametrize("step", ["Normalize", "Load"])
 def test_killed_in_a_step(job: Job, sandbox: Sandbox, tmp_path: Path, step: str) -> None:
     """A run killed between two files loses nothing: the next one brings that and what is new."""
-    load(job.pipeline(), job.read)
+    job.load()
     change(sandbox)
     killed(replace(job, step=step, after=4), tmp_path)
     change(sandbox, seed=2)
@@ -122,7 +121,7 @@ def test_killed_in_a_step(job: Job, sandbox: Sandbox, tmp_path: Path, step: str)
 
 def test_killed_after_commit(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """A run killed when the destination has taken a file, before dlt notes it, loads none twice."""
-    load(job.pipeline(), job.read)
+    job.load()
     change(sandbox)
     killed(replace(job, committed="invoices__line_items"), tmp_path)
     assert_mended(job, sandbox)
@@ -145,7 +144,7 @@ def killed(job: Job, home: Path) -> None:
 def test_killed_anytime(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """A run killed at any moment is mended by the next one."""
     random = Random(time.time_ns())  # noqa: S311 - any moments will do
-    load(job.pipeline(), job.read)
+    job.load()
     change(sandbox)
     asked = when_asked(sandbox, 1)
     with running(job.arguments(), tmp_path) as child:
@@ -165,7 +164,7 @@ def test_killed_anytime(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
 
 def test_new_container(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """When the machine goes with its disk in mid-load, a new one still brings all."""
-    load(job.pipeline(), job.read)
+    job.load()
     change(sandbox)
     killed(replace(job, step="Load", after=9), tmp_path)
     shutil.rmtree(job.pipelines_dir)
@@ -198,7 +197,7 @@ def test_database_gone(
     socket = server.get_uri().partition("host=")[2]
     url = f"postgresql://postgres:unused@localhost/postgres?host={socket}"
     job = describe(sandbox, tmp_path, "postgres", url, "gone")
-    load(job.pipeline(), job.read)
+    job.load()
     change(sandbox)
 
     others = (
@@ -215,7 +214,7 @@ def test_database_gone(
 
     blows = {"stopped": server.stop, "killed": kill, "disconnected": disconnect}
     with suppress(HarvestError):  # it may well survive a short absence
-        load(job.pipeline(Strike(5, blows[blow])), job.read)
+        job.load(Strike(5, blows[blow]))
     server.start()
     change(sandbox, seed=2)
     assert_mended(job, sandbox)
@@ -226,11 +225,11 @@ def test_database_gone(
 @pytest.mark.parametrize("job", ["postgres"], indirect=True)
 def test_refused_row(job: Job, sandbox: Sandbox, remedy: str) -> None:
     """A row that the destination refuses stops the run; once mended on either side, all arrives."""
-    load(job.pipeline(), job.read)
+    job.load()
     execute(job, "ALTER TABLE {clients} ADD CONSTRAINT no_change CHECK (address <> 'changed 1')")
     change(sandbox)
     with pytest.raises(HarvestError, match="no_change"):
-        load(job.pipeline(), job.read)
+        job.load()
     if remedy == "destination":
         execute(job, "ALTER TABLE {clients} DROP CONSTRAINT no_change")
     else:
@@ -261,7 +260,12 @@ def script(sandbox: Sandbox, *tables: str) -> tuple[list[str], dict[str, str]]:
 def scripts_pipeline(home: Path) -> Pipeline:
     """Return the pipeline that the script fills."""
     destination = dlt.destinations.duckdb(str(home / "harvest.duckdb"))
-    return dlt.pipeline("harvest", destination=destination, dataset_name="harvest_data")
+    return dlt.pipeline(
+        "harvest",
+        pipelines_dir=str(home / ".dlt" / "pipelines"),
+        destination=destination,
+        dataset_name="harvest_data",
+    )
 
 
 @pytest.mark.parametrize("trouble", ["hanging", "throttling", "failing", "none"])
@@ -318,7 +322,7 @@ def test_two_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
 @pytest.mark.parametrize("job", ["duckdb"], indirect=True)
 def test_database_in_use(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """While another program holds the DuckDB file, runs fail; afterwards the next brings all."""
-    load(job.pipeline(), job.read)
+    job.load()
     change(sandbox)
     holder = f"import duckdb; file = duckdb.connect({job.credentials!r}); print('held', flush=True)"
     with subprocess.Popen(  # noqa: S603 - a line of Python
@@ -328,6 +332,6 @@ def test_database_in_use(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
         assert other.stdout
         assert other.stdout.readline() == "held\n"
         with pytest.raises(HarvestError, match="lock"):
-            load(job.pipeline(), job.read)
+            job.load()
         other.communicate("\n")
     assert_mended(job, sandbox)

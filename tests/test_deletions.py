@@ -147,13 +147,13 @@ def test_narrower_token(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     narrow(sandbox, access_roles=["member"])
     duck.run(source(full_read=True).with_resources(*chosen))
     assert_equal(duck, sandbox, *chosen)
-    said = last_run(duck, "harvest", sandbox.account_id).deletions_stopped
+    said = last_run(duck).deletions_stopped
     assert "the token sees less than the one before it" in said
     narrow(sandbox, access_roles=["administrator"])
     sandbox.account.delete("expenses", next(iter(sandbox.account.records["expenses"])))
     duck.run(source(full_read=True).with_resources(*chosen))
     assert_equal(duck, sandbox, *chosen)
-    assert not last_run(duck, "harvest", sandbox.account_id).deletions_stopped
+    assert not last_run(duck).deletions_stopped
 
 
 def test_other_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

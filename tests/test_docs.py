@@ -31,7 +31,7 @@ def test_troubleshooting(phrase: str) -> None:
     """The headings of the README's troubleshooting are words of our messages."""
     words = " ".join(
         path.read_text(encoding="utf-8")
-        for path in (ROOT / "harvest" / "errors.py", ROOT / "harvest_pipeline.py")
+        for path in (ROOT / "harvest" / "errors.py", ROOT / "harvest" / "cli.py")
     )
     known = re.sub(r'"\s*f?"', "", words)
     for part in re.split(r" \d+| … ?|`load`", phrase):

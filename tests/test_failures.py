@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -17,7 +14,7 @@ from harvest.api.rate_limit import RateLimiter
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
-from .running import SCRIPT, Make, failure, run_script
+from .running import Make, failure
 from .truth import assert_equal
 
 
@@ -143,79 +140,3 @@ def test_limiter() -> None:
         with limiter:
             sent.append(time.monotonic())
     assert all(late - early >= 0.199 for early, late in zip(sent, sent[5:], strict=False))
-
-
-def test_no_credentials(tmp_path: Path) -> None:
-    """Without credentials the script says where to get them, and that there is a demo."""
-    done = run_script(home=tmp_path)
-    assert done.returncode == 1
-    assert "https://id.getharvest.com/developers" in done.stderr
-    assert "--demo" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "word"),
-    [
-        (["--demo", "--anchor-date", "soon"], 1, "`anchor_date` is 'soon'"),
-        (["nothing"], 2, "no such table: nothing"),
-    ],
-)
-def test_bad_input(tmp_path: Path, arguments: list[str], code: int, word: str) -> None:
-    """Bad input gives one line of cause and remedy, and no traceback."""
-    done = run_script(*arguments, home=tmp_path)
-    assert done.returncode == code
-    assert word in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_demo(tmp_path: Path) -> None:
-    """The demo loads the sandbox account and shows what arrived."""
-    done = run_script("--demo", "time_entries", home=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "time_entries" in done.stdout
-
-
-def test_full_refresh(tmp_path: Path) -> None:
-    """A full refresh drops the tables and reads them anew."""
-    for arguments in (["--demo", "clients"], ["--demo", "clients", "--full-refresh"]):
-        done = run_script(*arguments, home=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert "clients" in done.stdout
-
-
-def test_init(sandbox: Sandbox, postgres: Pipeline, postgres_url: str, tmp_path: Path) -> None:
-    """`dlt init` from this repository gives a project that loads into Postgres as it is."""
-    dlt = Path(sys.executable).with_name("dlt")
-    done = subprocess.run(  # noqa: S603 - dlt's own command
-        [dlt, "--non-interactive", "init", "harvest", "postgres", "--location", SCRIPT.parent],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    secrets = (tmp_path / ".dlt" / "secrets.toml").read_text()
-    assert "[sources.harvest]" in secrets
-    assert "api_key" in secrets
-    assert "account_id" in secrets
-    requirements = (tmp_path / "requirements.txt").read_text()
-    assert "dlt[postgres]" in requirements
-    assert "filelock" in requirements
-    assert not (tmp_path / "harvest_sandbox").exists()
-    env = {
-        **os.environ,
-        "DESTINATION__POSTGRES__CREDENTIALS": postgres_url,
-        "SOURCES__HARVEST__API_KEY": sandbox.token,
-        "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
-        "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
-        "SOURCES__HARVEST__ANCHOR_DATE": "2010-01-01",
-    }
-    loaded = subprocess.run(
-        [sys.executable, "harvest_pipeline.py"],
-        cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert loaded.returncode == 0, loaded.stderr
-    assert "In postgresql://" in loaded.stdout
-    with postgres.sql_client() as client, client.with_alternative_dataset_name("harvest_data"):
-        counted = client.execute_sql(
-            f"SELECT count(*) FROM {client.make_qualified_table_name('time_entries')}"
-        )
-    assert counted == [(150,)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -21,7 +21,6 @@ from unittest import mock
 import dlt
 from dlt import Pipeline
 from dlt.common.destination import Destination
-from dlt.extract import DltSource
 from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -204,7 +203,8 @@ class Warehouse(RuleBasedStateMachine):
         if not pipeline.has_pending_data:  # dlt would extract a second package
             with self._edited(plan):
                 try:
-                    pipeline.extract(self._source(full=full)())
+                    source = harvest_source(**self._settings(full=full))
+                    pipeline.extract(source.with_resources(*self.scope))
                 except Exception as error:  # noqa: BLE001 - dlt wraps what the source raised
                     _assert_expected(error)
                     return
@@ -229,20 +229,22 @@ class Warehouse(RuleBasedStateMachine):
 
     def _run_quiet(self, *, full: bool) -> None:
         try:
-            load(self._pipeline(), self._source(full=full))
+            load(self._pipeline(), *self.scope, **self._settings(full=full))
         except SuspiciousDeletionsError as error:
             event("suspicious deletions")
             held = {_key(row) for row in read(self._pipeline(), error.endpoint)}
             gone = held - {_key(row) for row in self.account.truth(error.endpoint)}
             assert len(gone) * 2 > len(held)
-            load(self._pipeline(), self._source(full=full, confirm_deletions=True))
+            settings = self._settings(full=full, confirm_deletions=True)
+            load(self._pipeline(), *self.scope, **settings)
         self.pending = False
         assert_equal(self._pipeline(), self.sandbox, *self.scope)
 
     def _run(self, *, full: bool, tables: set[str] | None) -> bool:
         """Run, and return whether it ended well."""
         try:
-            load(self._pipeline(), self._source(full=full, tables=tables))
+            chosen = (tables or self.scope) & self.scope or self.scope
+            load(self._pipeline(), *chosen, **self._settings(full=full))
         except HarvestError as error:
             event(f"failed: {type(error).__name__}")
             return False
@@ -284,24 +286,17 @@ class Warehouse(RuleBasedStateMachine):
             dataset_name=self.name,
         )
 
-    def _source(
-        self, *, full: bool, tables: set[str] | None = None, confirm_deletions: bool = False
-    ) -> Callable[..., DltSource]:
-        def make(**settings: Any) -> DltSource:
-            source: DltSource = harvest_source(
-                self.sandbox.token,
-                str(self.sandbox.account_id),
-                EVER,
-                self.sandbox.base_url,
-                rate_limit=100_000,
-                full_read=full,
-                children=self.children,
-                confirm_deletions=confirm_deletions,
-                **settings,
-            )
-            return source.with_resources(*((tables or self.scope) & self.scope or self.scope))
-
-        return make
+    def _settings(self, *, full: bool, confirm_deletions: bool = False) -> dict[str, Any]:
+        return {
+            "api_key": self.sandbox.token,
+            "account_id": str(self.sandbox.account_id),
+            "base_url": self.sandbox.base_url,
+            "anchor_date": EVER,
+            "rate_limit": 100_000,
+            "full_read": full,
+            "children": self.children,
+            "confirm_deletions": confirm_deletions,
+        }
 
     def _rows(self) -> dict[str, list[str]]:
         pipeline = self._pipeline()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Any
 
 import pytest
 from dlt import Pipeline
@@ -15,9 +15,9 @@ from .running import Make, failure
 from .truth import assert_equal, read
 
 
-def test_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+def test_member(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
     """A member's run over everything loads own entries and expenses, and names what it skipped."""
-    summary = load(duck, partial(source, api_key=sandbox.member_token))
+    summary = load(duck, **{**settings, "api_key": sandbox.member_token})
     me = sandbox.users[sandbox.member_token]
     for table in ("time_entries", "expenses"):
         mine = {r["id"] for r in sandbox.account.truth(table) if r["user"]["id"] == me}
@@ -27,20 +27,22 @@ def test_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert summary.skipped["clients"] == "not allowed for this token"
 
 
-def test_manager(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+def test_manager(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
     """A manager's users load, and only the rates that the manager may not read are left out."""
-    summary = load(duck, partial(source, api_key=sandbox.manager_token))
+    summary = load(duck, **{**settings, "api_key": sandbox.manager_token})
     assert {row["id"] for row in read(duck, "users")}
     assert {"user_billable_rates", "user_cost_rates", "clients"} <= summary.skipped.keys()
     assert "users" not in summary.skipped
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_module_off(sandbox: Sandbox, source: Make, duck: Pipeline, status: int) -> None:
+def test_module_off(
+    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, status: int
+) -> None:
     """A module that is switched off is left out by name, whatever its lists answer."""
     sandbox.module_status = status
     sandbox.account.company["estimate_feature"] = False
-    summary = load(duck, source)
+    summary = load(duck, **settings)
     assert summary.skipped == dict.fromkeys(
         ("estimates", "estimate_messages", "estimate_item_categories"), "module switched off"
     )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import partial
+from typing import Any
 
 import pytest
 from dlt import Pipeline
 
-from harvest import HarvestError
+from harvest import HarvestError, harvest_source
 from harvest.extract.state import last_run
 from harvest.run import load
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
-from .running import Make, children_asked
+from .running import children_asked
 from .truth import assert_equal, read
-
 
 SMALL = Sizes(
     parallel_windows=2,
@@ -30,10 +29,10 @@ SMALL = Sizes(
 
 
 @pytest.fixture
-def small(sandbox: Sandbox, source: Make) -> Make:
-    """Make sources that read a few records at once."""
+def small(sandbox: Sandbox, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of sources that read a few records at once."""
     sandbox.page_cap = 10
-    return partial(source, sizes=SMALL)
+    return {**settings, "sizes": SMALL}
 
 
 def table_of(path: str) -> str:
@@ -49,10 +48,10 @@ def newest(sandbox: Sandbox) -> set[str]:
     return {str(row["id"]) for row in rows}
 
 
-def test_steps(sandbox: Sandbox, small: Make, pipeline: Pipeline) -> None:
+def test_steps(sandbox: Sandbox, small: dict[str, Any], pipeline: Pipeline) -> None:
     """All steps together bring the truth, and ask twice only for what may have changed."""
     said: list[str] = []
-    summary = load(pipeline, small, tell=said.append)
+    summary = load(pipeline, **small, tell=said.append)
     assert_equal(pipeline, sandbox)
     assert len(said) >= 3
     assert "invoice_messages" in said[0]
@@ -60,15 +59,15 @@ def test_steps(sandbox: Sandbox, small: Make, pipeline: Pipeline) -> None:
     asked = children_asked(sandbox)
     twice = {path.split("/")[3] for path in asked if asked.count(path) > 1}
     assert twice <= newest(sandbox)
-    assert not last_run(pipeline, "harvest", sandbox.account_id).requests_left
+    assert not last_run(pipeline).requests_left
     sandbox.log.clear()
-    load(pipeline, small, tell=said.append)
+    load(pipeline, **small, tell=said.append)
     assert len([r for r in sandbox.log if r.path == "/v2/time_entries"]) == 2
 
 
-def test_newest_first(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
+def test_newest_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
     """The first step brings the reference tables, and the newest of a long history."""
-    duck.run(small(in_batches=True))
+    duck.run(harvest_source(**small, in_batches=True))
     there = sorted((r["spent_date"] for r in sandbox.account.truth("time_entries")), reverse=True)
     found = sorted((str(r["spent_date"]) for r in read(duck, "time_entries")), reverse=True)
     assert 0 < len(found) < 100
@@ -78,7 +77,7 @@ def test_newest_first(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])
-def test_interrupted(sandbox: Sandbox, small: Make, duck: Pipeline, step: int) -> None:
+def test_interrupted(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline, step: int) -> None:
     """After an interruption and changes meanwhile, the next run goes on and brings the truth."""
     steps, done = 0, set[str]()
     overlap = newest(sandbox)
@@ -91,7 +90,7 @@ def test_interrupted(sandbox: Sandbox, small: Make, duck: Pipeline, step: int) -
             sandbox.fault("status", path="clients$", status=422)
 
     with pytest.raises(HarvestError):
-        load(duck, small, tell=interrupt)
+        load(duck, **small, tell=interrupt)
     account = sandbox.account
     first, *_, last = sorted(account.records["invoices"])
     for invoice in (first, last):
@@ -104,31 +103,31 @@ def test_interrupted(sandbox: Sandbox, small: Make, duck: Pipeline, step: int) -
     sandbox.clock.shift(minutes=10)
     account.update("time_entries", newest_entry, spent_date="2000-01-01")
     sandbox.log.clear()
-    load(duck, small, tell=interrupt)
+    load(duck, **small, tell=interrupt)
     again = {path.split("/")[3] for path in done.intersection(children_asked(sandbox))}
     assert again <= overlap | {str(first), str(last)}
     assert_equal(duck, sandbox)
 
 
-def test_own_script_finishes(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
+def test_own_script_finishes(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
     """A plain run after some steps brings all that is left at once."""
-    duck.run(small(in_batches=True))
-    duck.run(small(in_batches=True))
-    duck.run(small())
+    duck.run(harvest_source(**small, in_batches=True))
+    duck.run(harvest_source(**small, in_batches=True))
+    duck.run(harvest_source(**small))
     assert_equal(duck, sandbox)
 
 
-def test_children_first(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
+def test_children_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
     """Children loaded alone in steps stay when their parents follow."""
-    load(duck, lambda **more: small(**more).with_resources("invoice_payments"))
+    load(duck, "invoice_payments", **small)
     assert_equal(duck, sandbox, "invoice_payments")
-    load(duck, small)
+    load(duck, **small)
     assert_equal(duck, sandbox)
 
 
-def test_list_first(sandbox: Sandbox, small: Make, duck: Pipeline) -> None:
+def test_list_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
     """Children that are asked for while a list is half read wait for it, and come."""
-    duck.run(small(in_batches=True).with_resources("time_entries"))
+    duck.run(harvest_source(**small, in_batches=True).with_resources("time_entries"))
     tables = "time_entries", "invoice_payments"
-    load(duck, lambda **more: small(**more).with_resources(*tables))
+    load(duck, *tables, **small)
     assert_equal(duck, sandbox, *tables)

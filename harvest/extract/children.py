@@ -111,9 +111,7 @@ class ChildReader:
         for records in Listing(run.client, endpoint, run.sizes, path=path).read():
             for record in records:
                 record[endpoint.parent_key] = parent_id
-                prepare(
-                    endpoint, record, run.account_id, public_links=run.settings.public_links
-                )
+                prepare(endpoint, record, run.account_id, public_links=run.settings.public_links)
                 rows.append(record)
         with self._condition:
             self._found[parent_id] = {row["id"] for row in rows}

@@ -88,9 +88,7 @@ class Run:
             confirmed=self.settings.confirm_deletions,
         )
         self.anchor = self._anchor()
-        self.destination = Destination(
-            extraction.pipeline, extraction.schema_name, self.account_id
-        )
+        self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self._there = self._look_at_destination()
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
         self.store.save_account()
@@ -114,7 +112,6 @@ class Run:
         lists = {e.name: e for e in ENDPOINTS}
         bounded = lists[endpoint.parent] if endpoint.parent else endpoint
         return self.anchor if bounded.anchored else None
-
 
     def leave_out(self, endpoint: Endpoint, error: HarvestError) -> None:
         """Leave out a table that may not or can't be read, or raise.
@@ -174,7 +171,10 @@ class Run:
             return None
         for endpoint in self.selected:
             # A nested table is made with its first row, so it may never have been there.
-            tables = (endpoint.name, *filter(self.destination.loaded_before, endpoint.nested_tables))
+            tables = (
+                endpoint.name,
+                *filter(self.destination.loaded_before, endpoint.nested_tables),
+            )
             missing = set(tables) - there.keys()
             if missing and self.store.table(endpoint.name) != TableState():
                 logger.warning(

@@ -129,7 +129,5 @@ class Deletions:
         now = datetime.now(timezone.utc)
         names = self._endpoint.primary_key
         account = self._run.account_id
-        rows = [
-            {**dict(zip(names, (account, *key), strict=True)), DELETED_AT: now} for key in keys
-        ]
+        rows = [{**dict(zip(names, (account, *key), strict=True)), DELETED_AT: now} for key in keys]
         return Gone(self._run, rows)

@@ -89,9 +89,7 @@ class Listing:
             CountMismatchError: Harvest lists fewer records than it counts, again and again.
             HarvestError: A page could not be read.
         """
-        yield from self._once(
-            self._side_by_side() if self._date else self._followed(self._filters)
-        )
+        yield from self._once(self._side_by_side() if self._date else self._followed(self._filters))
         if self.left_at:
             span = Window(self.left_at + DAY, self._span.last)
             self._filters = {**self._filters, **span.filters}

@@ -149,5 +149,3 @@ class ListReader:
             # The last batch: a full read is due a day after the first one.
             now.full_read_at = before.full_read_at or started
         self._run.store.save_table(self._endpoint.name, now)
-
-

@@ -107,7 +107,7 @@ def plan_table(
         replaced: Whether dlt replaces the table by what this run yields.
     """
     is_child = endpoint.parent is not None
-    if replaced or settings.full_read and state.cursor:
+    if replaced or (settings.full_read and state.cursor):
         return TablePlan("whole")
     if state.backfill:
         if is_child and lists_first and settings.in_batches:

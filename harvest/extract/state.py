@@ -202,8 +202,9 @@ class StateStore:
             return part()
 
 
-def last_run(pipeline: Pipeline, source_name: str, account_id: int) -> LastRun:
-    """Return what a user must know of an account's last run."""
+def last_run(pipeline: Pipeline, source_name: str = "harvest") -> LastRun:
+    """Return what a user must know of a pipeline's last run."""
     state = pipeline.state.get("sources", {}).get(source_name, {})
-    content = state.get("accounts", {}).get(str(account_id), {}).get("last_run", {})
-    return msgspec.convert(content, LastRun)
+    for account in state.get("accounts", {}).values():
+        return msgspec.convert(account.get("last_run", {}), LastRun)
+    return LastRun()

@@ -1,0 +1,208 @@
+"""The command line: `dlt-harvest --help`, or `python harvest_pipeline.py --help`.
+
+It lives here and not in the script, because a script that `dlt init` copied is the user's own and
+is never renewed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
+from dlt.common.runtime.collector import LogCollector, NullCollector
+
+from . import ENDPOINTS, HarvestError, run
+from .errors import InternalError
+
+NO_CREDENTIALS = """No Harvest credentials found.
+  1. Make a personal access token at https://id.getharvest.com/developers
+  2. Put it and the account id beside it into .dlt/secrets.toml:
+       [sources.harvest]
+       api_key = "your token"
+       account_id = "your account id"
+  No token yet? See it work on a local sandbox account: {program} --demo"""
+
+EPILOG = """examples:
+  {program}                            everything that the token may read
+  {program} time_entries projects      two tables
+  {program} --anchor-date 2020-01-01   history since 2020; "all" for all of it
+  {program} --full-read                find what was deleted in Harvest, now
+  {program} --demo                     a local sandbox account, no token needed
+
+exit codes:
+  0    everything was loaded
+  1    the run failed; one line on stderr says why, and the next run goes on
+  2    the command line is wrong
+  130  interrupted with Ctrl-C; the next run goes on
+
+Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml, see the README."""
+
+Warehouse = Callable[[], dlt.Pipeline]
+
+
+def load(warehouse: Warehouse, *tables: str, **options: Any) -> None:
+    """Load the named tables, or all, and print what arrived.
+
+    Args:
+        warehouse: Makes the pipeline to load into.
+        tables: What to load; everything if none is named.
+        options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
+
+    Raises:
+        HarvestError: The run failed; its text is one line with cause and remedy.
+    """
+    pipeline = _at_home(warehouse)
+    if isinstance(pipeline.collector, NullCollector):  # the user asked for no other display
+        pipeline.collector = LogCollector(log_period=5, dump_system_stats=False)
+    report(pipeline, run.load(pipeline, *tables, **options))
+
+
+def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
+    """Return the pipeline, its state and its local database both in the folder that it runs in.
+
+    dlt remembers in the state where the pipeline was made. In a copy of that folder it would go on
+    to fill the database of the original, and it fails once that is gone.
+    """
+    pipeline, here = warehouse(), str(Path.cwd())
+    state = Path(pipeline.pipelines_dir).resolve()
+    if Path(here) not in state.parents:
+        return pipeline  # the user keeps the state elsewhere
+    if pipeline.get_local_state_val("initial_cwd") != here:
+        pipeline.set_local_state_val("initial_cwd", here)
+        pipeline = warehouse()
+    state.mkdir(parents=True, exist_ok=True)
+    (state / ".gitignore").write_text("*\n", encoding="utf-8")
+    return pipeline
+
+
+def load_demo(*tables: str, **options: Any) -> None:
+    """Load the account of the local sandbox."""
+    try:
+        from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
+    except ModuleNotFoundError as error:
+        sys.exit(f"--demo needs the sandbox ({error}): run it in the connector's repository.")
+    with Sandbox("small") as sandbox:
+        here = {
+            "api_key": sandbox.token,
+            "account_id": str(sandbox.account_id),
+            "base_url": sandbox.base_url,
+        }
+        load(demo_warehouse, *tables, **{**options, **here})
+
+
+def demo_warehouse() -> dlt.Pipeline:
+    """Return a pipeline of its own: neither data nor state of the demo meet a real account."""
+    return dlt.pipeline(
+        pipeline_name="harvest_demo",
+        pipelines_dir=".dlt/pipelines",
+        destination="duckdb",
+        dataset_name="harvest_data",
+    )
+
+
+def default_warehouse() -> dlt.Pipeline:
+    """Return the pipeline of the installed command."""
+    return dlt.pipeline(
+        pipeline_name="harvest",
+        pipelines_dir=".dlt/pipelines",
+        destination="duckdb",
+        dataset_name="harvest_data",
+    )
+
+
+def report(pipeline: dlt.Pipeline, summary: run.Summary) -> None:
+    """Print what a run brought, and where it is."""
+    print(f"\n{'table':<32}{'rows loaded':>12}{'rows now':>12}")
+    for table, rows in summary.tables.items():
+        print(f"{table:<32}{rows.loaded:>12,}{rows.now:>12,}")
+    for table, reason in summary.skipped.items():
+        print(f"{table:<32}left out: {reason}")
+    for notice in summary.notices:
+        print(f"\nNote: {notice}")
+    with pipeline.destination_client() as client:
+        where = str(client.config)
+    print(f"\nIn {where}, dataset {pipeline.dataset_name}.")
+
+
+def list_tables() -> None:
+    """Print each table with its mode and parent."""
+    print(f"{'table':<28}parent")
+    for endpoint in ENDPOINTS:
+        print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())
+
+
+def arguments(program: str) -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog=program.removeprefix("python "),
+        description="Load a Harvest account into a database. The first run brings everything,\n"
+        "later runs what changed; run it as often as you like.",
+        epilog=EPILOG.format(program=program),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all")
+    add("--list", action="store_true", help="list the tables and stop")
+    add("--anchor-date", metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
+        '"all"; default: one year before the first run')  # fmt: skip
+    add("--full-read", action="store_true",
+        help="list everything in scope again: finds deletions and mends what is stale")  # fmt: skip
+    add("--confirm-deletions", action="store_true",
+        help="accept that most rows of a table are gone, or that the token sees less")  # fmt: skip
+    add("--refresh", action="store_true",
+        help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
+    add("--demo", action="store_true", help="use a local sandbox account")
+    return parser
+
+
+def main(warehouse: Warehouse = default_warehouse) -> None:
+    """Read the command line and load; every failure ends with one line and its exit code.
+
+    Args:
+        warehouse: Makes the pipeline to load into.
+    """
+    script = Path(sys.argv[0]).name
+    program = f"python {script}" if script.endswith(".py") else script
+    parser = arguments(program)
+    args = parser.parse_args()
+    if args.list:
+        list_tables()
+        return
+    for table in args.tables:
+        _check_table(parser, table)
+    names = ("anchor_date", "full_read", "confirm_deletions", "refresh")
+    options = {name: value for name in names if (value := getattr(args, name))}
+    try:
+        if args.demo:
+            load_demo(*args.tables, **options)
+        else:
+            load(warehouse, *args.tables, **options)
+    except ConfigFieldMissingException as error:
+        ours = error.spec_name.startswith("Harvest")
+        sys.exit(NO_CREDENTIALS.format(program=program) if ours else str(error))
+    except InternalError as error:
+        traceback.print_exception(error.__cause__)
+        sys.exit(str(error))
+    except (HarvestError, ConfigurationException) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("Interrupted. Nothing is lost: run again to go on.", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # threads that still wait for an answer must not hold the exit
+
+
+def _check_table(parser: argparse.ArgumentParser, table: str) -> None:
+    known = [endpoint.name for endpoint in ENDPOINTS]
+    if table in known:
+        return
+    near = get_close_matches(table.lower().replace("-", "_"), known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else "--list shows all"
+    parser.error(f"no such table: {table}; {hint}")

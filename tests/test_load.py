@@ -1,0 +1,163 @@
+"""`load` keeps its promises: who is to blame is named, and a refresh touches what was named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt import Pipeline
+from dlt.extract import DltSource
+
+import harvest
+from harvest.errors import ConfigurationError, CustomStepError, InternalError
+from harvest.run import load
+from harvest_sandbox import Sandbox
+
+from .truth import assert_equal, read
+
+Settings = dict[str, Any]
+Step = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def broken(row: dict[str, Any]) -> dict[str, Any]:
+    """Make a mistake."""
+    return {"name": row["no such field"]}
+
+
+def broken_in(module: Any) -> Step:
+    """Return the same mistake, made in the code of a package."""
+    code = "def broken(row):\n    return row['no such field']"
+    names: dict[str, Any] = {}
+    file = Path(module.__file__).parent / "some_file.py"
+    exec(compile(code, file, "exec"), names)  # noqa: S102 - our own line
+    step: Step = names["broken"]
+    return step
+
+
+def with_step(step: Step) -> Callable[[DltSource], object]:
+    """Return what adds a step to the clients."""
+    return lambda source: source.resources["clients"].add_map(step)
+
+
+@pytest.mark.parametrize("module", [harvest, dlt])
+def test_bug(settings: Settings, duck: Pipeline, module: Any) -> None:
+    """A bug of the connector or of dlt says so, keeps its traceback, and blames nothing else."""
+    with pytest.raises(InternalError) as caught:
+        load(duck, "clients", customize=with_step(broken_in(module)), **settings)
+    said = str(caught.value)
+    assert "KeyError: 'no such field', some_file.py, line 2" in said
+    assert "report it" in said
+    assert "destination" not in said
+    assert caught.value.__cause__ is not None
+    load(duck, "clients", **settings)
+
+
+def test_broken_step(settings: Settings, duck: Pipeline) -> None:
+    """A step of the user's own that fails is named as such, with its line."""
+    with pytest.raises(CustomStepError) as caught:
+        load(duck, "clients", customize=with_step(broken), **settings)
+    assert "KeyError: 'no such field', test_load.py, line" in str(caught.value)
+    assert "destination" not in str(caught.value)
+
+
+def test_customize(settings: Settings, duck: Pipeline) -> None:
+    """Steps of the user's own see the rows before they are loaded."""
+
+    def mask(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "name": "masked"}
+
+    load(duck, "clients", "tasks", customize=with_step(mask), **settings)
+    assert {row["name"] for row in read(duck, "clients")} == {"masked"}
+    assert "masked" not in {row["name"] for row in read(duck, "tasks")}
+
+
+def test_unknown_names(settings: Settings, duck: Pipeline) -> None:
+    """A table that does not exist, or a refresh of one that is not loaded, is refused."""
+    with pytest.raises(ConfigurationError, match="`tables` names nothing"):
+        load(duck, "nothing", **settings)
+    with pytest.raises(ConfigurationError, match="`refresh` names users"):
+        load(duck, "clients", refresh=("users",), **settings)
+
+
+def test_selected_tables(settings: Settings, duck: Pipeline) -> None:
+    """The summary names the tables that were selected, their nested tables, and no others."""
+    load(duck, **settings)
+    summary = load(duck, "invoices", "clients", **settings)
+    assert summary.tables.keys() == {"clients", "invoices", "invoices__line_items"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("time_entries",),
+        ("invoices",),
+        ("invoice_payments",),
+        ("invoices", "invoice_payments", "company"),
+    ],
+    ids="+".join,
+)
+def test_refresh(
+    sandbox: Sandbox, settings: Settings, duck: Pipeline, names: tuple[str, ...]
+) -> None:
+    """A refresh drops what was named and reads it anew; all else keeps rows, flags and state."""
+    before, state = load_with_flags(sandbox, duck, settings)
+    said: list[str] = []
+    load(duck, *names, refresh=True, tell=said.append, **settings)
+    after = contents(duck)
+    for table, rows in before.items():
+        if table.split("__")[0] in names:
+            assert f"{table} ({len(rows)} rows)" in said[0]
+            assert all(row["_deleted_at"] is None for row in after[table] if "_deleted_at" in row)
+        else:
+            assert after[table] == rows, table
+            assert table not in said[0]
+    assert_equal(duck, sandbox, *names)
+    others = state.keys() - set(names)
+    assert {name: remembered(duck)[name] for name in others} == {n: state[n] for n in others}
+
+
+def test_refresh_within(sandbox: Sandbox, settings: Settings, duck: Pipeline) -> None:
+    """A refresh of one table of a run leaves the others to be read as ever."""
+    load_with_flags(sandbox, duck, settings)
+    load(duck, refresh=["invoice_payments"], **settings)
+    assert_equal(duck, sandbox, "invoice_payments", "invoices")
+    assert [row for row in read(duck, "time_entries") if row["_deleted_at"]]
+
+
+def load_with_flags(
+    sandbox: Sandbox, pipeline: Pipeline, settings: Settings
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """Load everything, with flags on what was deleted; return the rows and the state."""
+    settings["deletions"] = "flag"
+    load(pipeline, **settings)
+    for table in ("time_entries", "invoice_payments", "clients", "invoice_messages"):
+        sandbox.account.delete(table, max(sandbox.account.records[table]))
+    load(pipeline, **settings, full_read=True)
+    return contents(pipeline), remembered(pipeline)
+
+
+def test_failed_refresh(sandbox: Sandbox, settings: Settings, duck: Pipeline) -> None:
+    """A refresh that fails drops nothing."""
+    load(duck, **settings)
+    before = contents(duck)
+    sandbox.fault("status", path="time_entries", status=422)
+    with pytest.raises(harvest.HarvestError):
+        load(duck, "time_entries", refresh=True, **settings)
+    assert contents(duck) == before
+    load(duck, "time_entries", **settings)
+    assert_equal(duck, sandbox)
+
+
+def contents(pipeline: Pipeline) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of all tables."""
+    tables = pipeline.default_schema.data_table_names(seen_data_only=True)
+    return {table: sorted(read(pipeline, table), key=str) for table in tables}
+
+
+def remembered(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what the pipeline remembers of each resource."""
+    resources: dict[str, Any] = pipeline.state["sources"]["harvest"]["resources"]
+    return resources
