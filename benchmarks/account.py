@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
-from harvest.endpoints import ENDPOINTS
+
+from harvest.catalog import ENDPOINTS
 
 EDITS = {"time_entries": 300, "invoices": 10}
 """How many records of which table change before the last scenario."""
@@ -61,7 +62,7 @@ class Account:
                 rows[endpoint.name] = len(truth)
                 for name, _ in endpoint.nested:
                     rows[f"{endpoint.name}__{name}"] = sum(len(record[name]) for record in truth)
-            elif not endpoint.single:
+            elif not endpoint.singleton:
                 rows[endpoint.name] = self._list(endpoint.path, 1)["total_entries"]
         return rows
 

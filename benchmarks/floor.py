@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harvest.endpoints import ENDPOINTS
+from harvest.catalog import ENDPOINTS
 
 PAGE = 2000
 """Records on a page at most."""

@@ -187,7 +187,7 @@ class Destination:
         if not self._pipeline:
             return []
         try:
-            return self._apart(ask)
+            rows: list[Key] = self._apart(ask)
         except DatabaseUndefinedRelation:
             return []
         except SqlClientNotAvailable:
@@ -197,8 +197,9 @@ class Destination:
                 )
             self._silent = True
             return []
+        return rows
 
-    def _known_schema(self, pipeline: Pipeline) -> str | None:
+    def _known_schema(self, pipeline: Pipeline) -> Any:
         """Return the schema's name, None where the pipeline does not know it yet."""
         return self._schema_name if self._schema_name in pipeline.schema_names else None
 

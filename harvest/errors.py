@@ -66,9 +66,9 @@ class UnknownStateError(HarvestError):
 
     def __init__(self, found: object, known: int) -> None:
         super().__init__(
-            f"The pipeline's state is of version {found}, and this connector knows version {known}: "
-            "use the connector that wrote it, or load into a new dataset by a new pipeline. Nothing "
-            "was changed."
+            f"The pipeline's state is of version {found}, and this connector knows {known}: use the "
+            "connector that wrote it, or load into a new dataset by a new pipeline. Nothing was "
+            "changed."
         )
 
 
@@ -187,8 +187,8 @@ class CountMismatchError(HarvestError):
     def __init__(self, endpoint: str, counted: int, found: int) -> None:
         self.endpoint, self.counted, self.found = endpoint, counted, found
         super().__init__(
-            f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, twice alike, so "
-            "records may be missing: nothing was loaded from it; run again later, and if it stays "
+            f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, twice alike, "
+            "so records may be missing: nothing was loaded from it; run again later, and if it stays "
             "so, report it."
         )
 

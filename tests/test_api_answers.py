@@ -15,7 +15,7 @@ from harvest.errors import MalformedAnswerError, StatusError
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
-from .test_failures import Make
+from .running import Make
 from .truth import read
 
 ENVELOPE = b'{"tasks": [%s], "total_entries": 1, "links": {"next": null}}'

@@ -17,7 +17,7 @@ from harvest.errors import ConfigurationError
 from harvest.settings import checked_base_url, checked_rate_limit, checked_user_agent
 from harvest_sandbox import Sandbox
 
-from .test_failures import Make, failure
+from .running import Make, failure
 from .truth import assert_equal
 
 SECRET = "sandbox-secret"  # noqa: S105 - the sandbox's

@@ -137,7 +137,7 @@ def _settle(answer: Future[dict[str, Any]], ask: Callable[[], dict[str, Any]]) -
     """Give an answer, or the failure to get one, to all who wait for it."""
     try:
         answer.set_result(ask())
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - those who wait must get it too
         answer.set_exception(error)
 
 

@@ -121,7 +121,7 @@ class ChildReader:
         """Return the parents whose children come in this run, the newest first."""
         stamps, plan = self._list.parents, self._plan
         if plan.mode == "later":
-            self._leave(len(stamps), self._before.backfill)
+            self._backfill = self._before.backfill
             return []
         if plan.mode == "changes":
             changed = [parent for parent, stamp in stamps.items() if self._changed(stamp)]
@@ -169,7 +169,7 @@ class ChildReader:
 
     def _leave(self, requests: int, backfill: Backfill | None) -> None:
         self._backfill = backfill
-        self._run.note_requests_left(self._endpoint, requests)
+        self._run.note_requests_left(self._endpoint.name, requests)
 
     def _save(self) -> None:
         before, full_read_at = self._before, self._before.full_read_at

@@ -72,6 +72,7 @@ class Run:
         destination: What the destination holds.
         anchor: How far back history is read (UTC).
         plans: What is read of each list.
+        left_before: Requests that the run before this one left, by table.
     """
 
     def __init__(self, account: Account, extraction: Extraction) -> None:
@@ -79,6 +80,7 @@ class Run:
         self.settings, self.sizes = account.settings, account.sizes
         self.extraction = extraction
         self.store = StateStore(account.account_id, account.settings.account_ids)
+        self.left_before = self.store.account.last_run.requests_left
         self.store.account.last_run = LastRun()
         self.selected = [e for e in ENDPOINTS if e.name in extraction.selected]
         self.access = Access(
@@ -150,9 +152,9 @@ class Run:
         anchor = self.scope_of(endpoint)
         return self.destination.ids_before(endpoint, anchor) if anchor else set()
 
-    def note_requests_left(self, endpoint: Endpoint, requests: int) -> None:
+    def note_requests_left(self, table: str, requests: int) -> None:
         """Note that a table needs a further batch, of about so many requests."""
-        self.store.account.last_run.requests_left[endpoint.name] = requests
+        self.store.account.last_run.requests_left[table] = requests
         self.store.save_account()
 
     def _anchor(self) -> datetime:

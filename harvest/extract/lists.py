@@ -72,6 +72,10 @@ class ListReader:
         Raises:
             HarvestError: The list could not be read.
         """
+        for name, table in self._plan.tables.items():
+            if table.mode == "later":  # They wait for lists by date, and must not be forgotten.
+                left = self._run.left_before.get(name, 1)
+                self._run.note_requests_left(name, left)
         if not self._plan.reads:
             return
         try:
@@ -142,7 +146,7 @@ class ListReader:
             now.backfill = Backfill(started, until=first.left_at)
             left = (first.total or 0) - len(first.ids)
             page = self._run.sizes.per_page
-            self._run.note_requests_left(self._endpoint, max(1, left // page))
+            self._run.note_requests_left(self._endpoint.name, max(1, left // page))
         elif self._plan.complete and not self._plan.rows_since:
             now.full_read_at = first.started
         elif before.backfill:

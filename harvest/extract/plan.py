@@ -80,7 +80,7 @@ class ListPlan:
     tables: Mapping[str, TablePlan]
 
 
-def plan_table(
+def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with its answer
     endpoint: Endpoint,
     state: TableState,
     settings: Settings,
@@ -153,9 +153,9 @@ def plan_list(
     asking = [plan for plan in children.values() if plan.mode != "later"]
     if own and own.mode == "backfill":
         since = min((plan.since for plan in tables.values() if plan.since), default=None)
-        reads = (Read(anchor, own.until, own.limit), Read(since))
+        both = (Read(anchor, own.until, own.limit), Read(since))
         if all(plan.mode == "changes" for plan in asking):
-            return ListPlan(reads, complete=False, rows_since=None, tables=tables)
+            return ListPlan(both, complete=False, rows_since=None, tables=tables)
     needs_all = any(plan.mode in ("whole", "backfill") for plan in asking)
     if needs_all or (own and own.mode != "changes"):
         # Children that come in batches need their parents listed, and not stored, in each batch.

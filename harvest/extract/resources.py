@@ -148,9 +148,7 @@ def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
         "write_disposition": "merge",
         "columns": columns,
         "nested_hints": {
-            name: dlt.mark.make_nested_hints(
-                columns={**nested.schema(), ACCOUNT_ID: dict(account)}  # type: ignore[typeddict-item]
-            )
+            name: dlt.mark.make_nested_hints(columns={**nested.schema(), ACCOUNT_ID: dict(account)})
             for name, nested in endpoint.nested
         },
     }
