@@ -106,6 +106,8 @@ class Answers:
                 record["id"] = int(record["id"])  # dlt merges on it, whatever its form
         # RESTClient and its paginator each ask for the body, and would parse it again as floats.
         response.json = lambda **_: body  # type: ignore[method-assign]
+        # The answer is kept while its page is read, and the text of a full page is a megabyte.
+        response._content = b""  # noqa: SLF001
 
     def _replace_odd_text(self, records: list[dict[str, Any]], name: str) -> None:
         """Replace characters that the destination cannot hold: one of them would fail every load.

@@ -71,10 +71,11 @@ class RequestLog:
 
     def note(self) -> None:
         """Note that a request was answered now."""
-        if self._path is None:
+        path = self._path  # another thread may give up meanwhile
+        if path is None:
             return
         try:
-            with self._path.open("ab", buffering=0) as file:
+            with path.open("ab", buffering=0) as file:
                 file.write(self.MOMENT.pack(time()))
         except OSError as error:
             self._give_up(error)
