@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import dlt
-from dlt.common.configuration.exceptions import DuplicateConfigProviderException
-from dlt.common.configuration.providers import CustomLoaderDocProvider
 from dlt.common.time import ensure_datetime_in_tz
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
@@ -19,7 +16,7 @@ from .endpoints import ENDPOINTS
 from .errors import ConfigurationError, HarvestError
 from .feed import Feed
 from .resources import child_table, list_table, single
-from .settings import BASE_URL, DLT_DEFAULTS, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT
+from .settings import BASE_URL, FULL_READ_HOURS, RATE_LIMIT, USER_AGENT
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
@@ -87,10 +84,6 @@ def harvest_source(
         confirm_deletions=confirm_deletions,
         in_steps=in_steps,
     )
-    with suppress(DuplicateConfigProviderException):  # the last one that dlt asks, so users' stand
-        dlt.config.register_provider(
-            CustomLoaderDocProvider("harvest", lambda: DLT_DEFAULTS, supports_secrets=True)
-        )
 
     def anchor_of() -> datetime:
         """Return the earliest anchor that this pipeline was ever given."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from dlt import Pipeline
 from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
 from dlt.common.schema.utils import get_root_table
 from dlt.extract import DltResource, DltSource
@@ -20,6 +21,7 @@ from dlt.extract.source import DltResourceDict
 from filelock import FileLock, Timeout
 
 from . import ENDPOINTS, harvest_source
+from .defaults import defaults
 from .errors import (
     BusyError,
     ConfigurationError,
@@ -121,7 +123,7 @@ def load(
     if customize:
         customize(source)
     _share_heaps()
-    with _alone(pipeline), _explained():
+    with _alone(pipeline), defaults(pipeline), _explained():
         summary = Summary()
         if pipeline.has_pending_data:
             # A package that broke off may never load: killed between a commit and dlt's note of
@@ -186,8 +188,8 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
 def _explained() -> Iterator[None]:
     """Turn whatever is raised into one line that says whose affair it is, and what to do.
 
-    Mistakes of code within the load step are still the destination's affair: its drivers report
-    values that they refuse by such exceptions.
+    A destination's drivers report values and credentials that they refuse by exceptions that
+    elsewhere are bugs, so where dlt deals with the destination they are not taken for ours.
     """
     try:
         yield
@@ -199,7 +201,10 @@ def _explained() -> Iterator[None]:
         step = getattr(error, "step", "run")
         # dlt wraps what was raised, sometimes more than once.
         raised = next((link for link in links if not isinstance(link, DltException)), error)
-        if step == "load" or not isinstance(raised, BUGS):
+        at_destination = step in {"sync", "load"} or any(
+            isinstance(link, DestinationException) for link in links
+        )
+        if at_destination or not isinstance(raised, BUGS):
             raise LoadError(step, links[-1]) from error
         frame = _blamed(raised)
         place = f"{Path(frame.filename).name}, line {frame.lineno}"

@@ -58,15 +58,3 @@ merging 400,000 time entries took 300 MB more, and 2,000,000 rows as wide 1.8 GB
 
 USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 """Harvest demands an application and a contact; set your own, so that it can reach you."""
-
-DLT_DEFAULTS = {
-    "sources": {
-        "harvest": {
-            "extract": {"workers": WORKERS},  # dlt's five can't use up Harvest's limit
-            # Packing temporary files takes a third of the time of an extraction.
-            "data_writer": {"disable_compression": True},
-        }
-    },
-    "destination": {"duckdb": {"credentials": {"global_config": {"memory_limit": DUCKDB_MEMORY}}}},
-}
-"""dlt's settings as they suit Harvest, wherever the user has none of their own."""
