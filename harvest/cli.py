@@ -21,6 +21,7 @@ from dlt.common.runtime.collector import LogCollector, NullCollector
 
 from . import ENDPOINTS, HarvestError, run
 from .errors import InternalError
+from .settings import VERSION
 
 NO_CREDENTIALS = """No Harvest credentials found.
   1. Make a personal access token at https://id.getharvest.com/developers
@@ -160,6 +161,7 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--refresh", action="store_true",
         help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
+    add("--version", action="version", version=f"dlt-harvest {VERSION}")
     return parser
 
 

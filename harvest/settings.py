@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+VERSION = "0.1.0"
+
 BASE_URL = "https://api.harvestapp.com/v2"
 
 PER_PAGE = 2000
