@@ -35,21 +35,24 @@ def load_id() -> str:
         return ""
 
 
-def show_progress(counter: str, *, done: int = 0, more: int = 0, total: int = 0) -> None:
+def show_progress(
+    counter: str, label: str = "", *, done: int = 0, more: int = 0, total: int = 0
+) -> None:
     """Tell dlt's progress display what is done and what is left.
 
     Only from the thread that extracts: the display is not made for several.
 
     Args:
-        counter: What is counted.
+        counter: What is counted: a table.
+        label: What of it, if not its records.
         done: How many were done since.
         more: How many more there are to do.
         total: How many there are in all; counts where the counter is new.
     """
     if load_id():
         collector = dlt.current.pipeline().collector
-        collector.update(counter, 0, total=total)
-        collector.update(counter, done, inc_total=more)
+        collector.update(counter, 0, total=total, label=label)
+        collector.update(counter, done, inc_total=more, label=label)
 
 
 def deleted_at_column(deletions: str) -> TColumnSchema:

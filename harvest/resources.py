@@ -23,6 +23,7 @@ from .endpoints import Endpoint
 from .errors import StatusError
 from .feed import End, Family, Feed
 from .listing import Records
+from .progress import REQUESTS
 
 
 def list_table(feed: Feed) -> DltResource:
@@ -50,7 +51,6 @@ def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltReso
     All that a parent has is read together, so what it does not list any more is let go, and with
     a parent that is gone go its children.
     """
-    asked = f"{endpoint.name}, {endpoint.parent} asked for"
 
     @dlt.defer
     def read_one(parent_id: int) -> TDataItems:
@@ -63,7 +63,7 @@ def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltReso
             yield dlt.mark.materialize_table_schema()
             living = [record for record in item if DELETED_AT not in record]
             parent_ids = [r["id"] for r in living if feed.concerns(endpoint, r)]
-        show_progress(asked, more=len(parent_ids))
+        show_progress(endpoint.name, REQUESTS, more=len(parent_ids))
         held = feed.held[endpoint.name]
         held.under_way += len(parent_ids)
         for parent_id in parent_ids:
@@ -78,7 +78,7 @@ def child_table(feed: Feed, parents: DltResource, endpoint: Endpoint) -> DltReso
 
     def show(item: TDataItems, meta: Any = None) -> TDataItems:  # noqa: ARG001 - dlt passes both
         if isinstance(item, Family):
-            show_progress(asked, done=1)
+            show_progress(endpoint.name, REQUESTS, done=1)
             feed.held[endpoint.name].under_way -= 1
             feed.held[endpoint.name].flag_gone()
         return item

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import sysconfig
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,11 +71,31 @@ class Summary:
         tables: What happened to each table that was selected, its nested tables included.
         skipped: Why, by table that the token may not read.
         notices: What a user should know besides.
+        seconds: How long it took.
     """
 
     tables: dict[str, Rows] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON takes it."""
+        tables = {table: rows._asdict() for table, rows in self.tables.items()}
+        return {**asdict(self), "tables": tables, "seconds": round(self.seconds, 1)}
+
+    def __str__(self) -> str:
+        """Return the summary as a table for people."""
+        lines = [f"{'table':<32}{'rows loaded':>12}{'rows now':>12}"]
+        lines += [f"{t:<32}{rows.loaded:>12,}{rows.now:>12,}" for t, rows in self.tables.items()]
+        lines += [f"{table:<32}left out: {reason}" for table, reason in self.skipped.items()]
+        lines += [f"\nNote: {notice}" for notice in self.notices]
+        return "\n".join([*lines, f"\nTook {_spoken(self.seconds)}."])
+
+
+def _spoken(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def load(
@@ -124,7 +145,7 @@ def load(
         customize(source)
     _share_heaps()
     with _alone(pipeline), defaults(pipeline), _explained():
-        summary = Summary()
+        summary, started = Summary(), time.monotonic()
         if pipeline.has_pending_data:
             # A package that broke off may never load: killed between a commit and dlt's note of
             # it, it repeats a row that Postgres holds already. Merging makes reading anew safe.
@@ -144,6 +165,7 @@ def load(
         state = _state(pipeline, source)
         summary.skipped = state.get("skipped", {})
         summary.notices = [state[key] for key in ("deletions_stopped",) if key in state]
+        summary.seconds = time.monotonic() - started
         return summary
 
 
