@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import dlt
-from dlt.common.configuration.exceptions import DuplicateConfigProviderException
-from dlt.common.configuration.providers import CustomLoaderDocProvider
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
@@ -21,7 +18,6 @@ from .extract.context import Account
 from .extract.resources import child_table, list_reader, list_table, singleton_table
 from .settings import (
     BASE_URL,
-    DLT_DEFAULTS,
     FULL_READ_HOURS,
     RATE_LIMIT,
     USER_AGENT,
@@ -100,10 +96,6 @@ def harvest_source(
             endpoint and what to do.
     """
     sizes = sizes or Sizes()
-    with suppress(DuplicateConfigProviderException):  # the last one that dlt asks, so users' stand
-        dlt.config.register_provider(
-            CustomLoaderDocProvider("harvest", lambda: DLT_DEFAULTS, supports_secrets=True)
-        )
     auth = PersonalToken(api_key, account_id)
     account = int(auth.account_id)
     settings = Settings(

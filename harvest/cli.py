@@ -7,20 +7,25 @@ is never renewed.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import traceback
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
-from dlt.common.runtime.collector import LogCollector, NullCollector
+from dlt.common.destination.exceptions import UnknownDestinationModule
+from dlt.common.runtime.collector import NullCollector
 
 from . import ENDPOINTS, HarvestError, run
 from .errors import InternalError
+from .progress import display
+from .settings import VERSION
 
 NO_CREDENTIALS = """No Harvest credentials found.
   1. Make a personal access token at https://id.getharvest.com/developers
@@ -29,6 +34,8 @@ NO_CREDENTIALS = """No Harvest credentials found.
        api_key = "your token"
        account_id = "your account id"
   No token yet? See it work on a local sandbox account: {program} --demo"""
+
+DLT_CREDENTIALS = "https://dlthub.com/docs/general-usage/credentials/setup"
 
 EPILOG = """examples:
   {program}                            everything that the token may read
@@ -48,21 +55,29 @@ Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml, see th
 Warehouse = Callable[[], dlt.Pipeline]
 
 
-def load(warehouse: Warehouse, *tables: str, **options: Any) -> None:
+def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: Any) -> None:
     """Load the named tables, or all, and print what arrived.
 
     Args:
         warehouse: Makes the pipeline to load into.
         tables: What to load; everything if none is named.
+        as_json: Print the summary as one line of JSON, and all else to stderr.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
     Raises:
         HarvestError: The run failed; its text is one line with cause and remedy.
     """
-    pipeline = _at_home(warehouse)
-    if isinstance(pipeline.collector, NullCollector):  # the user asked for no other display
-        pipeline.collector = LogCollector(log_period=5, dump_system_stats=False)
-    report(pipeline, run.load(pipeline, *tables, **options))
+    pipeline, aside = _at_home(warehouse), sys.stderr if as_json else sys.stdout
+    if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
+        pipeline.collector = display(aside)
+    tell = partial(print, file=aside, flush=True)
+    summary = run.load(pipeline, *tables, tell=tell, **options)
+    with pipeline.destination_client() as client:
+        where = str(client.config)
+    if as_json:
+        print(json.dumps({**summary.as_dict(), "in": where, "dataset": pipeline.dataset_name}))
+    else:
+        print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
 
 
 def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
@@ -83,7 +98,7 @@ def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
     return pipeline
 
 
-def load_demo(*tables: str, **options: Any) -> None:
+def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
     """Load the account of the local sandbox."""
     try:
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
@@ -95,41 +110,38 @@ def load_demo(*tables: str, **options: Any) -> None:
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
         }
-        load(demo_warehouse, *tables, **{**options, **here})
+        load(warehouse, *tables, **{**options, **here})
 
 
-def demo_warehouse() -> dlt.Pipeline:
-    """Return a pipeline of its own: neither data nor state of the demo meet a real account."""
-    return dlt.pipeline(
-        pipeline_name="harvest_demo",
-        pipelines_dir=".dlt/pipelines",
-        destination="duckdb",
-        dataset_name="harvest_data",
-    )
-
-
-def default_warehouse() -> dlt.Pipeline:
+def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
     """Return the pipeline of the installed command."""
     return dlt.pipeline(
-        pipeline_name="harvest",
+        pipeline_name=name,
         pipelines_dir=".dlt/pipelines",
         destination="duckdb",
         dataset_name="harvest_data",
     )
 
 
-def report(pipeline: dlt.Pipeline, summary: run.Summary) -> None:
-    """Print what a run brought, and where it is."""
-    print(f"\n{'table':<32}{'rows loaded':>12}{'rows now':>12}")
-    for table, rows in summary.tables.items():
-        print(f"{table:<32}{rows.loaded:>12,}{rows.now:>12,}")
-    for table, reason in summary.skipped.items():
-        print(f"{table:<32}left out: {reason}")
-    for notice in summary.notices:
-        print(f"\nNote: {notice}")
-    with pipeline.destination_client() as client:
-        where = str(client.config)
-    print(f"\nIn {where}, dataset {pipeline.dataset_name}.")
+def _redirected(warehouse: Warehouse, destination: str | None, dataset: str | None) -> Warehouse:
+    """Return what makes the same pipeline into another destination or dataset.
+
+    Its state stands apart, because it says what that destination holds.
+    """
+    if not destination and not dataset:
+        return warehouse
+
+    def make() -> dlt.Pipeline:
+        usual = warehouse()
+        names = destination or usual.destination.destination_name, dataset or usual.dataset_name
+        return dlt.pipeline(
+            pipeline_name=usual.pipeline_name,
+            pipelines_dir=str(Path(usual.pipelines_dir, "-".join(names))),
+            destination=destination or usual.destination,
+            dataset_name=dataset or usual.dataset_name,
+        )
+
+    return make
 
 
 def list_tables() -> None:
@@ -159,7 +171,12 @@ def arguments(program: str) -> argparse.ArgumentParser:
         help="accept that most rows of a table are gone, or that the token sees less")  # fmt: skip
     add("--refresh", action="store_true",
         help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
+    add("--destination", metavar="NAME", help="another of dlt's destinations, e.g. postgres")
+    add("--dataset", metavar="NAME", help="another dataset (schema) there")
+    add("--json", action="store_true", dest="as_json",
+        help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
+    add("--version", action="version", version=f"dlt-harvest {VERSION}")
     return parser
 
 
@@ -178,16 +195,21 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         return
     for table in args.tables:
         _check_table(parser, table)
-    names = ("anchor_date", "full_read", "confirm_deletions", "refresh")
+    # The demo has a pipeline of its own: neither its data nor its state meet a real account.
+    usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
+    chosen = _redirected(usual, args.destination, args.dataset)
+    start = load_demo if args.demo else load
+    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json")
     options = {name: value for name in names if (value := getattr(args, name))}
     try:
-        if args.demo:
-            load_demo(*args.tables, **options)
-        else:
-            load(warehouse, *args.tables, **options)
+        start(chosen, *args.tables, **options)
+    except UnknownDestinationModule:
+        parser.error(f"no such destination: {args.destination}; dlt's documentation lists all")
     except ConfigFieldMissingException as error:
-        ours = error.spec_name.startswith("Harvest")
-        sys.exit(NO_CREDENTIALS.format(program=program) if ours else str(error))
+        if error.spec_name.startswith("Harvest"):
+            sys.exit(NO_CREDENTIALS.format(program=program))
+        missing = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        sys.exit(f"{missing}: put them into .dlt/secrets.toml, see {DLT_CREDENTIALS}")
     except InternalError as error:
         traceback.print_exception(error.__cause__)
         sys.exit(str(error))

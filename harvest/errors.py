@@ -66,8 +66,8 @@ class UnknownStateError(HarvestError):
 
     def __init__(self, found: object, known: int) -> None:
         super().__init__(
-            f"The pipeline's state is of version {found}, and this connector knows {known}: use the "
-            "connector that wrote it, or load into a new dataset by a new pipeline. Nothing was "
+            f"The pipeline's state is of version {found}, and this connector knows {known}: use "
+            "the connector that wrote it, or load into a new dataset by a new pipeline. Nothing was "
             "changed."
         )
 
@@ -188,8 +188,8 @@ class CountMismatchError(HarvestError):
         self.endpoint, self.counted, self.found = endpoint, counted, found
         super().__init__(
             f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, twice alike, "
-            "so records may be missing: nothing was loaded from it; run again later, and if it stays "
-            "so, report it."
+            "so records may be missing: nothing was loaded from it; run again later, and if it "
+            "stays so, report it."
         )
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import ctypes
 import sysconfig
+import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlt import Pipeline
 from dlt.common.configuration.exceptions import ConfigurationException
+from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
 from dlt.common.schema.utils import get_root_table
 from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
 from . import ENDPOINTS, harvest_source
+from .defaults import defaults
 from .errors import (
     BusyError,
     ConfigurationError,
@@ -72,11 +75,31 @@ class Summary:
         tables: What happened to each table that was selected, its nested tables included.
         skipped: Why, by table that the token may not read.
         notices: What a user should know besides.
+        seconds: How long it took.
     """
 
     tables: dict[str, Rows] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON takes it."""
+        tables = {table: rows._asdict() for table, rows in self.tables.items()}
+        return {**asdict(self), "tables": tables, "seconds": round(self.seconds, 1)}
+
+    def __str__(self) -> str:
+        """Return the summary as a table for people."""
+        lines = [f"{'table':<32}{'rows loaded':>12}{'rows now':>12}"]
+        lines += [f"{t:<32}{rows.loaded:>12,}{rows.now:>12,}" for t, rows in self.tables.items()]
+        lines += [f"{table:<32}left out: {reason}" for table, reason in self.skipped.items()]
+        lines += [f"\nNote: {notice}" for notice in self.notices]
+        return "\n".join([*lines, f"\nTook {_spoken(self.seconds)}."])
+
+
+def _spoken(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def load(
@@ -125,8 +148,8 @@ def load(
     if customize:
         customize(source)
     _share_heaps()
-    with _alone(pipeline), _explained():
-        summary = Summary()
+    with _alone(pipeline), defaults(pipeline), _explained():
+        summary, started = Summary(), time.monotonic()
         if pipeline.has_pending_data:
             # A package that broke off may never load: killed between a commit and dlt's note of
             # it, it repeats a row that Postgres holds already. Merging makes reading anew safe.
@@ -149,6 +172,7 @@ def load(
             pipeline.run(source)
             _add_up(pipeline, source, summary)
             run = last_run(pipeline, source.name)
+        summary.seconds = time.monotonic() - started
         summary.skipped = run.skipped
         summary.notices = [run.deletions_stopped] if run.deletions_stopped else []
         summary.notices += [f"`{name}`: {why}." for name, why in run.refused.items()]
@@ -193,8 +217,8 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
 def _explained() -> Iterator[None]:
     """Turn whatever is raised into one line that says whose affair it is, and what to do.
 
-    Mistakes of code within the load step are still the destination's affair: its drivers report
-    values that they refuse by such exceptions.
+    A destination's drivers report values and credentials that they refuse by exceptions that
+    elsewhere are bugs, so where dlt deals with the destination they are not taken for ours.
     """
     try:
         yield
@@ -206,7 +230,10 @@ def _explained() -> Iterator[None]:
         step = getattr(error, "step", "run")
         # dlt wraps what was raised, sometimes more than once.
         raised = next((link for link in links if not isinstance(link, DltException)), error)
-        if step == "load" or not isinstance(raised, BUGS):
+        at_destination = step in {"sync", "load"} or any(
+            isinstance(link, DestinationException) for link in links
+        )
+        if at_destination or not isinstance(raised, BUGS):
             raise LoadError(step, links[-1]) from error
         frame = _blamed(raised)
         place = f"{Path(frame.filename).name}, line {frame.lineno}"

@@ -14,6 +14,8 @@ from dlt.common.time import ensure_datetime_in_tz
 
 from .errors import ConfigurationError
 
+VERSION = "0.1.0"
+
 BASE_URL = "https://api.harvestapp.com/v2"
 
 RATE_LIMIT = 100
@@ -102,17 +104,6 @@ CHILDREN = ("complete", "changed")
 USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 """Harvest demands an application and a contact; set your own, so that it can reach you."""
 
-DLT_DEFAULTS = {
-    "sources": {
-        "harvest": {
-            "extract": {"workers": Sizes.workers},  # dlt's five can't use up Harvest's limit
-            # Packing temporary files takes a third of the time of an extraction.
-            "data_writer": {"disable_compression": True},
-        }
-    },
-    "destination": {"duckdb": {"credentials": {"global_config": {"memory_limit": DUCKDB_MEMORY}}}},
-}
-"""dlt's settings as they suit Harvest, wherever the user has none of their own."""
 
 
 @dataclass(frozen=True)

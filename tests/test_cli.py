@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
+import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from dlt import Pipeline
+from rich.console import Console
 
+from harvest.progress import WAITING, LiveProgress
 from harvest_sandbox import Sandbox
 
 SCRIPT = Path(__file__).parent.parent / "harvest_pipeline.py"
@@ -131,3 +139,125 @@ def test_two_folders(tmp_path: Path) -> None:
         assert f"In duckdb:///{folder}" in done.stdout, done.stderr
         assert (folder / "harvest_demo.duckdb").exists()
         shutil.rmtree(folder)
+
+
+def test_piped(tmp_path: Path) -> None:
+    """Piped, each table that was read has one line, and then the summary follows."""
+    done = run_script("--demo", "clients", "company", "invoice_payments", home=tmp_path)
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"clients: 8 records after \d+ s", lines[0])
+    told = [line.split(":")[0] for line in lines[: lines.index("")]]
+    assert sorted(told) == ["clients", "company", "invoice_payments"]
+    assert re.search(r"invoice_payments: \d+ records, \d+ requests after", done.stdout)
+    assert done.stderr == ""
+
+
+def test_terminal(sandbox: Sandbox, tmp_path: Path) -> None:
+    """On a terminal a line for each table shows what is done of what there is, never more."""
+    sandbox.latency = 0.2
+    settings = {
+        "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
+        "SOURCES__HARVEST__API_KEY": sandbox.token,
+        "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
+    }
+    shown = on_terminal("time_entries", "invoice_payments", home=tmp_path, settings=settings)
+    assert "Reading" in shown
+    assert "Loading" in shown
+    assert re.search(r"invoice_payments .* \d+ of \d+ requests", shown)
+    counts = re.findall(r"([\d,]+) of ([\d,]+) (?:records|requests|files|jobs)", shown)
+    for done, total in counts:
+        assert int(done.replace(",", "")) < int(total.replace(",", ""))
+    assert re.search(r"Read [\d,]+ records in", shown)
+
+
+def on_terminal(*arguments: str, home: Path, settings: dict[str, str]) -> str:
+    """Run the script as a user does who looks at it; return all that was shown."""
+    ours, its = pty.openpty()
+    place = {"PYTHONPATH": str(SCRIPT.parent), "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(  # noqa: S603 - our own script
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=home, env={**os.environ, **place, **settings}, stdout=its, stderr=its,
+    ) as process:  # fmt: skip
+        os.close(its)
+        shown = b""
+        with suppress(OSError):  # raised when the other end is closed
+            while part := os.read(ours, 65536):
+                shown += part
+        os.close(ours)
+        assert process.wait() == 0, shown
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+
+
+def test_waiting() -> None:
+    """Waiting for the rate limit is shown as such, whichever thread says so, until it ends."""
+    console = Console(file=StringIO(), force_terminal=True, width=100)
+    display = LiveProgress(console)
+    with display("Extract harvest"), ThreadPoolExecutor(1) as other:
+        other.submit(display.update, WAITING, 0, message="12 s").result()
+    assert "waiting for Harvest's rate limit, 12 s" in shown_on(console)
+    with display("Extract harvest"):
+        display.update(WAITING, 0, message="12 s")
+        display.update(WAITING, 0, message="")
+    assert shown_on(console).count("waiting") == 1
+
+
+def shown_on(console: Console) -> str:
+    """Return what a console in memory was told."""
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_own_display(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A display of dlt's that the user chose is the one that is shown."""
+    monkeypatch.setenv("PROGRESS", "log")
+    done = run_script("--demo", "clients", home=tmp_path)
+    assert "Extract harvest ---" in done.stdout
+    assert "records after" not in done.stdout
+
+
+def test_json(tmp_path: Path) -> None:
+    """With --json, stdout is one line that says what the summary says."""
+    done = run_script("--demo", "clients", "--json", home=tmp_path)
+    (line,) = done.stdout.splitlines()
+    said = json.loads(line)
+    assert said["tables"] == {"clients": {"loaded": 8, "now": 8}}
+    assert said["in"].endswith("harvest_demo.duckdb")
+    assert "clients: 8 records" in done.stderr
+
+
+def test_other_dataset(tmp_path: Path) -> None:
+    """Another dataset has a state of its own, and the first one keeps its."""
+    for dataset in ("harvest_data", "other", "harvest_data", "other"):
+        done = run_script("--demo", "tasks", "--dataset", dataset, home=tmp_path)
+        assert f"dataset {dataset}." in done.stdout, done.stderr
+        assert re.search(r"tasks +\d +8$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["postgres", "nowhere"])
+def test_bad_destination(tmp_path: Path, name: str) -> None:
+    """A destination that is unknown or lacks credentials says so, and no traceback."""
+    done = run_script("--demo", "tasks", "--destination", name, home=tmp_path)
+    assert done.returncode in {1, 2}
+    known = name == "postgres"
+    assert ("`host`: put them into" if known else "no such destination: nowhere") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bug(tmp_path: Path) -> None:
+    """A bug of ours ends with its traceback and one line that asks to report it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from unittest import mock\n"
+        "from harvest import cli\n"
+        "with mock.patch('harvest.run._count', side_effect=KeyError('gone')):\n"
+        "    cli.main()\n",
+        encoding="utf-8",
+    )
+    env = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}
+    done = subprocess.run(  # noqa: S603 - the script above
+        [sys.executable, script, "--demo", "tasks"],
+        cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "this is a bug in the connector" in done.stderr.splitlines()[-1]

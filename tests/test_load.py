@@ -161,3 +161,14 @@ def remembered(pipeline: Pipeline) -> dict[str, Any]:
     """Return what the pipeline remembers of each resource."""
     resources: dict[str, Any] = pipeline.state["sources"]["harvest"]["resources"]
     return resources
+
+
+def test_dataset(sandbox: Sandbox, settings: Settings, pipeline: Pipeline) -> None:
+    """Dlt's own ways of reading the result work with the libraries that users install."""
+    load(pipeline, "clients", "invoices", **settings)
+    dataset = pipeline.dataset()
+    counts = dict(dataset.row_counts().fetchall())
+    assert counts["clients"] == len(sandbox.account.truth("clients"))
+    names = {name for (name,) in dataset["clients"].select("name").fetchall()}
+    assert names == {row["name"] for row in sandbox.account.truth("clients")}
+    assert dataset("SELECT count(*) FROM invoices").fetchall() == [(counts["invoices"],)]

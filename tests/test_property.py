@@ -67,10 +67,11 @@ faults = st.sampled_from(
         ("not_json", 0)]
 )  # fmt: skip
 SMALL_STEPS: Record = {
-    "FIRST_STEP_RECORDS": 10,
-    "FIRST_STEP_REQUESTS": 3,
-    "STEP_RECORDS": 40,
-    "STEP_REQUESTS": 20,
+    "parallel_windows": 2,
+    "first_batch_records": 10,
+    "first_batch_requests": 3,
+    "batch_records": 40,
+    "batch_requests": 20,
 }
 """Settings that make a tiny account's history long."""
 
@@ -141,11 +142,7 @@ class Warehouse(RuleBasedStateMachine):
         self.children, self.scope = children, set(scope.split())
         self.stale = self.pending = False
         self.in_steps = in_steps
-        self.patches = ExitStack()
-        self.patches.enter_context(mock.patch("harvest.listing.CHAIN_RECORDS", chain))
-        if in_steps:
-            self.patches.enter_context(mock.patch("harvest.listing.CHAINS", 2))
-            self.patches.enter_context(mock.patch.multiple("harvest.feed", **SMALL_STEPS))
+        self.sizes = Sizes(window_records=chain, **(SMALL_STEPS if in_steps else {}))
         if crowded:
             r = Random(seed)  # noqa: S311 - a seeded agency
             for table, field in DATED.items():
@@ -155,13 +152,12 @@ class Warehouse(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Demand equality once more, and close the account."""
-        if not hasattr(self, "patches"):
+        if not hasattr(self, "sizes"):
             return
         try:
             if sys.exc_info()[0] is None:
                 self._run_quiet(full=True)
         finally:
-            self.patches.close()
             self.sandbox.__exit__()
 
     @rule(drawn=edits)

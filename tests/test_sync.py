@@ -202,17 +202,3 @@ def _iso(row: dict[str, object]) -> str:
     stamp = row["updated_at"]
     assert isinstance(stamp, dt.datetime)
     return stamp.astimezone(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@pytest.mark.parametrize(("own", "mebibytes"), [("", "244.1 MiB"), ("300MB", "286.1 MiB")])
-def test_duckdb_memory(
-    source: Make, duck: Pipeline, monkeypatch: pytest.MonkeyPatch, own: str, mebibytes: str
-) -> None:
-    """DuckDB's memory is bounded while it merges, or as the user says."""
-    if own:
-        monkeypatch.setenv(
-            "DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG", f'{{"memory_limit": "{own}"}}'
-        )
-    duck.run(source().with_resources("clients"))
-    with duck.sql_client() as client:
-        assert client.execute_sql("SELECT current_setting('memory_limit')") == [(mebibytes,)]

@@ -21,6 +21,7 @@ from ..catalog import Endpoint
 from ..catalog.schema import ACCOUNT_ID, PUBLIC_LINKS
 from ..destination import DELETED_AT, choose_file_format, deleted_at_column
 from ..errors import HarvestError
+from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
 from .context import Account
@@ -85,8 +86,6 @@ def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> D
 
 def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
     """Return the table of the children of a list's records, one request for each parent."""
-    asked = f"{endpoint.name}, {endpoint.parent} asked for"
-
     @dlt.defer
     def read_one(children: ChildReader, parent_id: int) -> TDataItems:
         return children.read(parent_id)
@@ -98,14 +97,15 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:  # noqa: ARG001
         if isinstance(meta, ListEnd):
             children = ChildReader(meta, endpoint)
-            meta.run.extraction.show_progress(asked, more=len(children.parents))
+            progress = meta.run.extraction.show_progress
+            progress(endpoint.name, REQUESTS, more=len(children.parents))
             for parent_id in children.parents:
                 yield read_one(children, parent_id)
             yield finish(children)
 
     def show(item: TDataItems, meta: Any = None) -> TDataItems:
         if isinstance(meta, ListEnd):
-            meta.run.extraction.show_progress(asked, done=1)
+            meta.run.extraction.show_progress(endpoint.name, REQUESTS, done=1)
         return item
 
     table = dlt.transformer(read, data_from=reader, **_hints(endpoint, settings))

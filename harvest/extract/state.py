@@ -121,20 +121,23 @@ class Extraction:
         self.schema_name: str = dlt.current.source_schema().name
         self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
 
-    def show_progress(self, counter: str, *, done: int = 0, more: int = 0, total: int = 0) -> None:
+    def show_progress(
+        self, counter: str, label: str = "", *, done: int = 0, more: int = 0, total: int = 0
+    ) -> None:
         """Tell dlt's progress display what is done and what is left.
 
         Call it from the thread that extracts only: dlt's displays are not made for several.
 
         Args:
-            counter: What is counted.
+            counter: What is counted: a table.
+            label: What of it, if not its records.
             done: How many were done since the last call.
             more: How many more there are to do.
             total: How many there are in all. It counts where the counter is new.
         """
         if self.pipeline:
-            self.pipeline.collector.update(counter, 0, total=total)
-            self.pipeline.collector.update(counter, done, inc_total=more)
+            self.pipeline.collector.update(counter, 0, total=total, label=label)
+            self.pipeline.collector.update(counter, done, inc_total=more, label=label)
 
 
 class StateStore:

@@ -1,0 +1,87 @@
+"""The package that is built installs into a fresh environment and works there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tarfile
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the sdist and, from it, the wheel."""
+    folder = tmp_path_factory.mktemp("dist")
+    for part in ("build-env", "unpacked"):
+        (folder / part).mkdir()
+    venv.create(folder / "build-env", with_pip=True)
+    python = folder / "build-env" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", "hatchling")
+    run(python, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=ROOT)
+    (sdist,) = folder.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    run(python, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=unpacked)
+    return folder
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """Run a command to its good end, away from this checkout; return what it printed."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(  # noqa: S603 - our own commands
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def tracked(*folders: str) -> set[str]:
+    """Return the files that git keeps of some folders."""
+    listed = run(
+        "git", "ls-files", "--cached", "--others", "--exclude-standard", *folders, cwd=ROOT
+    )
+    return set(listed.split())
+
+
+def test_wheel_holds(dist: Path) -> None:
+    """The wheel holds the source and the sandbox, and nothing else."""
+    (wheel,) = dist.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == tracked("harvest", "harvest_sandbox")
+
+
+def test_sdist_holds(dist: Path) -> None:
+    """The sdist holds what the wheel is built from and what a reader needs, and nothing else."""
+    (sdist,) = dist.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    about = {"README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", ".gitignore"}
+    build = {"pyproject.toml", "hatch_build.py", "harvest_pipeline.py"}
+    assert names == tracked("harvest", "harvest_sandbox") | about | build
+
+
+def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
+    """Installed, the command loads the sandbox, and dlt reads what it loaded."""
+    (wheel,) = dist.glob("*.whl")
+    venv.create(tmp_path / "env", with_pip=True)
+    folder = tmp_path / "env" / "bin"
+    run(folder / "pip", "install", "-q", wheel)
+    run(folder / "pip", "check")
+    home = tmp_path / "home"
+    home.mkdir()
+    assert "dlt-harvest 0." in run(folder / "dlt-harvest", "--version", cwd=home)
+    assert "clients" in run(folder / "dlt-harvest", "--demo", "clients", "projects", cwd=home)
+    code = (
+        "import dlt; "
+        "pipeline = dlt.attach('harvest_demo', pipelines_dir='.dlt/pipelines'); "
+        "print(dict(pipeline.dataset().row_counts().fetchall()))"
+    )
+    assert "'clients': 8" in run(folder / "python", "-c", code, cwd=home)
