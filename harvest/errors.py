@@ -67,8 +67,8 @@ class UnknownStateError(HarvestError):
     def __init__(self, found: object, known: int) -> None:
         super().__init__(
             f"The pipeline's state is of version {found}, and this connector knows {known}: use "
-            "the connector that wrote it, or load into a new dataset by a new pipeline. Nothing was "
-            "changed."
+            "the connector that wrote it, or load into a new dataset by a new pipeline. Nothing "
+            "was changed."
         )
 
 

@@ -34,6 +34,9 @@ from .errors import (
 from .extract.state import last_run
 from .settings import RATE_LIMIT, RATE_PERIOD
 
+BY_LOAD = {"in_batches": True, "keep_going": True}
+"""What `load` can do for a source: run again for the next batch, and report what failed."""
+
 NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 """Settings of all batches but the first: what the first one read whole is not read whole again."""
 
@@ -155,7 +158,11 @@ def load(
             # it, it repeats a row that Postgres holds already. Merging makes reading anew safe.
             pipeline.abort_packages()
         if dropped:
-            _refresh(pipeline, source, dropped, tell)
+            # What is dropped must come back whole, so nothing may be left out of this run.
+            whole = _source(dropped, {**settings, "keep_going": False})
+            if customize:
+                customize(whole)
+            _refresh(pipeline, whole, tell)
             _add_up(pipeline, source, summary)
         if dropped != selected:
             pipeline.run(source)
@@ -187,7 +194,7 @@ def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
         raise ConfigurationError(
             "tables", f"names {', '.join(unknown)}", f"choose from {', '.join(known)}"
         )
-    source: DltSource = harvest_source(**settings, in_batches=True, keep_going=True)
+    source: DltSource = harvest_source(**{**BY_LOAD, **settings})
     return source.with_resources(*tables) if tables else source
 
 
@@ -272,17 +279,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _refresh(
-    pipeline: Pipeline, source: DltSource, names: set[str], tell: Callable[[str], object]
-) -> None:
-    """Drop the tables of some resources and read them anew, in one load."""
-    chosen = source.with_resources(*names)
-    if there := _count(pipeline, chosen):
+def _refresh(pipeline: Pipeline, source: DltSource, tell: Callable[[str], object]) -> None:
+    """Drop the selected tables of a source and read them anew, in one load."""
+    if there := _count(pipeline, source):
         rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
-    everything = chosen.selected_resources.keys() == source.resources.keys()
+    everything = source.selected_resources.keys() == source.resources.keys()
     # "drop_sources" forgets what concerns no single table too.
-    pipeline.run(chosen, refresh="drop_sources" if everything else "drop_resources")
+    pipeline.run(source, refresh="drop_sources" if everything else "drop_resources")
 
 
 def _add_up(pipeline: Pipeline, source: DltSource, summary: Summary) -> None:

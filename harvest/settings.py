@@ -105,7 +105,6 @@ USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 """Harvest demands an application and a contact; set your own, so that it can reach you."""
 
 
-
 @dataclass(frozen=True)
 class Settings:
     """What the user chose of what is read and what follows from it, checked.

@@ -45,7 +45,7 @@ def test_passing_fault(
 
 
 @pytest.mark.parametrize(
-    ("settings", "status", "word"),
+    ("changes", "status", "word"),
     [
         ({"api_key": "wrong"}, 401, "api_key"),
         ({"account_id": "7"}, 404, "account_id"),
@@ -53,10 +53,10 @@ def test_passing_fault(
     ],
 )
 def test_refusal(
-    source: Make, duck: Pipeline, settings: dict[str, str], status: int, word: str
+    source: Make, duck: Pipeline, changes: dict[str, str], status: int, word: str
 ) -> None:
     """A refusal names endpoint, status and remedy, and leaves nothing behind."""
-    said = str(failure(duck, source(**settings).with_resources("clients")))
+    said = str(failure(duck, source(**changes).with_resources("clients")))
     assert f"`clients`: Harvest answered {status}" in said
     assert word in said
     assert "clients" not in duck.state.get("sources", {}).get("harvest", {}).get("resources", {})
@@ -113,7 +113,7 @@ def test_no_secret(
     logging.getLogger("dlt").propagate = True
     with caplog.at_level(logging.DEBUG):
         duck.run(source().with_resources("clients"))
-        sandbox.fault("status", status=403)
+        sandbox.fault("status", path="clients", status=403)
         failure(duck, source().with_resources("clients"))
     secret = sandbox.token
     assert secret not in caplog.text

@@ -11,12 +11,11 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
-from unittest import mock
 
 import dlt
 from dlt import Pipeline
@@ -34,6 +33,7 @@ from hypothesis.stateful import (
 from harvest import ENDPOINTS, HarvestError, harvest_source
 from harvest.errors import SuspiciousDeletionsError
 from harvest.run import load
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 from harvest_sandbox.account import PARENTS, Record
 from harvest_sandbox.service import Request
@@ -187,7 +187,9 @@ class Warehouse(RuleBasedStateMachine):
         """Run into an error; a step that fails while it reads changes nothing."""
         self.sandbox.fault("status", status=422, after=at)
         before = None if self.pending or self.in_steps else self._rows()
-        if not self._run(full=full, tables=tables) and before is not None:
+        # Where nothing is left out, an error stops the run before anything is loaded.
+        ended = self._run(full=full, tables=tables, keep_going=False)
+        if not ended and before is not None:
             assert self._rows() == before
 
     @rule(plan=edits, full=st.booleans(), normalized=st.booleans(), moved=st.booleans())
@@ -236,11 +238,12 @@ class Warehouse(RuleBasedStateMachine):
         self.pending = False
         assert_equal(self._pipeline(), self.sandbox, *self.scope)
 
-    def _run(self, *, full: bool, tables: set[str] | None) -> bool:
+    def _run(self, *, full: bool, tables: set[str] | None, keep_going: bool = True) -> bool:
         """Run, and return whether it ended well."""
         try:
             chosen = (tables or self.scope) & self.scope or self.scope
-            load(self._pipeline(), *chosen, **self._settings(full=full))
+            settings = {**self._settings(full=full), "keep_going": keep_going}
+            load(self._pipeline(), *chosen, **settings)
         except HarvestError as error:
             event(f"failed: {type(error).__name__}")
             return False
@@ -292,6 +295,7 @@ class Warehouse(RuleBasedStateMachine):
             "full_read": full,
             "children": self.children,
             "confirm_deletions": confirm_deletions,
+            "sizes": self.sizes,
         }
 
     def _rows(self) -> dict[str, list[str]]:

@@ -86,6 +86,7 @@ def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> D
 
 def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
     """Return the table of the children of a list's records, one request for each parent."""
+
     @dlt.defer
     def read_one(children: ChildReader, parent_id: int) -> TDataItems:
         return children.read(parent_id)
