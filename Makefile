@@ -20,14 +20,14 @@ lint: .venv/stamp ## Check style, types and what the README quotes from the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cog --check README.md
+	$(BIN)/cog --check README.md CONTRIBUTING.md
 
 format: .venv/stamp ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 docs: .venv/stamp ## Renew what the README quotes from the code
-	$(BIN)/cog -r README.md
+	$(BIN)/cog -r README.md CONTRIBUTING.md
 
 bench: .venv/stamp ## Measure the source against the fewest requests that the API allows
 	$(BIN)/python -m benchmarks

@@ -99,7 +99,8 @@ class Counts(Collector):
         return self.step.partition(" ")[0]
 
     def _counts_of(self, table: str) -> list[Count]:
-        return [count for (name, _), count in self.counts.items() if name == table]
+        counts = [count for (name, _), count in self.counts.items() if name == table]
+        return sorted(counts, key=lambda count: count.unit != "records")
 
     def _is_of_interest(self, name: str) -> bool:
         if self._phase == "Extract":

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from typing import Literal
 
-from ..catalog import Endpoint
+from ..catalog import ENDPOINTS, Endpoint
 from ..settings import Settings, Sizes
 from .state import TableState
 
@@ -201,3 +201,27 @@ def _is_due(full_read_at: datetime, hours: float, now: datetime) -> bool:
     if hours < 0:
         return False
     return full_read_at > now or now - full_read_at >= timedelta(hours=hours)
+
+
+def later_runs(settings: Settings) -> dict[str, str]:
+    """Say in words how a run reads each table an hour after a run that read everything.
+
+    Args:
+        settings: What the user chose.
+    """
+    now = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+    state = TableState(cursor=now, full_read_at=now - timedelta(hours=1), anchor=now)
+    words = {}
+    for endpoint in ENDPOINTS:
+        children = [child for child in ENDPOINTS if child.parent == endpoint.name]
+        plans = {
+            e.name: plan_table(e, state, settings, Sizes(), anchor=now, now=now)
+            for e in (endpoint, *children)
+        }
+        own = plans.pop(endpoint.name)
+        whole = endpoint.singleton or own.mode == "whole"
+        if not endpoint.parent and not endpoint.singleton:
+            whole = plan_list(own, plans, name=endpoint.name, anchor=now).complete
+        read = "those of changed parents" if endpoint.parent else "changes"
+        words[endpoint.name] = "everything in scope" if whole else read
+    return words
