@@ -153,6 +153,10 @@ class Destination:
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
 
+    def empty(self, table: str) -> None:
+        """Delete the account's rows of a table."""
+        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id}")  # noqa: S608
+
     def flag(self, endpoint: Endpoint, keys: list[Key]) -> None:
         """Note in rows that they are gone from Harvest.
 

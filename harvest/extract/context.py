@@ -184,6 +184,9 @@ class Run:
                     f"{', '.join(sorted(missing))}."
                 )
                 self.store.forget_table(endpoint.name)
+                for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
+                    if endpoint.name in missing:  # The rows that these belonged to are gone.
+                        self.destination.empty(orphaned)
                 # dlt creates missing tables only when the schema changed.
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}

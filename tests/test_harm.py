@@ -1,0 +1,238 @@
+"""What users do that nobody planned loses no row, mixes none, and is told in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dlt
+import pytest
+from dlt import Pipeline
+
+from harvest import HarvestError, harvest_source
+from harvest.errors import ColumnTypeError, OtherAccountError, PartialLoadError
+from harvest.extract.state import last_run
+from harvest.run import load
+from harvest_sandbox import Sandbox
+
+from .running import Make, failure
+from .truth import assert_equal, read
+
+
+def execute(pipeline: Pipeline, statement: str) -> None:
+    """Run a statement of the user's own."""
+    with pipeline.sql_client() as client:
+        client.execute_sql(statement.format(dataset=client.fully_qualified_dataset_name()))
+
+
+def second_pipeline(pipeline: Pipeline) -> Pipeline:
+    """Return another pipeline into the same dataset."""
+    return dlt.pipeline(
+        "harvest_second", destination=pipeline.destination, dataset_name=pipeline.dataset_name
+    )
+
+
+def test_two_accounts_in_one_dataset(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """Two pipelines with an account each share a dataset, and neither touches the other's rows."""
+    other = sandbox.add_account(777)
+    settings = {"account_id": "777", "api_key": "777.pt.sandbox-secret"}
+    pipeline.run(source())
+    second = second_pipeline(pipeline)
+    second.run(source(**settings))
+    theirs = [row for row in read(pipeline, "time_entries") if row["_account_id"] == 777]
+    entries = sandbox.account.records["time_entries"]
+    sandbox.account.delete("time_entries", list(entries)[-1])
+    pipeline.run(source(full_read=True))
+    second.run(source(**settings, full_read=True))
+    rows = read(pipeline, "time_entries")
+    assert {row["id"] for row in rows if row["_account_id"] == 777} == {r["id"] for r in theirs}
+    assert {r["id"] for r in theirs} == other.account.records["time_entries"].keys()
+    assert {row["id"] for row in rows if row["_account_id"] != 777} == entries.keys()
+
+
+def test_other_account(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A pipeline whose account is changed refuses, names both, and changes nothing."""
+    duck.run(source())
+    said = failure(duck, source(account_id="777"))
+    assert isinstance(said, OtherAccountError)
+    assert "777" in str(said)
+    assert str(sandbox.account_id) in str(said)
+    assert_equal(duck, sandbox)
+
+
+@pytest.mark.parametrize("deletions", ["remove", "flag"])
+def test_own_steps(sandbox: Sandbox, source: Make, pipeline: Pipeline, deletions: str) -> None:
+    """A user's own steps see each row and no deletion, and deletions are found all the same."""
+
+    def chosen() -> Any:
+        made = source(deletions=deletions, full_read=True)
+        for table in made.resources.values():
+            table.add_map(lambda row: {**row, "seen": row["updated_at"] is not None})
+            table.add_filter(lambda row: row["seen"])
+        return made.with_resources("clients", "invoices", "invoice_payments")
+
+    pipeline.run(chosen())
+    for table in ("clients", "invoice_payments"):
+        sandbox.account.delete(table, list(sandbox.account.records[table])[-1])
+    pipeline.run(chosen())
+    for table in ("clients", "invoices", "invoice_payments"):
+        living = {row["id"] for row in read(pipeline, table) if row["_deleted_at"] is None}
+        assert living == sandbox.account.records[table].keys()
+
+
+def test_whitelist(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A step that keeps but a few columns loses neither the account nor a deletion."""
+
+    def chosen() -> Any:
+        made = source(full_read=True)
+        made.clients.add_map(lambda row: {"id": row["id"], "name": row["name"]})
+        return made.with_resources("clients")
+
+    duck.run(chosen())
+    sandbox.account.delete("clients", list(sandbox.account.records["clients"])[-1])
+    duck.run(chosen())
+    rows = read(duck, "clients")
+    assert {row["id"] for row in rows} == sandbox.account.records["clients"].keys()
+    assert {row["_account_id"] for row in rows} == {sandbox.account_id}
+
+
+@pytest.mark.parametrize("table", ["time_entries", "invoices", "invoices__line_items", "company"])
+def test_dropped_table(sandbox: Sandbox, source: Make, pipeline: Pipeline, table: str) -> None:
+    """A table that somebody dropped comes back whole with the next run."""
+    pipeline.run(source())
+    execute(pipeline, f"DROP TABLE {{dataset}}.{table}")
+    pipeline.run(source())
+    assert_equal(pipeline, sandbox)
+
+
+def test_altered_column(source: Make, duck: Pipeline) -> None:
+    """A column that would round what is written into it is an error that names the way out."""
+    duck.run(source().with_resources("projects"))
+    execute(duck, "ALTER TABLE {dataset}.projects ALTER budget TYPE BIGINT")
+    said = failure(duck, source().with_resources("projects"))
+    assert isinstance(said, ColumnTypeError)
+    assert "--refresh projects" in str(said)
+
+
+def test_broken_child(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """One child that answers 500 keeps nothing else from loading, and the next run mends it."""
+    parent = max(sandbox.account.parent_of["invoice_payments"].values())
+    sandbox.fault("status", path=f"invoices/{parent}/payments", status=422, times=-1)
+    with pytest.raises(PartialLoadError, match=f"`invoice_payments` of invoices {parent}"):
+        load(duck, **settings)
+    assert_equal(duck, sandbox, "invoices", "time_entries", "invoice_messages")
+    sandbox.faults.clear()
+    load(duck, **settings)
+    assert_equal(duck, sandbox)
+
+
+def test_broken_list(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """One list that fails keeps nothing else from loading; its children are named too."""
+    sandbox.fault("status", path="v2/invoices$", status=422, times=-1)
+    with pytest.raises(PartialLoadError, match="`invoice_payments` was not read"):
+        load(duck, **settings)
+    assert_equal(duck, sandbox, "clients", "time_entries", "estimates")
+    sandbox.faults.clear()
+    load(duck, **settings)
+    assert_equal(duck, sandbox)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_refused_record(sandbox: Sandbox, source: Make, duck: Pipeline, status: int) -> None:
+    """Rates that one user refuses are that user's affair: named, and the rest is there."""
+    duck.run(source())
+    user = next(iter(sandbox.account.parent_of["user_cost_rates"].values()))
+    sandbox.fault("status", path=f"users/{user}/cost_rates", status=status, times=-1)
+    duck.run(source())
+    assert_equal(duck, sandbox)
+    assert str(user) in last_run(duck).refused["user_cost_rates"]
+
+
+def test_later_anchor(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """A second pipeline with a later anchor removes nothing that lies before it."""
+    pipeline.run(source())
+    second = second_pipeline(pipeline)
+    stamps = sorted(row["updated_at"] for row in sandbox.account.truth("time_entries"))
+    sandbox.account.delete("time_entries", next(iter(sandbox.account.records["time_entries"])))
+    second.run(source(anchor_date=stamps[len(stamps) // 2], confirm_deletions=True))
+    held = {row["id"] for row in read(pipeline, "time_entries")}
+    assert held >= sandbox.account.records["time_entries"].keys()
+    for table in ("invoices", "invoice_payments", "invoice_messages"):
+        assert_equal(pipeline, sandbox, table)
+
+
+def test_replace(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """`write_disposition="replace"` reads everything, and each record once."""
+    duck.run(source())
+    sandbox.page_cap = 7
+    duck.run(source(), write_disposition="replace")
+    assert_equal(duck, sandbox)
+
+
+def test_lone_resource(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A resource without its source goes on from the same state."""
+    duck.run(source())
+    sandbox.log.clear()
+    duck.run(source().resources["time_entries"])
+    assert "updated_since" in next(r for r in sandbox.log if "time_entries" in r.path).params
+    assert_equal(duck, sandbox)
+
+
+def test_refreshed_child(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Dlt's refresh of a child alone leaves its parent's table."""
+    duck.run(source())
+    duck.run(source().with_resources("invoice_payments"), refresh="drop_resources")
+    assert_equal(duck, sandbox)
+
+
+def test_clock_ahead(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A full read that a wrong clock dated into the future counts as due."""
+    sandbox.clock.shift(days=365)
+    duck.run(source().with_resources("clients"))
+    sandbox.clock.shift(days=-365)
+    sandbox.account.delete("clients", list(sandbox.account.records["clients"])[-1])
+    duck.run(source().with_resources("clients"))
+    assert_equal(duck, sandbox, "clients")
+
+
+def test_changed_children_full_read(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """With children="changed", a full read of parents is none of their children."""
+    duck.run(source(children="changed"))
+    payment = next(iter(sandbox.account.records["invoice_payments"]))
+    sandbox.account.delete("invoice_payments", payment)
+    settings = {"children": "changed", "full_read": True}
+    duck.run(source(**settings).with_resources("invoices"))
+    duck.run(source(children="changed", full_read_hours=0))
+    assert_equal(duck, sandbox, "invoices", "invoice_payments")
+
+
+def test_unknown_state(source: Make, duck: Pipeline, sandbox: Sandbox) -> None:
+    """A state of another version is refused, and an unreadable part is read whole again."""
+    chosen = source().with_resources("clients")
+    duck.run(chosen)
+    with duck.managed_state() as state:
+        state["sources"]["harvest"]["resources"]["clients"][str(sandbox.account_id)]["x"] = 1
+    sandbox.log.clear()
+    duck.run(source().with_resources("clients"))
+    assert "updated_since" not in sandbox.log[-1].params
+    with duck.managed_state() as state:
+        state["sources"]["harvest"]["version"] = 99
+    with pytest.raises(Exception, match="version 99") as caught:
+        duck.run(source().with_resources("clients"))
+    assert isinstance(caught.value.__cause__, HarvestError)
+
+
+def test_public_links(source: Make, duck: Pipeline) -> None:
+    """`public_links=False` loads no key that opens an invoice without a login."""
+    duck.run(source(public_links=False).with_resources("invoices", "clients"))
+    assert not any("client_key" in row for row in read(duck, "invoices"))
+    assert not any("statement_key" in row for row in read(duck, "clients"))
+
+
+def test_everything(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """`anchor_date="all"` reads all of the history."""
+    entry = next(iter(sandbox.account.records["time_entries"]))
+    sandbox.account.update("time_entries", entry, touch=False, updated_at="2006-01-01T00:00:00Z")
+    duck.run(harvest_source(**{**settings, "anchor_date": "all"}))
+    assert_equal(duck, sandbox)
+    duck.run(harvest_source(**settings))
+    assert_equal(duck, sandbox)

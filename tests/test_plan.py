@@ -1,0 +1,162 @@
+"""What a run reads follows from what is remembered, the settings and the time, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from itertools import product
+from typing import Any
+
+import pytest
+
+from harvest.catalog import ENDPOINTS
+from harvest.extract.plan import ListPlan, TablePlan, plan_list, plan_table, requests_needed
+from harvest.extract.state import Backfill, TableState
+from harvest.settings import Settings, Sizes
+
+NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+ANCHOR = NOW - timedelta(days=300)
+DEFAULT = Settings(
+    account_ids=(1,),
+    anchor_date=None,
+    deletions="remove",
+    children="complete",
+    full_read=False,
+    full_read_hours=24.0,
+    confirm_deletions=False,
+    in_batches=False,
+    keep_going=False,
+    public_links=True,
+)
+BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+
+LOADED = TableState(cursor=NOW - HOUR, full_read_at=NOW - HOUR, anchor=ANCHOR)
+PART = Backfill(NOW - HOUR, until=date(2026, 1, 1))
+CHILD_PART = Backfill(NOW - HOUR, below_id=50)
+
+
+def plan(table: str, state: TableState, chosen: Settings = DEFAULT, **given: Any) -> TablePlan:
+    """Plan a table; history is bounded by the anchor."""
+    endpoint = BY_NAME[table]
+    bounded = BY_NAME[endpoint.parent] if endpoint.parent else endpoint
+    anchor = ANCHOR if bounded.anchored else None
+    return plan_table(endpoint, state, chosen, Sizes(), **{"anchor": anchor, "now": NOW, **given})
+
+
+@pytest.mark.parametrize(
+    ("table", "state", "changes", "given", "mode"),
+    [
+        ("clients", TableState(), {}, {}, "whole"),
+        ("clients", LOADED, {}, {}, "changes"),
+        ("clients", LOADED, {"full_read": True}, {}, "whole"),
+        ("clients", LOADED, {"full_read_hours": 1}, {}, "whole"),
+        ("clients", LOADED, {"full_read_hours": 0}, {}, "whole"),
+        ("clients", LOADED, {"full_read_hours": -1}, {}, "changes"),
+        ("clients", LOADED, {}, {"now": NOW + 24 * HOUR}, "whole"),
+        ("clients", LOADED, {}, {"now": NOW - 24 * HOUR}, "whole"),  # dated by a wrong clock
+        ("clients", LOADED, {}, {"replaced": True}, "whole"),
+        ("roles", LOADED, {}, {}, "whole"),  # no filter for changes
+        ("time_entries", LOADED, {}, {}, "changes"),
+        ("time_entries", LOADED, {}, {"anchor": ANCHOR - HOUR}, "whole"),
+        ("time_entries", LOADED, {}, {"anchor": ANCHOR + HOUR}, "changes"),
+        ("time_entries", TableState(cursor=NOW, backfill=PART), {}, {}, "backfill"),
+        ("time_entries", TableState(cursor=NOW, backfill=PART), {"full_read": True}, {}, "whole"),
+        ("invoices", TableState(cursor=NOW, backfill=PART), {}, {"has_children": True}, "whole"),
+        ("invoice_payments", LOADED, {}, {}, "whole"),
+        ("invoice_payments", LOADED, {"children": "changed"}, {}, "changes"),
+        ("invoice_payments", TableState(), {"in_batches": True}, {}, "backfill"),
+        ("invoice_payments", TableState(), {}, {}, "whole"),
+        (
+            "invoice_payments",
+            TableState(backfill=CHILD_PART),
+            {"in_batches": True},
+            {"lists_first": True},
+            "later",
+        ),
+        (
+            "invoice_payments",
+            TableState(backfill=CHILD_PART),
+            {},
+            {"lists_first": True},
+            "backfill",
+        ),
+    ],
+)
+def test_mode(
+    table: str, state: TableState, changes: dict[str, Any], given: dict[str, Any], mode: str
+) -> None:
+    """Each state and setting leads to its way of reading."""
+    assert plan(table, state, replace(DEFAULT, **changes), **given).mode == mode
+
+
+STATES = [
+    TableState(cursor=cursor, full_read_at=full, anchor=anchor, backfill=backfill)
+    for cursor, full, anchor, backfill in product(
+        (None, NOW - HOUR, NOW + HOUR),
+        (None, NOW - HOUR, NOW - 30 * HOUR, NOW + HOUR),
+        (None, ANCHOR, ANCHOR - HOUR, ANCHOR + HOUR),
+        (None, PART, CHILD_PART),
+    )
+]
+CHOICES = [
+    replace(DEFAULT, children=children, full_read=full, full_read_hours=hours, in_batches=batches)
+    for children, full, hours, batches in product(
+        ("complete", "changed"), (True, False), (-1, 0, 24), (True, False)
+    )
+]
+
+
+def plans(table: str, child: str) -> list[tuple[TableState, TableState, Settings, ListPlan]]:
+    """Return the joined plan of a list and its children for every state and setting."""
+    found = []
+    for own, childs, chosen in product(STATES[::3], STATES[::5], CHOICES):
+        tables = (plan(table, own, chosen, has_children=True), plan(child, childs, chosen))
+        joined = plan_list(tables[0], {child: tables[1]}, name=table, anchor=ANCHOR)
+        found.append((own, childs, chosen, joined))
+    return found
+
+
+def test_nothing_is_forgotten() -> None:
+    """In every state a list is read so far back that no table fed from it misses a change."""
+    for own, childs, chosen, joined in plans("invoices", "invoice_payments"):
+        for state, table in zip((own, childs), joined.tables.values(), strict=True):
+            if table.mode == "later":
+                continue
+            if table.mode == "changes" and not joined.complete:
+                cursor = state.cursor
+                assert cursor
+                assert any(read.since and read.since <= cursor for read in joined.reads), chosen
+            elif not joined.complete:
+                assert table.mode == "backfill"
+                assert joined.reads[0].since in (None, ANCHOR)
+
+
+def test_complete_means_everything() -> None:
+    """A plan that is called complete reads the list from the anchor on, to its end."""
+    for *_, joined in plans("invoices", "invoice_payments"):
+        if joined.complete:
+            (read,) = joined.reads
+            assert read.since == ANCHOR
+            assert read.until is None
+            assert read.limit == 0
+
+
+def test_full_read_is_whole() -> None:
+    """A full read that is asked for reads everything at once, wherever the state stands."""
+    for table, state in product(BY_NAME, STATES):
+        if state.cursor:
+            chosen = replace(DEFAULT, full_read=True, in_batches=True)
+            assert plan(table, state, chosen) == TablePlan("whole")
+
+
+@pytest.mark.parametrize(
+    ("mode", "requests"), [("whole", 3 + 5_000), ("changes", 1 + 7), ("later", 1)]
+)
+def test_requests(mode: Any, requests: int) -> None:
+    """The plan tells the fewest requests: pages of 2,000, and one for each parent that is asked."""
+    own = TablePlan("changes", NOW)
+    child = TablePlan(mode, NOW if mode == "changes" else None)
+    joined = plan_list(own, {"invoice_payments": child}, name="invoices", anchor=ANCHOR)
+    needed = requests_needed(BY_NAME["invoices"], joined, page=2_000, total=5_000, news=7)
+    assert needed == requests
