@@ -91,7 +91,7 @@ def abilities(
         # the traceback of each failure.
         one_load_job=capabilities.sqlglot_dialect == "sqlite",
         file_format=_file_format(destination_type, table),
-        notice=_notice(destination_type, strategy, in_sql=in_sql),
+        notice=_notice(table.get("table_format") or destination_type, strategy, in_sql=in_sql),
     )
 
 
@@ -134,18 +134,16 @@ def _file_format(destination_type: str, table: TTableSchema) -> Literal["parquet
     return "parquet" if destination_type == "duckdb" else None
 
 
-def _notice(
-    destination_type: str, strategy: TLoaderMergeStrategy | None, *, in_sql: bool
-) -> str | None:
+def _notice(place: str, strategy: TLoaderMergeStrategy | None, *, in_sql: bool) -> str | None:
     if strategy is None:
         return (
-            f"{destination_type}: rows can't be replaced here, so every state of a record that is "
+            f"{place}: rows can't be replaced here, so every state of a record that is "
             "read stays as a row, also of records that are deleted in Harvest, and nothing is read "
             "again that did not change. The README has a query of the latest rows."
         )
     if not in_sql:
         return (
-            f"{destination_type}: rows can be replaced but not removed here, so records that are "
+            f"{place}: rows can be replaced but not removed here, so records that are "
             "deleted in Harvest stay, and so do items that left a list such as "
             "`invoices__line_items`."
         )
