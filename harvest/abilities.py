@@ -21,8 +21,9 @@ class Abilities:
             know which are there, so such a destination can also be asked for its keys.
         flags: Whether an update can set a flag in rows that are gone.
         merges_lists: Whether an item that left a list of a record leaves the nested table too.
-        full_reads: Whether records may be read again that did not change. Where rows are appended,
-            each full read would store the whole account once more.
+        full_reads: Whether a full read that is due may happen by itself, and children of parents
+            that did not change may be read. Where rows are appended, each full read stores the
+            whole account once more, so there it is for the user to ask for one.
         once: Whether a record may come only once in a load package.
         makes_empty_tables: Whether dlt can make a table without a row.
         one_load_job: Whether load jobs must run one after the other.
@@ -137,9 +138,9 @@ def _file_format(destination_type: str, table: TTableSchema) -> Literal["parquet
 def _notice(place: str, strategy: TLoaderMergeStrategy | None, *, in_sql: bool) -> str | None:
     if strategy is None:
         return (
-            f"{place}: rows can't be replaced here, so every state of a record that is "
-            "read stays as a row, also of records that are deleted in Harvest, and nothing is read "
-            "again that did not change. The README has a query of the latest rows."
+            f"{place}: rows can't be replaced here, so every state of a record that is read stays "
+            "as a row, also of records that are deleted in Harvest, and what has no newer stamp is "
+            "read again only by `full_read` (--full). The README has a query of the latest rows."
         )
     if not in_sql:
         return (
