@@ -1,9 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint format docs bench
+.PHONY: help demo test test-mariadb lint format docs bench
 help: ## Show the commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
 .venv/stamp: requirements-dev.txt requirements.txt harvest/requirements.txt
 	$(PYTHON) -m venv .venv
@@ -15,6 +15,11 @@ demo: .venv/stamp ## Load the local sandbox account into DuckDB and show what ar
 
 test: lint ## Lint, then run all tests, real Postgres included
 	$(BIN)/python -m pytest
+
+test-mariadb: .venv/stamp ## Test against the MariaDB or MySQL that TEST_MARIADB_URL names
+	@test "$$TEST_MARIADB_URL" || { echo "Set TEST_MARIADB_URL, e.g. mysql+pymysql://user:password@localhost/harvest"; exit 1; }
+	$(BIN)/pip install -q pymysql
+	$(BIN)/python -m pytest tests/test_destinations.py -k mariadb
 
 lint: .venv/stamp ## Check style, types and what the README quotes from the code
 	$(BIN)/ruff check .
