@@ -140,7 +140,8 @@ def _notice(place: str, strategy: TLoaderMergeStrategy | None, *, in_sql: bool) 
         return (
             f"{place}: rows can't be replaced here, so every state of a record that is read stays "
             "as a row, also of records that are deleted in Harvest, and what has no newer stamp is "
-            "read again only by `full_read` (--full). The README has a query of the latest rows."
+            "read again only by `full_read` (--full-read). The README has a query of the latest "
+            "rows."
         )
     if not in_sql:
         return (

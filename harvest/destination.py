@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
@@ -17,6 +17,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource
 
+from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
 from .errors import ColumnTypeError
@@ -43,25 +44,6 @@ def deleted_at_column(deletions: str) -> TColumnSchema:
     }
 
 
-def choose_file_format(destination_name: str, resource: DltResource) -> None:
-    """Load from Parquet where it is exact and faster, whoever runs the source.
-
-    100,000 time entries took DuckDB 97 s by dlt's default, insert statements, and 1.7 s by Parquet;
-    Postgres took 7.0 s and 2.1 s. Postgres needs a driver for it, which fails on JSON columns and
-    on a file without rows. There, and on all other destinations, dlt's default stays.
-
-    Args:
-        destination_name: The kind of the destination.
-        resource: The resource whose rows are about to be written.
-    """
-    exact = destination_name == "duckdb"
-    if destination_name == "postgres" and find_spec("adbc_driver_postgresql"):
-        columns = resource.compute_table_schema()["columns"].values()
-        exact = all(column.get("data_type") != "json" for column in columns)
-    if exact:
-        resource.apply_hints(file_format="parquet")
-
-
 class Destination:
     """What the destination holds of one account.
 
@@ -78,11 +60,28 @@ class Destination:
         self._account_id = account_id
         self._silent = False
 
-    @property
-    def name(self) -> str:
-        """The kind of destination, "" without a pipeline."""
-        destination = self._pipeline.destination if self._pipeline else None
-        return str(destination.destination_name) if destination else ""
+    def abilities(self, resources: Mapping[str, DltResource]) -> dict[str, Abilities]:
+        """Return what the destination can do with each table; nothing without a pipeline."""
+
+        def ask(pipeline: Pipeline) -> dict[str, Abilities]:
+            with pipeline.destination_client(self._known_schema(pipeline)) as client:
+                return {
+                    name: abilities(
+                        pipeline.destination.destination_name,
+                        client.capabilities,
+                        resource.compute_table_schema(),
+                        speaks_sql=isinstance(client, SqlJobClientBase),
+                    )
+                    for name, resource in resources.items()
+                }
+
+        found: dict[str, Abilities] = self._apart(ask) if self._pipeline else {}
+        return found
+
+    def load_one_after_the_other(self) -> None:
+        """Let dlt run one load job at a time, for this pipeline's destination only."""
+        if self._pipeline:
+            self._pipeline.destination.caps_params["loader_parallelism_strategy"] = "sequential"
 
     def tables(self, names: list[str]) -> dict[str, TTableSchemaColumns] | None:
         """Return those of the tables that are there, with their columns.

@@ -6,24 +6,30 @@ the list is read, what is gone is decided, and what the next run needs is saved 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dlt.common import logger
 from dlt.common.schema.typing import TTableSchemaColumns
+from dlt.extract import DltResource
 
+from ..abilities import Abilities
 from ..api.client import HarvestClient
 from ..catalog import ENDPOINTS, Endpoint
-from ..destination import Destination
+from ..destination import DELETED_AT, Destination, deleted_at_column
 from ..errors import HarvestError, StatusError
 from ..settings import Settings, Sizes
 from .access import Access
 from .plan import ListPlan, TablePlan, plan_list, plan_table
 from .state import DEFAULT_HISTORY, Extraction, LastRun, StateStore, TableState
 
-if TYPE_CHECKING:
-    from dlt.extract import DltResource
+
+def disposition(resource: DltResource) -> str:
+    """Return how dlt writes a resource's table: "merge", "append" or "replace"."""
+    chosen: Any = resource.write_disposition
+    return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
 
 
 class Account:
@@ -91,6 +97,7 @@ class Run:
         )
         self.anchor = self._anchor()
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
+        self.can = self._adapt_to_destination()
         self._there = self._look_at_destination()
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
         self.store.save_account()
@@ -99,12 +106,24 @@ class Run:
         """Return the dlt resource of a selected table."""
         return self.extraction.selected[endpoint.name]
 
+    def deletions(self, endpoint: Endpoint) -> str:
+        """Return what becomes of a table's rows that are gone: "remove", "flag" or "keep".
+
+        Where dlt does not merge a table, because the user chose so, nothing is looked for.
+        """
+        can = self.can.get(endpoint.name)
+        merged = disposition(self.resource(endpoint)) == "merge"
+        return can.deletions(self.settings.deletions) if can and merged else "keep"
+
     def holds(self, table: str) -> bool:
         """Tell whether the destination has a table; never, where it can't be asked."""
         return self._there is not None and table in self._there
 
     def must_make(self, endpoint: Endpoint) -> bool:
         """Tell whether a table must be made though no row may come."""
+        can = self.can.get(endpoint.name)
+        if can and not can.makes_empty_tables:
+            return False
         if self._there is None:
             return self.store.table(endpoint.name) == TableState()
         return endpoint.name not in self._there
@@ -165,6 +184,30 @@ class Run:
         self.store.account.anchor_date = anchor
         return anchor
 
+    def _adapt_to_destination(self) -> dict[str, Abilities]:
+        """Load each table as the destination can, and say once what it can't."""
+        resources = {endpoint.name: self.resource(endpoint) for endpoint in self.selected}
+        found = self.destination.abilities(resources)
+        for endpoint in self.selected:
+            if not (can := found.get(endpoint.name)):
+                continue
+            resource = resources[endpoint.name]
+            if disposition(resource) == "merge":
+                if not can.merges:
+                    resource.apply_hints(write_disposition="append")
+                elif can.merge_strategy == "upsert":
+                    resource.apply_hints(
+                        write_disposition={"disposition": "merge", "strategy": "upsert"}
+                    )
+            if not endpoint.singleton:
+                chosen = can.deletions(self.settings.deletions)
+                resource.apply_hints(columns={DELETED_AT: deleted_at_column(chosen)})
+        if any(can.one_load_job for can in found.values()):
+            self.destination.load_one_after_the_other()
+        for notice in sorted({can.notice for can in found.values() if can.notice}):
+            logger.warning(notice)
+        return found
+
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there; forget what is remembered of those that are not."""
         names = [n for e in self.selected for n in (e.name, *e.nested_tables)]
@@ -199,16 +242,19 @@ class Run:
         lists_first = any(not e.parent and self.store.table(e.name).backfill for e in self.selected)
 
         def plan(e: Endpoint) -> TablePlan:
+            can, settings = self.can.get(e.name), self.settings
+            if can and not can.full_reads:
+                settings = replace(settings, children="changed", full_read_hours=-1)
             return plan_table(
                 e,
                 self.store.table(e.name),
-                self.settings,
+                settings,
                 self.sizes,
                 anchor=self.scope_of(e),
                 now=self.access.now,
                 lists_first=lists_first,
                 has_children=bool(children) and e is endpoint,
-                replaced=self.resource(e).write_disposition == "replace",
+                replaced=disposition(self.resource(e)) == "replace",
             )
 
         return plan_list(

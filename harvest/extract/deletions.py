@@ -57,8 +57,7 @@ class Deletions:
     def __init__(self, run: Run, endpoint: Endpoint) -> None:
         self._run, self._endpoint = run, endpoint
         self.looked_for = (
-            run.settings.deletions != "keep"
-            and run.resource(endpoint).write_disposition == "merge"
+            run.deletions(endpoint) != "keep"
             and run.holds(endpoint.name)
             and run.access.deletions_trusted()
             and not run.access.module_disabled(endpoint)
@@ -74,7 +73,7 @@ class Deletions:
             endpoint,
             # A child carries a stamp of its own, which says nothing of its parent's.
             changed_after=None if endpoint.parent else run.scope_of(endpoint),
-            unflagged=run.settings.deletions == "flag",
+            unflagged=run.deletions(endpoint) == "flag",
         )
 
     def of_list(self, found: set[int]) -> Gone:
@@ -123,7 +122,7 @@ class Deletions:
         if suspicious and not self._run.settings.confirm_deletions:
             raise SuspiciousDeletionsError(self._endpoint.name, shrinks_by, len(self.held))
         keys = sorted(gone)
-        if self._run.settings.deletions == "flag":
+        if self._run.deletions(self._endpoint) == "flag":
             self._run.destination.flag(self._endpoint, keys)
             return Gone(self._run, [])
         now = datetime.now(timezone.utc)

@@ -19,7 +19,7 @@ from dlt.extract.items_transform import ItemTransform
 from ..api.answers import Page
 from ..catalog import Endpoint
 from ..catalog.schema import ACCOUNT_ID, PUBLIC_LINKS
-from ..destination import DELETED_AT, choose_file_format, deleted_at_column
+from ..destination import DELETED_AT, deleted_at_column
 from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
@@ -56,7 +56,10 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             for row in item if isinstance(item, list) else [item]:
                 row.setdefault(ACCOUNT_ID, meta.run.account_id)
         if item and isinstance(meta, (Rows, ListEnd, Gone)):
-            choose_file_format(meta.run.destination.name, meta.run.resource(self._endpoint))
+            can = meta.run.can.get(self._endpoint.name)
+            # Not before there are rows: Postgres' driver fails on a file without any.
+            if can and can.file_format:
+                meta.run.resource(self._endpoint).apply_hints(file_format=can.file_format)
         return item
 
 
