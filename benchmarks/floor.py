@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from harvest.catalog import ENDPOINTS
+from datetime import datetime, timedelta, timezone
 
-PAGE = 2000
-"""Records on a page at most."""
+from harvest.catalog import ENDPOINTS
+from harvest.extract.plan import plan_list, plan_table, requests_needed
+from harvest.extract.state import TableState
+from harvest.settings import Settings, Sizes
 
 
 def floor(
     tables: list[str], rows: dict[str, int], changed: dict[str, int] | None, children: str
 ) -> int:
-    """Return the fewest requests of a run.
+    """Return the fewest requests of a run, as the source's own plan counts them.
 
     Args:
         tables: What is loaded.
@@ -19,15 +21,32 @@ def floor(
         changed: How many of them changed since the last run; None for a first run.
         children: Whether those of all parents are read, "complete", or of "changed" ones.
     """
-    chosen = [endpoint for endpoint in ENDPOINTS if endpoint.name in tables]
-    news = rows if changed is None else changed
-    whole = {e.parent for e in chosen if e.parent and children == "complete"}
+    now = datetime.now(timezone.utc)
+    loaded = TableState(cursor=now, full_read_at=now - timedelta(hours=1), anchor=now)
+    state = TableState() if changed is None else loaded
+    settings = Settings(
+        account_ids=(),
+        anchor_date=None,
+        deletions="remove",
+        children=children,
+        full_read=False,
+        full_read_hours=24.0,
+        confirm_deletions=False,
+        in_batches=False,
+        keep_going=False,
+        public_links=True,
+    )
     requests = 0
     for endpoint in ENDPOINTS:
-        listed = rows if endpoint.name in whole or not endpoint.updated_since else news
-        if endpoint.parent:
-            parents = rows if endpoint.parent in whole else news
-            requests += parents.get(endpoint.parent, 0) if endpoint in chosen else 0
-        elif endpoint in chosen or any(e.parent == endpoint.name for e in chosen):
-            requests += max(1, -(-listed.get(endpoint.name, 0) // PAGE))
+        family = [e for e in ENDPOINTS if endpoint.name in (e.name, e.parent) and e.name in tables]
+        if endpoint.parent or not family:
+            continue
+        plans = {
+            e.name: plan_table(e, state, settings, Sizes(), anchor=now, now=now) for e in family
+        }
+        own = plans.pop(endpoint.name, None)
+        plan = plan_list(own, plans, name=endpoint.name, anchor=now)
+        total = rows.get(endpoint.name, 0)
+        news = total if changed is None else changed.get(endpoint.name, 0)
+        requests += requests_needed(endpoint, plan, Sizes.per_page, total, news)
     return requests

@@ -62,7 +62,7 @@ def test_broken_line(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("changes", "said"),
     [
         ({"api_key": " \n"}, "`api_key` is empty: copy the token from https://id.getharvest.com"),
         ({"api_key": f"100.pt.{SECRET}é"}, "`api_key` holds characters that no token has"),
@@ -86,11 +86,11 @@ def test_broken_line(sandbox: Sandbox) -> None:
     ],
 )
 def test_refused(
-    source: Make, shown: Callable[[], str], settings: dict[str, Any], said: str
+    source: Make, shown: Callable[[], str], changes: dict[str, Any], said: str
 ) -> None:
     """What no request could carry is refused before the first one, and no secret is shown."""
     with pytest.raises(ConfigurationError) as caught:
-        list(source(**settings).resources)
+        list(source(**changes).resources)
     line = str(caught.value)
     assert said in line
     assert "\n" not in line

@@ -76,8 +76,8 @@ class Place:
             from dlt.common.libs.pyiceberg import get_iceberg_tables
 
             there = (self.folder / "harvest_data" / table / "metadata").exists()
-            tables = get_iceberg_tables(self.pipeline, table) if there else {}
-            return [row for t in tables.values() for row in t.scan().to_arrow().to_pylist()]
+            lake = get_iceberg_tables(self.pipeline, table) if there else {}
+            return [row for t in lake.values() for row in t.scan().to_arrow().to_pylist()]
         names = list(self.pipeline.default_schema.get_table_columns(table))
         with self.pipeline.sql_client() as client:
             columns = ", ".join(client.escape_column_name(name) for name in names)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dlt
+from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.typing import TDataItems
 from dlt.extract import DltResource
 from dlt.extract.items import DataItemWithMeta
@@ -138,9 +139,7 @@ def singleton_table(
 
 
 def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
-    columns = endpoint.columns.schema()
-    account = {"name": ACCOUNT_ID, "data_type": "bigint"}
-    columns[ACCOUNT_ID] = {**account, "nullable": False}  # type: ignore[typeddict-item]
+    columns = _with_account(endpoint.columns.schema(), nullable=False)
     if not endpoint.singleton:
         columns[DELETED_AT] = deleted_at_column(settings.deletions)
     if not settings.public_links:
@@ -152,7 +151,12 @@ def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
         "write_disposition": "merge",
         "columns": columns,
         "nested_hints": {
-            name: dlt.mark.make_nested_hints(columns={**nested.schema(), ACCOUNT_ID: dict(account)})
+            name: dlt.mark.make_nested_hints(columns=_with_account(nested.schema(), nullable=True))
             for name, nested in endpoint.nested
         },
     }
+
+
+def _with_account(columns: TTableSchemaColumns, *, nullable: bool) -> TTableSchemaColumns:
+    columns[ACCOUNT_ID] = {"name": ACCOUNT_ID, "data_type": "bigint", "nullable": nullable}
+    return columns
