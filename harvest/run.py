@@ -14,6 +14,7 @@ from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
 from .errors import BusyError, HarvestError, LoadError
+from .recover import recover
 from .settings import RATE_LIMIT, RATE_PERIOD
 
 M_ARENA_MAX = -8  # as malloc.h has it
@@ -63,10 +64,7 @@ def load(
     with _alone(pipeline), _explained():
         source = make_source(in_steps=True)
         summary = Summary()
-        if pipeline.has_pending_data:
-            # A package that broke off may never load: killed between a commit and dlt's note of
-            # it, it repeats a row that Postgres holds already. Merging makes reading anew safe.
-            pipeline.abort_packages()
+        recover(pipeline, source.name)
         if full_refresh:
             pipeline.run(source, refresh="drop_sources")
         else:

@@ -69,7 +69,7 @@ def run_killed(job: Job, log: str, *, plain: bool, at: int) -> None:
         else:
             return
         if path == root or path.startswith(root + os.sep):
-            step(f"{event} {path[len(root):] or '.'}")
+            step(f"{event} {path[len(root) :] or '.'}")
 
     sys.addaudithook(audit)
     for client in CLIENTS:
@@ -110,6 +110,6 @@ def _path(path: Any, folder: Any) -> str:
     if isinstance(path, int):
         return ""
     text = os.fsdecode(path)
-    if isinstance(folder, int) and folder >= 0 and not os.path.isabs(text):
+    if isinstance(folder, int) and folder >= 0 and not text.startswith(os.sep):
         text = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), text)  # noqa: PTH115,PTH118
     return os.path.abspath(text)  # noqa: PTH100 - fast, and without further events

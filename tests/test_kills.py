@@ -15,11 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 from uuid import uuid4
-
-import pytest
 
 from harvest_sandbox import Sandbox
 
@@ -56,20 +53,26 @@ class Setting:
         destination: "duckdb" or "postgres".
         server: The address of the Postgres.
         plain: Whether runs are dlt's `pipeline.run`.
-        later: Whether one run ended before; else the warehouse is empty.
+        before: What befell earlier: "nothing"; "a run", which ended well; or "a kill" after it,
+            so that the run that is killed is the one that has to mend.
     """
 
     def __init__(
         self, sandbox: Sandbox, folder: Path, destination: str, server: str, *,
-        plain: bool, later: bool,
+        plain: bool, before: str,
     ) -> None:  # fmt: skip
         self.sandbox, self.folder, self.destination = sandbox, folder, destination
         self.server, self.plain = server, plain
         self.prepared = self._job("prepared", "")
         Path(self.prepared.pipelines_dir).mkdir(parents=True)
-        if later:
+        if before != "nothing":
             assert spawn(run, self.prepared, plain=plain) == 0
             change(sandbox)
+        if before == "a kill":
+            loading = next(n for n, step in enumerate(self.steps(), 1) if "started_jobs" in step)
+            log = str(self.folder / "prepared" / "log")
+            end = spawn(run_killed, self.prepared, log, plain=plain, at=loading)
+            assert end == -signal.SIGKILL
 
     def steps(self) -> list[str]:
         """Return all steps of a run."""
