@@ -13,6 +13,7 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from dlt import Pipeline
 from dlt.common import logger
@@ -134,8 +135,7 @@ def _state_file(pipeline: Pipeline) -> Path:
 
 
 def _keeps_states(pipeline: Pipeline) -> bool:
-    with pipeline.destination_client() as client:
-        return isinstance(client, WithStateSync)
+    return isinstance(pipeline.destination_client(), WithStateSync)
 
 
 def _is_loaded(pipeline: Pipeline) -> bool:
@@ -150,7 +150,8 @@ def _is_loaded(pipeline: Pipeline) -> bool:
 
 def _has(client: JobClientBase, state: TPipelineState) -> bool:
     if not isinstance(client, SqlJobClientBase):  # plain files
-        stored = load_pipeline_state_from_destination(state["pipeline_name"], client)
+        files = cast("WithStateSync", client)
+        stored = load_pipeline_state_from_destination(state["pipeline_name"], files)
         return bool(stored and stored["_state_version"] >= state["_state_version"])
     # Of several states, dlt takes that with the latest load id, which is a time by this machine's
     # clock. After the clock was set back this is not the last one, so any of them will do.

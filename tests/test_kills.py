@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from harvest_sandbox import Sandbox
 
@@ -63,14 +66,15 @@ class Setting:
     ) -> None:  # fmt: skip
         self.sandbox, self.folder, self.destination = sandbox, folder, destination
         self.server, self.plain = server, plain
-        self.prepared = self._job("prepared", "")
+        self.template = f"prepared_{uuid4().hex[:12]}"
+        self.prepared = self._job(self.template)
         Path(self.prepared.pipelines_dir).mkdir(parents=True)
         if before != "nothing":
             assert spawn(run, self.prepared, plain=plain) == 0
             change(sandbox)
         if before == "a kill":
             loading = next(n for n, step in enumerate(self.steps(), 1) if "started_jobs" in step)
-            log = str(self.folder / "prepared" / "log")
+            log = str(self.folder / self.template / "log")
             end = spawn(run_killed, self.prepared, log, plain=plain, at=loading)
             assert end == -signal.SIGKILL
 
@@ -93,15 +97,15 @@ class Setting:
             try:
                 assert_equal(job.pipeline(), self.sandbox, *TABLES)
             except AssertionError as error:
-                raise AssertionError(f"{number}: {step}: {error}") from None
+                pytest.fail(f"{number}: {step}: {error}")
             return step
 
     @contextmanager
     def copy(self) -> Iterator[Job]:
         """Yield a job that finds what was prepared."""
         name = f"copy_{uuid4().hex[:12]}"
-        job = self._job(name, self.prepared.credentials)
-        shutil.copytree(self.folder / "prepared", self.folder / name)
+        job = self._job(name)
+        shutil.copytree(self.folder / self.template, self.folder / name)
         try:
             yield job
         finally:
@@ -109,9 +113,9 @@ class Setting:
             if self.server:
                 self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _job(self, name: str, template: str) -> Job:
+    def _job(self, name: str) -> Job:
         if self.server:
-            origin = " TEMPLATE prepared" if template else ""
+            origin = "" if name == self.template else f" TEMPLATE {self.template}"
             self._execute(f"CREATE DATABASE {name}{origin}")
             credentials = self.server.replace("/postgres?", f"/{name}?")
         else:
@@ -120,7 +124,7 @@ class Setting:
         return replace(job, tables=TABLES)
 
     def _execute(self, statement: str) -> None:
-        import psycopg2
+        import psycopg2  # type: ignore[import-untyped]
 
         connection = psycopg2.connect(self.server)
         try:
@@ -128,3 +132,18 @@ class Setting:
             connection.cursor().execute(statement)
         finally:
             connection.close()
+
+
+@pytest.mark.parametrize("before", ["nothing", "a run", "a kill"])
+@pytest.mark.parametrize("destination", ["duckdb", "postgres"])
+def test_killed_at_any_step(
+    sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest, destination: str, before: str
+) -> None:
+    """Wherever `load` is killed, the next two runs end well, and all tables equal Harvest."""
+    server = request.getfixturevalue("postgres_url") if destination == "postgres" else ""
+    setting = Setting(sandbox, tmp_path, destination, server, plain=False, before=before)
+    numbers = [*range(1, len(setting.steps()) + 1)]
+    if STEPS != "all":
+        numbers = Random().sample(numbers, int(STEPS))  # noqa: S311 - any of them
+    for number in numbers:
+        setting.kill(number)
