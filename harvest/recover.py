@@ -17,12 +17,14 @@ from typing import cast
 
 from dlt import Pipeline
 from dlt.common import logger
+from dlt.common.configuration.container import Container
 from dlt.common.destination.client import JobClientBase, WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.pipeline import TPipelineState
+from dlt.common.pipeline import PipelineContext, TPipelineState
 from dlt.common.storages import LoadStorage, PackageStorage
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
+from filelock import FileLock, Timeout
 
 SCHEMA_FILE = ".schema.json"
 
@@ -48,7 +50,7 @@ def recover(pipeline: Pipeline, source_name: str) -> None:
     finish_moves(pipeline)
     if pipeline.dev_mode:  # begins with an empty folder in any case
         return
-    if _pending(pipeline) - {source_name}:
+    if _pending(pipeline) - {source_name, ""}:
         logger.warning("Loading what an earlier run of this pipeline left from another source.")
         pipeline.run()
     pending = bool(_pending(pipeline))
@@ -122,12 +124,15 @@ def _entries(folder: Path, before: float) -> list[Path]:
 def _pending(pipeline: Pipeline) -> set[str]:
     """Return the names of the sources of which there are packages to be loaded."""
     packages = {*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()}
-    names = set()
-    for package in packages:
-        names.add("")  # a remnant, unless it says whose it is
-        with suppress(FileNotFoundError):
-            names.add(pipeline.get_load_package_info(package).schema.name)
-    return names
+    return {_source_of(pipeline, package) for package in packages}
+
+
+def _source_of(pipeline: Pipeline, package: str) -> str:
+    """Return the name of the source whose data a package holds; "" if it is only a remnant."""
+    try:
+        return str(pipeline.get_load_package_info(package).schema.name)
+    except FileNotFoundError:
+        return ""
 
 
 def _state_file(pipeline: Pipeline) -> Path:
@@ -166,3 +171,37 @@ def _has(client: JobClientBase, state: TPipelineState) -> bool:
         state["_version_hash"],
     )
     return bool(found)
+
+
+def recover_active(source_name: str) -> None:
+    """Do what a user's own script can't: see that `pipeline.run` reads instead of repeating.
+
+    dlt's `run` loads again what an earlier run left, and reads nothing new. Where a row was
+    committed before dlt could note it, this fails for ever (each row of `_dlt_pipeline_state` is
+    unique) or doubles rows. So what was left is given up when the source is made, if a pipeline is
+    active by then, nobody else is at work in it, and the destination keeps its state.
+    """
+    context = Container()[PipelineContext]
+    if not context.is_active():
+        return
+    pipeline = context.pipeline()
+    with suppress(Timeout), _at_work(pipeline).acquire(blocking=False), _only_load(pipeline):
+        finish_moves(pipeline)
+        mine = _pending(pipeline)
+        restorable = pipeline.config.restore_from_destination and not pipeline.dev_mode
+        if mine and mine <= {source_name, ""} and restorable and _keeps_states(pipeline):
+            start_over(pipeline)
+
+
+def be_at_work(pipeline: Pipeline) -> None:
+    """Let other processes know, as long as this one lives, that files of this folder may move."""
+    with suppress(Timeout):
+        _at_work(pipeline).acquire(blocking=False)
+
+
+def _at_work(pipeline: Pipeline) -> FileLock:
+    return FileLock(f"{pipeline.working_dir}.at_work", thread_local=False, is_singleton=True)
+
+
+def _only_load(pipeline: Pipeline) -> FileLock:
+    return FileLock(f"{pipeline.working_dir}.lock", timeout=0)
