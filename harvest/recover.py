@@ -10,7 +10,6 @@ which never arrived. What the destination has recorded as loaded is true in any 
 from __future__ import annotations
 
 import shutil
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -75,7 +74,7 @@ def start_over(pipeline: Pipeline) -> None:
     pipeline.set_local_state_val("initial_cwd", home)
 
 
-def finish_moves(pipeline: Pipeline, *, idle_seconds: float = 0) -> None:
+def finish_moves(pipeline: Pipeline) -> None:
     """Finish what dlt was doing to its files when it was killed.
 
     All of it is local, and needs neither the destination nor a decision about any data. A kill in
@@ -87,15 +86,12 @@ def finish_moves(pipeline: Pipeline, *, idle_seconds: float = 0) -> None:
     - A package that was normalized is normalized again while its source is being deleted.
 
     Args:
-        pipeline: Whose folder.
-        idle_seconds: Leave files alone that changed within so many seconds: another process may
-            be at work. 0 if none can be.
+        pipeline: Whose folder. No other process may run it now.
     """
-    before = time.time() - idle_seconds
     home = Path(pipeline.working_dir)
     load, extracted = home / "load", home / "normalize" / "extracted"
     schemas = home / "schemas"
-    stray = [p for p in _entries(schemas, before) if not p.name.endswith(SCHEMA_FILE)]
+    stray = [p for p in _entries(schemas) if not p.name.endswith(SCHEMA_FILE)]
     for path in stray:
         path.unlink(missing_ok=True)
     if stray:
@@ -105,20 +101,59 @@ def finish_moves(pipeline: Pipeline, *, idle_seconds: float = 0) -> None:
         for name in ("new", LoadStorage.NORMALIZED_FOLDER, LoadStorage.LOADED_FOLDER):
             (load / name).mkdir(exist_ok=True)
     normalized, loaded = load / LoadStorage.NORMALIZED_FOLDER, load / LoadStorage.LOADED_FOLDER
-    for package in _entries(extracted, before):
+    for package in _entries(extracted):
         if (normalized / package.name).exists() or (loaded / package.name).exists():
             shutil.rmtree(package, ignore_errors=True)
-    for package in _entries(normalized, before):
+    for package in _entries(normalized):
         if (package / PackageStorage.PACKAGE_COMPLETED_FILE_NAME).exists():
             package.rename(loaded / package.name)
 
 
-def _entries(folder: Path, before: float) -> list[Path]:
-    """Return what a folder holds that did not change since a moment."""
-    found = []
-    with suppress(FileNotFoundError):  # also if another process took it away meanwhile
-        found = [path for path in folder.iterdir() if path.stat().st_mtime <= before]
-    return found
+def recover_active(source_name: str) -> None:
+    """Give up what a killed run left, so that `pipeline.run` in a user's own script reads anew.
+
+    dlt's `run` loads again what an earlier run left, and reads nothing new. Where a row was
+    committed before dlt could note it, that fails in each later run, since rows of
+    `_dlt_pipeline_state` and of staging tables are unique, or doubles rows where they are not.
+
+    To be called when the source is made. Nothing happens unless a pipeline is active by then and
+    its destination keeps its state; nor while another process is at work in its folder, or data
+    of another source waits there.
+
+    Args:
+        source_name: Whose packages are given up and read again.
+    """
+    pipeline = Container()[PipelineContext].pipeline() if _any_active() else None
+    if not isinstance(pipeline, Pipeline) or pipeline.dev_mode:
+        return
+    with suppress(Timeout), _at_work(pipeline), FileLock(f"{pipeline.working_dir}.lock", timeout=0):
+        finish_moves(pipeline)
+        pending = _pending(pipeline)
+        restored = pipeline.config.restore_from_destination and _keeps_states(pipeline)
+        if pending and restored and pending <= {source_name, ""}:
+            start_over(pipeline)
+
+
+def be_at_work(pipeline: Pipeline) -> None:
+    """Keep `recover_active` of other processes away from the folder as long as this one lives.
+
+    To be called when extraction begins. Nobody waits for it, and it keeps nobody from running.
+    """
+    with suppress(Timeout):
+        _at_work(pipeline).acquire()
+
+
+def _any_active() -> bool:
+    return bool(Container()[PipelineContext].is_active())
+
+
+def _at_work(pipeline: Pipeline) -> FileLock:
+    path = f"{pipeline.working_dir}.at_work"
+    return FileLock(path, timeout=0, thread_local=False, is_singleton=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [*folder.iterdir()] if folder.is_dir() else []
 
 
 def _pending(pipeline: Pipeline) -> set[str]:
@@ -171,37 +206,3 @@ def _has(client: JobClientBase, state: TPipelineState) -> bool:
         state["_version_hash"],
     )
     return bool(found)
-
-
-def recover_active(source_name: str) -> None:
-    """Do what a user's own script can't: see that `pipeline.run` reads instead of repeating.
-
-    dlt's `run` loads again what an earlier run left, and reads nothing new. Where a row was
-    committed before dlt could note it, this fails for ever (each row of `_dlt_pipeline_state` is
-    unique) or doubles rows. So what was left is given up when the source is made, if a pipeline is
-    active by then, nobody else is at work in it, and the destination keeps its state.
-    """
-    context = Container()[PipelineContext]
-    if not context.is_active():
-        return
-    pipeline = context.pipeline()
-    with suppress(Timeout), _at_work(pipeline).acquire(blocking=False), _only_load(pipeline):
-        finish_moves(pipeline)
-        mine = _pending(pipeline)
-        restorable = pipeline.config.restore_from_destination and not pipeline.dev_mode
-        if mine and mine <= {source_name, ""} and restorable and _keeps_states(pipeline):
-            start_over(pipeline)
-
-
-def be_at_work(pipeline: Pipeline) -> None:
-    """Let other processes know, as long as this one lives, that files of this folder may move."""
-    with suppress(Timeout):
-        _at_work(pipeline).acquire(blocking=False)
-
-
-def _at_work(pipeline: Pipeline) -> FileLock:
-    return FileLock(f"{pipeline.working_dir}.at_work", thread_local=False, is_singleton=True)
-
-
-def _only_load(pipeline: Pipeline) -> FileLock:
-    return FileLock(f"{pipeline.working_dir}.lock", timeout=0)

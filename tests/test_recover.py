@@ -10,8 +10,9 @@ import dlt
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
+from filelock import FileLock
 
-from harvest.recover import finish_moves, recover
+from harvest.recover import be_at_work, recover, recover_active
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
@@ -55,8 +56,8 @@ def test_lost_package(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     job.step, job.after = "Load", 4
     killed(job, tmp_path)
     job.step = ""
-    for package in (Path(job.pipeline().working_dir) / "load" / "normalized").iterdir():
-        shutil.rmtree(package)
+    for package in Path(job.pipeline().working_dir, "load", "normalized").glob("*/"):
+        shutil.rmtree(package, ignore_errors=True)
     load(job.pipeline(), job.read)
     assert_equal(job.pipeline(), sandbox, *TABLES)
 
@@ -88,13 +89,28 @@ def test_database_in_first_folder(
     assert not list((tmp_path / "elsewhere").glob("*.duckdb"))
 
 
-def test_files_in_use(job: Job) -> None:
-    """Files that another process may be moving right now are left alone."""
+def test_own_script(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """After a kill, one `pipeline.run` of a user's own brings what was left and what is new."""
+    load(job.pipeline(), job.read)
+    change(sandbox)
+    job.step, job.after = "Load", 4
+    killed(job, tmp_path)
+    job.step = ""
+    change(sandbox, seed=2)
+    pipeline = job.pipeline()
+    recover_active("harvest")
+    pipeline.run(job.read())
+    assert_equal(pipeline, sandbox, *TABLES)
+
+
+def test_another_process_at_work(job: Job) -> None:
+    """What another process may be loading right now is left to it."""
     load(job.pipeline(), job.read)
     pipeline = job.pipeline()
-    half_made = Path(pipeline.working_dir, "schemas", "0123456789abcdef")
-    half_made.touch()
-    finish_moves(pipeline, idle_seconds=60)
-    assert half_made.exists()
-    finish_moves(pipeline)
-    assert not half_made.exists()
+    pipeline.extract(job.read())
+    with FileLock(f"{pipeline.working_dir}.at_work"):
+        recover_active("harvest")
+    assert pipeline.has_pending_data
+    be_at_work(pipeline)
+    recover_active("harvest")
+    assert not pipeline.has_pending_data
