@@ -71,7 +71,8 @@ class Setting:
         Path(self.prepared.pipelines_dir).mkdir(parents=True)
         if before != "nothing":
             assert spawn(run, self.prepared, plain=plain) == 0
-            change(sandbox)
+            change(sandbox, seed=1)  # which a cursor at the second change would miss
+            change(sandbox, seed=2)
         if before == "a kill":
             loading = next(n for n, step in enumerate(self.steps(), 1) if "started_jobs" in step)
             log = str(self.folder / self.template / "log")

@@ -42,7 +42,8 @@ def test_restored_backup(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """When the database goes back to a backup, what came since is read again."""
     load(job.pipeline(), job.read)
     shutil.copy(job.credentials, tmp_path / "backup")
-    change(sandbox)
+    change(sandbox, seed=1)  # which a cursor at the second change would miss
+    change(sandbox, seed=2)
     load(job.pipeline(), job.read)
     shutil.copy(tmp_path / "backup", job.credentials)
     load(job.pipeline(), job.read)
@@ -52,7 +53,8 @@ def test_restored_backup(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
 def test_lost_package(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """What was read and never loaded is read again, also when its package is gone."""
     load(job.pipeline(), job.read)
-    change(sandbox)
+    change(sandbox, seed=1)
+    change(sandbox, seed=2)
     job.step, job.after = "Load", 4
     killed(job, tmp_path)
     job.step = ""
