@@ -74,6 +74,28 @@ def start_over(pipeline: Pipeline) -> None:
     pipeline.set_local_state_val("initial_cwd", home)
 
 
+def forget(pipeline: Pipeline, source_name: str) -> None:
+    """Let the destination record that nothing of a source was read, before its tables are dropped.
+
+    A refresh drops tables long before they are filled again. If it is cut short in between, a
+    state that the destination still holds would take the empty tables for complete.
+
+    Args:
+        pipeline: Without anything that waits to be loaded, as `recover` leaves it.
+        source_name: The source that is about to be read anew.
+
+    Raises:
+        PipelineStepFailed: The destination could not be written.
+    """
+    pipeline.sync_destination()
+    if source_name not in pipeline.state.get("sources", {}):
+        return
+    with pipeline.managed_state(extract_state=True) as state:
+        del state["sources"][source_name]
+    pipeline.normalize()
+    pipeline.load()
+
+
 def finish_moves(pipeline: Pipeline) -> None:
     """Finish what dlt was doing to its files when it was killed.
 

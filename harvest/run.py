@@ -14,7 +14,7 @@ from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
 from .errors import BusyError, HarvestError, LoadError
-from .recover import recover
+from .recover import forget, recover
 from .settings import RATE_LIMIT, RATE_PERIOD
 
 M_ARENA_MAX = -8  # as malloc.h has it
@@ -66,6 +66,7 @@ def load(
         summary = Summary()
         recover(pipeline, source.name)
         if full_refresh:
+            forget(pipeline, source.name)
             pipeline.run(source, refresh="drop_sources")
         else:
             pipeline.run(source)
