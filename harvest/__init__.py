@@ -16,6 +16,7 @@ from .catalog import ENDPOINTS
 from .errors import HarvestError
 from .extract.context import Account
 from .extract.resources import child_table, list_reader, list_table, singleton_table
+from .recover import recover_active
 from .settings import (
     BASE_URL,
     FULL_READ_HOURS,
@@ -96,6 +97,7 @@ def harvest_source(
             endpoint and what to do.
     """
     sizes = sizes or Sizes()
+    recover_active(dlt.current.source_schema().name)
     auth = PersonalToken(api_key, account_id)
     account = int(auth.account_id)
     settings = Settings(

@@ -32,6 +32,7 @@ from .errors import (
     PartialLoadError,
 )
 from .extract.state import last_run
+from .recover import forget, recover
 from .settings import RATE_LIMIT, RATE_PERIOD
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
@@ -153,10 +154,7 @@ def load(
     _share_heaps()
     with _alone(pipeline), defaults(pipeline), _explained():
         summary, started = Summary(), time.monotonic()
-        if pipeline.has_pending_data:
-            # A package that broke off may never load: killed between a commit and dlt's note of
-            # it, it repeats a row that Postgres holds already. Merging makes reading anew safe.
-            pipeline.abort_packages()
+        recover(pipeline, source.name)
         if dropped:
             # What is dropped must come back whole, so nothing may be left out of this run.
             whole = _source(dropped, {**settings, "keep_going": False})
@@ -285,6 +283,7 @@ def _refresh(pipeline: Pipeline, source: DltSource, tell: Callable[[str], object
         rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
     everything = source.selected_resources.keys() == source.resources.keys()
+    forget(pipeline, source.name, source.selected_resources.keys())
     # "drop_sources" forgets what concerns no single table too.
     pipeline.run(source, refresh="drop_sources" if everything else "drop_resources")
 

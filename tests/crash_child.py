@@ -17,7 +17,9 @@ import dlt
 from dlt import Pipeline
 from dlt.common.runtime.collector import NullCollector
 from dlt.common.storages import PackageStorage
+from dlt.extract import DltSource
 
+from harvest import harvest_source
 from harvest.run import load
 
 
@@ -75,6 +77,10 @@ class Job:
             dataset_name=self.dataset,
             progress=progress or NullCollector(),
         )
+
+    def read(self) -> DltSource:
+        """Return the source as a user's own script makes it."""
+        return harvest_source(**self.source).with_resources(*self.tables)
 
     def load(self, progress: NullCollector | None = None) -> None:
         """Do this job here."""

@@ -20,6 +20,7 @@ from ..api.client import HarvestClient
 from ..catalog import ENDPOINTS, Endpoint
 from ..destination import DELETED_AT, Destination, deleted_at_column
 from ..errors import HarvestError, StatusError
+from ..recover import be_at_work
 from ..settings import Settings, Sizes
 from .access import Access
 from .plan import ListPlan, TablePlan, plan_list, plan_table
@@ -85,6 +86,8 @@ class Run:
         self.account_id, self.client = account.account_id, account.client
         self.settings, self.sizes = account.settings, account.sizes
         self.extraction = extraction
+        if extraction.pipeline:
+            be_at_work(extraction.pipeline)
         self.store = StateStore(account.account_id, account.settings.account_ids)
         self.left_before = self.store.account.last_run.requests_left
         self.store.account.last_run = LastRun()

@@ -1,0 +1,234 @@
+"""Sets a pipeline's working folder right, whatever an earlier run left in it.
+
+dlt keeps three things there: packages on their way into the destination, the schemas, and the
+state, which says how far was read. The state is saved when data was read, before it is loaded, and
+the folder changes in many small steps. A run that is killed can therefore leave a package that
+never loads, half-made files that make every later run fail, and a state that counts data as read
+which never arrived. What the destination has recorded as loaded is true in any case.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from dlt import Pipeline
+from dlt.common import logger
+from dlt.common.configuration.container import Container
+from dlt.common.destination.client import JobClientBase, WithStateSync
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.pipeline import PipelineContext, TPipelineState
+from dlt.common.storages import LoadStorage, PackageStorage
+from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.pipeline.state_sync import load_pipeline_state_from_destination
+from filelock import FileLock, Timeout
+
+SCHEMA_FILE = ".schema.json"
+
+
+def recover(pipeline: Pipeline, source_name: str) -> None:
+    """Let the next run begin with what the destination holds.
+
+    A local state counts if the destination has recorded its load as complete. Otherwise a run was
+    cut short, or the database was restored from a backup, and what was read since must be read
+    again: the local folder is dropped, and dlt fetches state and schemas from the destination.
+    A folder that a finished run left stays as it is.
+
+    Packages of other sources in the same pipeline are loaded first, as dlt's own `run` does, since
+    their data may not be there to be read again.
+
+    Args:
+        pipeline: Whose folder. No other process may run it now.
+        source_name: Whose packages are given up and read again.
+
+    Raises:
+        PipelineStepFailed: A package of another source could not be loaded.
+    """
+    finish_moves(pipeline)
+    if pipeline.dev_mode:  # begins with an empty folder in any case
+        return
+    if _pending(pipeline) - {source_name, ""}:
+        logger.warning("Loading what an earlier run of this pipeline left from another source.")
+        pipeline.run()
+    pending = bool(_pending(pipeline))
+    if not pipeline.config.restore_from_destination or not _keeps_states(pipeline):
+        if pending:
+            pipeline.abort_packages()  # the state before it is nowhere but in the package
+    elif pending or not _is_loaded(pipeline):
+        start_over(pipeline)
+
+
+def start_over(pipeline: Pipeline) -> None:
+    """Drop the local folder, so that the next run fetches state and schemas anew.
+
+    Without a state, dlt takes a folder for none and clears it. So the state goes first: if this is
+    cut short too, nothing of the rest counts any more.
+    """
+    refresh, home = pipeline.refresh, pipeline.get_local_state_val("initial_cwd")
+    _state_file(pipeline).unlink(missing_ok=True)
+    pipeline.drop()
+    # dlt forgets these: how to load, and where a database without a path of its own lies.
+    pipeline.refresh = refresh
+    pipeline.set_local_state_val("initial_cwd", home)
+
+
+def forget(pipeline: Pipeline, source_name: str, tables: Collection[str]) -> None:
+    """Let the destination record that some tables were never read, before they are dropped.
+
+    A refresh drops tables long before they are filled again. If it is cut short in between, a
+    state that the destination still holds would take the empty tables for complete.
+
+    Args:
+        pipeline: Without anything that waits to be loaded, as `recover` leaves it.
+        source_name: The source.
+        tables: Its tables that are about to be read anew.
+
+    Raises:
+        PipelineStepFailed: The destination could not be written.
+    """
+    pipeline.sync_destination()
+    known = pipeline.state.get("sources", {}).get(source_name, {}).get("resources", {})
+    if known.keys().isdisjoint(tables):
+        return
+    with pipeline.managed_state(extract_state=True) as state:
+        for table in known.keys() & set(tables):
+            del state["sources"][source_name]["resources"][table]
+    pipeline.normalize()
+    pipeline.load()
+
+
+def finish_moves(pipeline: Pipeline) -> None:
+    """Finish what dlt was doing to its files when it was killed.
+
+    All of it is local, and needs neither the destination nor a decision about any data. A kill in
+    these moments makes each later run fail, by dlt 1.31:
+
+    - A file in `schemas` that waits to be renamed is taken for a schema, which is then not found.
+    - The folder `load` counts as complete from its creation on, before it has its subfolders.
+    - A package that is marked as complete, but not put away yet, is completed again: an error.
+    - A package that was normalized is normalized again while its source is being deleted.
+
+    Args:
+        pipeline: Whose folder. No other process may run it now.
+    """
+    home = Path(pipeline.working_dir)
+    load, extracted = home / "load", home / "normalize" / "extracted"
+    schemas = home / "schemas"
+    stray = [p for p in _entries(schemas) if not p.name.endswith(SCHEMA_FILE)]
+    for path in stray:
+        path.unlink(missing_ok=True)
+    if stray:
+        with pipeline.managed_state():  # which names the schemas that are there
+            pass
+    if load.is_dir():
+        for name in ("new", LoadStorage.NORMALIZED_FOLDER, LoadStorage.LOADED_FOLDER):
+            (load / name).mkdir(exist_ok=True)
+    normalized, loaded = load / LoadStorage.NORMALIZED_FOLDER, load / LoadStorage.LOADED_FOLDER
+    for package in _entries(extracted):
+        if (normalized / package.name).exists() or (loaded / package.name).exists():
+            shutil.rmtree(package, ignore_errors=True)
+    for package in _entries(normalized):
+        if (package / PackageStorage.PACKAGE_COMPLETED_FILE_NAME).exists():
+            package.rename(loaded / package.name)
+
+
+def recover_active(source_name: str) -> None:
+    """Give up what a killed run left, so that `pipeline.run` in a user's own script reads anew.
+
+    dlt's `run` loads again what an earlier run left, and reads nothing new. Where a row was
+    committed before dlt could note it, that fails in each later run, since rows of
+    `_dlt_pipeline_state` and of staging tables are unique, or doubles rows where they are not.
+
+    To be called when the source is made. Nothing happens unless a pipeline is active by then and
+    its destination keeps its state; nor while another process is at work in its folder, or data
+    of another source waits there.
+
+    Args:
+        source_name: Whose packages are given up and read again.
+    """
+    pipeline = Container()[PipelineContext].pipeline() if _any_active() else None
+    if not isinstance(pipeline, Pipeline) or pipeline.dev_mode:
+        return
+    with suppress(Timeout), _at_work(pipeline), FileLock(f"{pipeline.working_dir}.lock", timeout=0):
+        finish_moves(pipeline)
+        pending = _pending(pipeline)
+        restored = pipeline.config.restore_from_destination and _keeps_states(pipeline)
+        if pending and restored and pending <= {source_name, ""}:
+            start_over(pipeline)
+
+
+def be_at_work(pipeline: Pipeline) -> None:
+    """Keep `recover_active` of other processes away from the folder as long as this one lives.
+
+    To be called when extraction begins. Nobody waits for it, and it keeps nobody from running.
+    """
+    with suppress(Timeout):
+        _at_work(pipeline).acquire()
+
+
+def _any_active() -> bool:
+    return bool(Container()[PipelineContext].is_active())
+
+
+def _at_work(pipeline: Pipeline) -> FileLock:
+    path = f"{pipeline.working_dir}.at_work"
+    return FileLock(path, timeout=0, thread_local=False, is_singleton=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [*folder.iterdir()] if folder.is_dir() else []
+
+
+def _pending(pipeline: Pipeline) -> set[str]:
+    """Return the names of the sources of which there are packages to be loaded."""
+    packages = {*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()}
+    return {_source_of(pipeline, package) for package in packages}
+
+
+def _source_of(pipeline: Pipeline, package: str) -> str:
+    """Return the name of the source whose data a package holds; "" if it is only a remnant."""
+    try:
+        return str(pipeline.get_load_package_info(package).schema.name)
+    except FileNotFoundError:
+        return ""
+
+
+def _state_file(pipeline: Pipeline) -> Path:
+    return Path(pipeline.working_dir, pipeline.STATE_FILE)
+
+
+def _keeps_states(pipeline: Pipeline) -> bool:
+    return isinstance(pipeline.destination_client(), WithStateSync)
+
+
+def _is_loaded(pipeline: Pipeline) -> bool:
+    """Return whether the destination has recorded the load of the local state, if there is one."""
+    state = pipeline.state
+    if not state.get("default_schema_name"):
+        return True  # nothing was read so far
+    with pipeline.destination_client() as client, suppress(DestinationUndefinedEntity):
+        return _has(client, state)
+    return False
+
+
+def _has(client: JobClientBase, state: TPipelineState) -> bool:
+    if not isinstance(client, SqlJobClientBase):  # plain files
+        files = cast("WithStateSync", client)
+        stored = load_pipeline_state_from_destination(state["pipeline_name"], files)
+        return bool(stored and stored["_state_version"] >= state["_state_version"])
+    # Of several states, dlt takes that with the latest load id, which is a time by this machine's
+    # clock. After the clock was set back this is not the last one, so any of them will do.
+    sql, schema = client.sql_client, client.schema
+    states, loads = map(
+        sql.make_qualified_table_name, (schema.state_table_name, schema.loads_table_name)
+    )
+    found = sql.execute_sql(
+        f"SELECT 1 FROM {states} AS s JOIN {loads} AS l ON l.load_id = s._dlt_load_id "  # noqa: S608
+        "WHERE s.pipeline_name = %s AND s.version_hash = %s AND l.status = 0",
+        state["pipeline_name"],
+        state["_version_hash"],
+    )
+    return bool(found)

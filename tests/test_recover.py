@@ -1,0 +1,117 @@
+"""A run begins with what the destination holds, whatever the pipeline's folder says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt import Pipeline
+from dlt.extract import DltSource
+from filelock import FileLock
+
+from harvest.recover import be_at_work, recover, recover_active
+from harvest.run import load
+from harvest_sandbox import Sandbox
+
+from .crash_child import Job
+from .test_crashes import change, describe, killed
+from .truth import assert_equal, read
+
+TABLES = ["clients", "invoices", "invoice_payments", "company"]
+
+
+@pytest.fixture
+def job(sandbox: Sandbox, tmp_path: Path) -> Job:
+    """Describe a run into an empty DuckDB."""
+    job = describe(sandbox, tmp_path, "duckdb", str(tmp_path / "warehouse.duckdb"), "recovered")
+    job.tables = TABLES
+    return job
+
+
+def test_finished_run(job: Job) -> None:
+    """A folder that a finished run left stays as it is, with what dlt tells of earlier loads."""
+    for loads in (1, 2, 3):
+        load(job.pipeline(), *job.tables, **job.source)
+        assert len(job.pipeline().list_completed_load_packages()) == loads
+
+
+def test_restored_backup(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """When the database goes back to a backup, what came since is read again."""
+    load(job.pipeline(), *job.tables, **job.source)
+    shutil.copy(job.credentials, tmp_path / "backup")
+    change(sandbox, seed=1)  # which a cursor at the second change would miss
+    change(sandbox, seed=2)
+    load(job.pipeline(), *job.tables, **job.source)
+    shutil.copy(tmp_path / "backup", job.credentials)
+    load(job.pipeline(), *job.tables, **job.source)
+    assert_equal(job.pipeline(), sandbox, *TABLES)
+
+
+def test_lost_package(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """What was read and never loaded is read again, also when its package is gone."""
+    load(job.pipeline(), *job.tables, **job.source)
+    change(sandbox, seed=1)
+    change(sandbox, seed=2)
+    job.step, job.after = "Load", 4
+    killed(job, tmp_path)
+    job.step = ""
+    for package in Path(job.pipeline().working_dir, "load", "normalized").glob("*/"):
+        shutil.rmtree(package, ignore_errors=True)
+    load(job.pipeline(), *job.tables, **job.source)
+    assert_equal(job.pipeline(), sandbox, *TABLES)
+
+
+def test_other_source(job: Job) -> None:
+    """Data that another source left to be loaded is loaded, since it may not be read again."""
+    load(job.pipeline(), *job.tables, **job.source)
+    queue = dlt.resource([{"id": 1}], name="messages", write_disposition="append")
+    other = DltSource(dlt.Schema("queue"), "queue", [queue])
+    job.pipeline().extract(other)
+    load(job.pipeline(), *job.tables, **job.source)
+    assert [row["id"] for row in read(job.pipeline(), "messages")] == [1]
+
+
+def test_database_in_first_folder(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database without a path of its own is found again from another folder."""
+
+    def pipeline() -> Pipeline:
+        return dlt.pipeline("placed", destination="duckdb", dataset_name="data")
+
+    load(pipeline(), "clients", **settings)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    pipeline().extract([{"id": 1}], table_name="unloaded", schema=dlt.Schema("harvest"))
+    recover(pipeline(), "harvest")
+    assert read(pipeline(), "clients")
+    assert not list((tmp_path / "elsewhere").glob("*.duckdb"))
+
+
+def test_own_script(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """After a kill, one `pipeline.run` of a user's own brings what was left and what is new."""
+    load(job.pipeline(), *job.tables, **job.source)
+    change(sandbox)
+    job.step, job.after = "Load", 4
+    killed(job, tmp_path)
+    job.step = ""
+    change(sandbox, seed=2)
+    pipeline = job.pipeline()
+    pipeline.run(job.read())
+    assert_equal(pipeline, sandbox, *TABLES)
+
+
+def test_another_process_at_work(job: Job) -> None:
+    """What another process may be loading right now is left to it."""
+    load(job.pipeline(), *job.tables, **job.source)
+    pipeline = job.pipeline()
+    pipeline.extract(job.read())
+    with FileLock(f"{pipeline.working_dir}.at_work"):
+        recover_active("harvest")
+    assert pipeline.has_pending_data
+    be_at_work(pipeline)
+    recover_active("harvest")
+    assert not pipeline.has_pending_data
