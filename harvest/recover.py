@@ -150,7 +150,7 @@ def recover_active(source_name: str) -> None:
         source_name: Whose packages are given up and read again.
     """
     pipeline = Container()[PipelineContext].pipeline() if _any_active() else None
-    if not isinstance(pipeline, Pipeline) or pipeline.dev_mode:
+    if not isinstance(pipeline, Pipeline) or pipeline.dev_mode or not pipeline.destination:
         return
     with suppress(Timeout), _at_work(pipeline), FileLock(f"{pipeline.working_dir}.lock", timeout=0):
         finish_moves(pipeline)
