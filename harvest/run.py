@@ -31,9 +31,9 @@ from .errors import (
     LoadError,
     PartialLoadError,
 )
-from .extract.state import last_run
+from .extract.state import anchor_of, last_run
 from .recover import forget, recover
-from .settings import RATE_LIMIT, RATE_PERIOD
+from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
@@ -181,6 +181,13 @@ def load(
         summary.skipped = run.skipped
         summary.notices = [run.deletions_stopped] if run.deletions_stopped else []
         summary.notices += [f"`{name}`: {why}." for name, why in run.refused.items()]
+        anchor = anchor_of(pipeline, source.name)
+        bounded = any(e.anchored and e.name in selected for e in ENDPOINTS)
+        if bounded and anchor and anchor != EVERYTHING:
+            summary.notices.append(
+                f"Records last changed before {anchor:%Y-%m-%d} were not read, so months before it "
+                'may lack some; `anchor_date = "all"` (--anchor-date all) reads everything.'
+            )
         if run.failed:
             raise PartialLoadError(run.failed)
         return summary

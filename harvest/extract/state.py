@@ -207,7 +207,16 @@ class StateStore:
 
 def last_run(pipeline: Pipeline, source_name: str = "harvest") -> LastRun:
     """Return what a user must know of a pipeline's last run."""
+    return _account_of(pipeline, source_name).last_run
+
+
+def anchor_of(pipeline: Pipeline, source_name: str = "harvest") -> datetime | None:
+    """Return how far back a pipeline reads history (UTC); None before its first run."""
+    return _account_of(pipeline, source_name).anchor_date
+
+
+def _account_of(pipeline: Pipeline, source_name: str) -> AccountState:
     state = pipeline.state.get("sources", {}).get(source_name, {})
     for account in state.get("accounts", {}).values():
-        return msgspec.convert(account.get("last_run", {}), LastRun)
-    return LastRun()
+        return msgspec.convert(account, AccountState)
+    return AccountState()
