@@ -24,18 +24,7 @@ def floor(
     now = datetime.now(timezone.utc)
     loaded = TableState(cursor=now, full_read_at=now - timedelta(hours=1), anchor=now)
     state = TableState() if changed is None else loaded
-    settings = Settings(
-        account_ids=(),
-        anchor_date=None,
-        deletions="remove",
-        children=children,
-        full_read=False,
-        full_read_hours=24.0,
-        confirm_deletions=False,
-        in_batches=False,
-        keep_going=False,
-        public_links=True,
-    )
+    settings = Settings(children=children)
     requests = 0
     for endpoint in ENDPOINTS:
         family = [e for e in ENDPOINTS if endpoint.name in (e.name, e.parent) and e.name in tables]

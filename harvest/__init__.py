@@ -19,7 +19,6 @@ from .extract.resources import child_table, list_reader, list_table, singleton_t
 from .recover import recover_active
 from .settings import (
     BASE_URL,
-    FULL_READ_HOURS,
     RATE_LIMIT,
     USER_AGENT,
     Settings,
@@ -42,21 +41,23 @@ def harvest_source(
     user_agent: str = USER_AGENT,
     rate_limit: int = RATE_LIMIT,
     *,
-    deletions: str = "remove",
-    children: str = "complete",
-    full_read: bool = False,
-    full_read_hours: float = FULL_READ_HOURS,
-    confirm_deletions: bool = False,
-    in_batches: bool = False,
-    keep_going: bool = False,
-    public_links: bool = True,
+    deletions: str = Settings.deletions,
+    children: str = Settings.children,
+    full_read: bool = Settings.full_read,
+    full_read_hours: float = Settings.full_read_hours,
+    confirm_deletions: bool = Settings.confirm_deletions,
+    in_batches: bool = Settings.in_batches,
+    keep_going: bool = Settings.keep_going,
+    public_links: bool = Settings.public_links,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
 
     - Each endpoint is a resource and a table of its name; select with `with_resources`.
-    - Lists are merged on `id`. The first run reads all in scope, a later one what changed since.
-    - `company`, messages, payments and rates are read whole and replaced on each run.
+    - Rows are merged on `_account_id` and their ids. The first run reads all in scope, a later one
+      what changed since.
+    - `company`, messages, payments and rates are read whole on each run, and so are the lists of
+      users, invoices and estimates that they belong to.
     - `anchor_date` bounds time entries, expenses, invoices and estimates, never reference data.
       It is kept in the pipeline's state: an earlier one later brings the missing history, a
       later one loses nothing.

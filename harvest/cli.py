@@ -145,7 +145,7 @@ def _redirected(warehouse: Warehouse, destination: str | None, dataset: str | No
 
 
 def list_tables() -> None:
-    """Print each table with its mode and parent."""
+    """Print each table with its parent."""
     print(f"{'table':<28}parent")
     for endpoint in ENDPOINTS:
         print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())

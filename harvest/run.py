@@ -142,25 +142,27 @@ def load(
         dlt.common.configuration.exceptions.ConfigurationException: A setting or a credential is
             missing.
     """
-    source = _source(tables, settings)
+
+    def make(names: Collection[str], **changes: Any) -> DltSource:
+        made = _source(names, {**settings, **changes})
+        if customize:
+            customize(made)
+        return made
+
+    source = make(tables)
     selected = source.selected_resources.keys()
     dropped = set(selected if refresh is True else refresh or ())
     if unknown := dropped - selected:
         raise ConfigurationError(
             "refresh", f"names {', '.join(sorted(unknown))}", "name only tables that are loaded"
         )
-    if customize:
-        customize(source)
     _share_heaps()
     with _alone(pipeline), defaults(pipeline), _explained():
         summary, started = Summary(), time.monotonic()
         recover(pipeline, source.name)
         if dropped:
             # What is dropped must come back whole, so nothing may be left out of this run.
-            whole = _source(dropped, {**settings, "keep_going": False})
-            if customize:
-                customize(whole)
-            _refresh(pipeline, whole, tell)
+            _refresh(pipeline, make(dropped, keep_going=False), tell)
             _add_up(pipeline, source, summary)
         if dropped != selected:
             pipeline.run(source)
@@ -171,10 +173,7 @@ def load(
             requests = sum(left.values())
             minutes = max(1, round(requests / RATE_LIMIT * RATE_PERIOD / 60))
             tell(f"Left: some {requests:,} requests, {minutes} min or more, for {', '.join(left)}.")
-            source = _source(tables, {**settings, **NEXT_BATCH})
-            if customize:
-                customize(source)
-            pipeline.run(source)
+            pipeline.run(make(tables, **NEXT_BATCH))
             _add_up(pipeline, source, summary)
             run = last_run(pipeline, source.name)
         summary.seconds = time.monotonic() - started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,6 +95,9 @@ DUCKDB_MEMORY = "256MB"
 """What DuckDB may hold in our process before it uses the disk. By default it takes what it finds:
 merging 400,000 time entries took 300 MB more, and 2,000,000 rows as wide 1.8 GB more."""
 
+DEFAULT_HISTORY = timedelta(days=365)
+"""How far back history is read where no anchor was ever given."""
+
 EVERYTHING = datetime(1, 1, 1, tzinfo=timezone.utc)
 """The anchor that leaves nothing out: `anchor_date = "all"`."""
 
@@ -115,16 +118,16 @@ class Settings:
         ConfigurationError: A setting is none of its choices.
     """
 
-    account_ids: tuple[int, ...]
-    anchor_date: datetime | None
-    deletions: str
-    children: str
-    full_read: bool
-    full_read_hours: float
-    confirm_deletions: bool
-    in_batches: bool
-    keep_going: bool
-    public_links: bool
+    account_ids: tuple[int, ...] = ()
+    anchor_date: datetime | None = None
+    deletions: str = "remove"
+    children: str = "complete"
+    full_read: bool = False
+    full_read_hours: float = FULL_READ_HOURS
+    confirm_deletions: bool = False
+    in_batches: bool = False
+    keep_going: bool = False
+    public_links: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what is none of a setting's choices."""

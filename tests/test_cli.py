@@ -21,16 +21,7 @@ from rich.console import Console
 from harvest.progress import WAITING, LiveProgress
 from harvest_sandbox import Sandbox
 
-SCRIPT = Path(__file__).parent.parent / "harvest_pipeline.py"
-
-
-def run_script(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run the script as a user does."""
-    env = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(home / "dlt")}
-    return subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, str(SCRIPT), *arguments],
-        cwd=home, env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+from .running import SCRIPT, run_script
 
 
 def test_no_credentials(tmp_path: Path) -> None:

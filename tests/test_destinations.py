@@ -7,7 +7,6 @@ be installed by pip.
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +26,8 @@ from dlt.extract import DltSource
 from harvest import ENDPOINTS
 from harvest.abilities import abilities, latest_rows
 from harvest_sandbox import Sandbox
+
+from .truth import flatten
 
 Make = Callable[..., DltSource]
 Row = dict[str, Any]
@@ -128,18 +129,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
             client.drop_dataset()
 
 
-@pytest.fixture
-def told() -> Iterator[list[str]]:
-    """Catch what is said to the user at warning level and above."""
-    lines: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("dlt")
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
-
-
 def edit(sandbox: Sandbox) -> None:
     """Change records, add one, and take items from a list."""
     account = sandbox.account
@@ -183,7 +172,7 @@ def assert_holds(place: Place, sandbox: Sandbox) -> None:
         lists = {name for name, _ in endpoint.nested}
         for record in truth:
             row = rows[record.get("id", record.get("name"))]
-            for column, want in _flatten(record).items():
+            for column, want in flatten(record).items():
                 if column not in lists:
                     got = row.get(column)
                     assert _same(got, want), (endpoint.name, record.get("id"), column, got, want)
@@ -194,18 +183,8 @@ def assert_holds(place: Place, sandbox: Sandbox) -> None:
                 if place.kind not in LAKES:
                     assert len(mine) == len(record[name]), (endpoint.name, name, record["id"])
                 for index, item in enumerate(record[name]):
-                    for column, want in _flatten(item).items():
+                    for column, want in flatten(item).items():
                         assert _same(mine[index].get(column), want), (name, column, want)
-
-
-def _flatten(record: Row, prefix: str = "") -> Row:
-    flat: Row = {}
-    for key, value in record.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}__")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _same(got: Any, want: Any) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from dlt import Pipeline
 
 from harvest.api.client import HarvestClient
-from harvest.catalog import ENDPOINTS
+from harvest.catalog import BY_NAME
 from harvest.extract.listing import Listing
 from harvest.extract.plan import Read
 from harvest.settings import Sizes
@@ -21,7 +21,6 @@ from .truth import assert_equal, read
 
 Edit = Callable[[Sandbox, str], None]
 
-BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
 ENTRIES = BY_NAME["time_entries"]
 
 DATES = {"time_entries": "spent_date", "invoices": "issue_date", "estimates": "issue_date"}

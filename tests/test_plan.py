@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harvest.catalog import ENDPOINTS
+from harvest.catalog import BY_NAME
 from harvest.extract.plan import ListPlan, TablePlan, plan_list, plan_table, requests_needed
 from harvest.extract.state import Backfill, TableState
 from harvest.settings import Settings, Sizes
@@ -17,19 +17,7 @@ from harvest.settings import Settings, Sizes
 NOW = datetime(2026, 3, 1, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
 ANCHOR = NOW - timedelta(days=300)
-DEFAULT = Settings(
-    account_ids=(1,),
-    anchor_date=None,
-    deletions="remove",
-    children="complete",
-    full_read=False,
-    full_read_hours=24.0,
-    confirm_deletions=False,
-    in_batches=False,
-    keep_going=False,
-    public_links=True,
-)
-BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}
+DEFAULT = Settings()
 
 LOADED = TableState(cursor=NOW - HOUR, full_read_at=NOW - HOUR, anchor=ANCHOR)
 PART = Backfill(NOW - HOUR, until=date(2026, 1, 1))

@@ -36,7 +36,7 @@ def assert_equal(pipeline: Pipeline, sandbox: Sandbox, *tables: str) -> None:
         assert len(loaded) == len(truth), (endpoint.name, len(loaded), len(truth))
         for record in truth:
             row = here[_key(record)]
-            expected = {k: v for k, v in _flatten(record).items() if k not in lists}
+            expected = {k: v for k, v in flatten(record).items() if k not in lists}
             expected["_account_id"] = sandbox.account_id
             actual = {k: v for k, v in row.items() if not k.startswith("_dlt")}
             for column in expected.keys() | actual.keys():
@@ -59,7 +59,7 @@ def _assert_items(
         items = found.pop(parents[_key(record)]["_dlt_id"], [])
         assert len(items) == len(record[name]), (table, name, record["id"])
         for row, item in zip(items, record[name], strict=True):
-            for column, want in _flatten(item).items():
+            for column, want in flatten(item).items():
                 assert _same(row.get(column), want), (table, name, column, row, want)
     assert not found, (table, name, "rows of parents that are gone")
 
@@ -68,11 +68,12 @@ def _key(row: Row) -> Any:
     return row.get("id", row.get("name"))
 
 
-def _flatten(record: Row, prefix: str = "") -> Row:
+def flatten(record: Row, prefix: str = "") -> Row:
+    """Return a record with its objects' fields as columns, as dlt names them."""
     flat: Row = {}
     for key, value in record.items():
         if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}__")
+            flat |= flatten(value, f"{prefix}{key}__")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

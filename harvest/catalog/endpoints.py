@@ -302,3 +302,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         parent_key="user_id",
     ),
 )
+
+BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlt.common.runtime.signals import raise_if_signalled
 
-from ..catalog import ENDPOINTS, Endpoint
+from ..catalog import BY_NAME, Endpoint
 from ..errors import HarvestError, StatusError
 from .deletions import Deletions, Gone
 from .listing import Listing
@@ -36,7 +36,8 @@ class ChildReader:
 
     def __init__(self, parents: ListEnd, endpoint: Endpoint) -> None:
         self._run, self._list, self._endpoint = parents.run, parents, endpoint
-        self._plan = self._run.plans[endpoint.parent or ""].tables[endpoint.name]
+        self._parent = BY_NAME[endpoint.parent or ""]
+        self._plan = self._run.plans[self._parent.name].tables[endpoint.name]
         self._before = self._run.store.table(endpoint.name)
         self._deletions = Deletions(self._run, endpoint)
         self._backfill: Backfill | None = None
@@ -91,8 +92,7 @@ class ChildReader:
         try:
             if self._refused and len(self._refused) == len(self.parents) and self._reads_all():
                 raise next(iter(self._refused.values()))
-            if self._deletions.looked_for:
-                gone = self._deletions.of_children(self._found, self._gone_parents)
+            gone = self._deletions.of_children(self._found, self._gone_parents)
         except HarvestError as error:
             self._run.leave_out(self._endpoint, error)
             return gone
@@ -146,11 +146,11 @@ class ChildReader:
         They are gone, or their stamps lie before the anchor, so that this list does not hold them
         though another run's did. Harvest is asked, because only a 404 tells.
         """
-        if not self._list.complete or not self._deletions.looked_for:
+        if not self._list.complete:
             return []
-        missing = self._deletions.held_by_parent().keys() - self._list.parents.keys()
-        parent = next(e for e in ENDPOINTS if e.name == self._endpoint.parent)
-        return sorted(missing - self._run.ids_before_anchor(parent))
+        missing = self._deletions.held_by_parent.keys() - self._list.parents.keys()
+        # As a rule there are none, and the destination need not be asked.
+        return sorted(missing - self._run.ids_before_anchor(self._parent)) if missing else []
 
     def _changed(self, stamp: datetime | None) -> bool:
         since = self._plan.since
@@ -159,7 +159,7 @@ class ChildReader:
     def _lives(self, parent_id: int) -> bool:
         """Tell whether Harvest still has a parent that answers 404 for its children."""
         try:
-            self._run.client.record(f"{self._endpoint.path.partition('/')[0]}/{parent_id}")
+            self._run.client.record(f"{self._parent.path}/{parent_id}")
         except StatusError as error:
             return error.status != 404
         return True
@@ -195,7 +195,7 @@ class ChildReader:
 
     def _describe_failures(self) -> str:
         first = next(iter(self._failed.values()))
-        whose = f"{self._endpoint.parent} {_name(self._failed)}"
+        whose = f"{self._parent.name} {_name(self._failed)}"
         return f"`{self._endpoint.name}` of {whose} could not be read: {first}"
 
 

@@ -17,14 +17,14 @@ from dlt.extract import DltResource
 
 from ..abilities import Abilities
 from ..api.client import HarvestClient
-from ..catalog import ENDPOINTS, Endpoint
+from ..catalog import BY_NAME, ENDPOINTS, Endpoint
 from ..destination import DELETED_AT, Destination, deleted_at_column
 from ..errors import HarvestError, StatusError
 from ..recover import be_at_work
-from ..settings import Settings, Sizes
+from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .plan import ListPlan, TablePlan, plan_list, plan_table
-from .state import DEFAULT_HISTORY, Extraction, LastRun, StateStore, TableState
+from .state import Extraction, LastRun, StateStore, TableState
 
 
 def disposition(resource: DltResource) -> str:
@@ -76,7 +76,9 @@ class Run:
         extraction: What dlt says of the run.
         store: What is remembered of the account.
         access: What the token may read.
+        selected: The tables of this run.
         destination: What the destination holds.
+        can: What the destination can do with each table.
         anchor: How far back history is read (UTC).
         plans: What is read of each list.
         left_before: Requests that the run before this one left, by table.
@@ -133,8 +135,7 @@ class Run:
 
     def scope_of(self, endpoint: Endpoint) -> datetime | None:
         """Return how far back a table is read (UTC); None for reference data."""
-        lists = {e.name: e for e in ENDPOINTS}
-        bounded = lists[endpoint.parent] if endpoint.parent else endpoint
+        bounded = BY_NAME[endpoint.parent] if endpoint.parent else endpoint
         return self.anchor if bounded.anchored else None
 
     def leave_out(self, endpoint: Endpoint, error: HarvestError) -> None:

@@ -56,7 +56,7 @@ class Deletions:
 
     def __init__(self, run: Run, endpoint: Endpoint) -> None:
         self._run, self._endpoint = run, endpoint
-        self.looked_for = (
+        self._looked_for = (
             run.deletions(endpoint) != "keep"
             and run.holds(endpoint.name)
             and run.access.deletions_trusted()
@@ -66,7 +66,7 @@ class Deletions:
     @cached_property
     def held(self) -> set[Key]:
         """The keys of the rows that the destination holds and that a complete read would find."""
-        if not self.looked_for:
+        if not self._looked_for:
             return set()
         run, endpoint = self._run, self._endpoint
         return run.destination.keys(
@@ -95,7 +95,7 @@ class Deletions:
         Raises:
             SuspiciousDeletionsError: Most of the table would go.
         """
-        by_parent = self.held_by_parent()
+        by_parent = self.held_by_parent
         gone: list[Key] = []
         shrinks_by = 0
         for parent, children in found.items():
@@ -108,8 +108,9 @@ class Deletions:
             shrinks_by += len(by_parent.get(parent, set()))
         return self._let_go(gone, shrinks_by)
 
+    @cached_property
     def held_by_parent(self) -> dict[int, set[Key]]:
-        """Return the held children's keys by parent."""
+        """The held children's keys by parent."""
         by_parent: dict[int, set[Key]] = defaultdict(set)
         for key in self.held:
             by_parent[key[0]].add(key)

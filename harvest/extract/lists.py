@@ -130,8 +130,7 @@ class ListReader:
         gone = Gone(self._run, [])
         if self._own:
             if complete:
-                deletions = Deletions(self._run, self._endpoint)
-                gone = deletions.of_list(first.ids) if deletions.looked_for else gone
+                gone = Deletions(self._run, self._endpoint).of_list(first.ids)
             self._save(first, cursor)
         return ListEnd(self._run, self._parents, complete, first.started, cursor, gone)
 

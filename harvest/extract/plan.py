@@ -18,21 +18,16 @@ from .state import TableState
 
 Mode = Literal["whole", "changes", "backfill", "later"]
 
-WORDS: dict[Mode, str] = {
-    "whole": "everything in scope is read, and what was not found is gone",
-    "changes": "what changed since the cursor is read",
-    "backfill": "the next batch of a first read, and what changed since the cursor",
-    "later": "nothing, because lists by date come first",
-}
-
 
 @dataclass(frozen=True)
 class TablePlan:
     """What a run reads for one table.
 
     Attributes:
-        mode: One of `WORDS`. Of children: the children of all parents, of parents that changed,
-            of the next parents in a first read, or of none yet.
+        mode: "whole": everything in scope is read, and what was not found is gone. "changes": what
+            changed since the cursor. "backfill": the next batch of a first read, and what changed
+            since the cursor. "later": nothing yet, because lists by date come first. Of children:
+            those of all parents, of parents that changed, of the next parents, or of none.
         since: The moment from which on changes are read (UTC); None where everything is read.
         until: The last day that is left of a list's backfill.
         below_id: The id below which the parents of a child's backfill are left; None for all.
@@ -151,11 +146,9 @@ def plan_list(
     """
     tables = {**({name: own} if own else {}), **children}
     asking = [plan for plan in children.values() if plan.mode != "later"]
-    if own and own.mode == "backfill":
-        since = min((plan.since for plan in tables.values() if plan.since), default=None)
-        both = (Read(anchor, own.until, own.limit), Read(since))
-        if all(plan.mode == "changes" for plan in asking):
-            return ListPlan(both, complete=False, rows_since=None, tables=tables)
+    if own and own.mode == "backfill":  # Only a list without children comes in batches.
+        reads = (Read(anchor, own.until, own.limit), Read(own.since))
+        return ListPlan(reads, complete=False, rows_since=None, tables=tables)
     needs_all = any(plan.mode in ("whole", "backfill") for plan in asking)
     if needs_all or (own and own.mode != "changes"):
         # Children that come in batches need their parents listed, and not stored, in each batch.
@@ -168,8 +161,8 @@ def plan_list(
             tables=tables,
         )
     cursors = [plan.since for plan in (own, *asking) if plan and plan.since]
-    reads = (Read(min(cursors)),) if cursors else ()
-    return ListPlan(reads, complete=False, rows_since=None, tables=tables)
+    changes = (Read(min(cursors)),) if cursors else ()
+    return ListPlan(changes, complete=False, rows_since=None, tables=tables)
 
 
 def requests_needed(endpoint: Endpoint, plan: ListPlan, page: int, total: int, news: int) -> int:

@@ -25,7 +25,7 @@ from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
-from .context import Account
+from .context import Account, Run
 from .deletions import Gone
 from .lists import ListEnd, ListReader, Rows
 from .records import prepare
@@ -46,6 +46,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(lambda item: item)
         self._endpoint = endpoint
+        self._chosen_for: Run | None = None
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
         """Return the rows to load."""
@@ -56,12 +57,18 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         elif isinstance(meta, (Rows, ListEnd)):
             for row in item if isinstance(item, list) else [item]:
                 row.setdefault(ACCOUNT_ID, meta.run.account_id)
-        if item and isinstance(meta, (Rows, ListEnd, Gone)):
-            can = meta.run.can.get(self._endpoint.name)
-            # Not before there are rows: Postgres' driver fails on a file without any.
-            if can and can.file_format:
-                meta.run.resource(self._endpoint).apply_hints(file_format=can.file_format)
+        if item and isinstance(meta, (Rows, ListEnd, Gone)) and meta.run is not self._chosen_for:
+            self._choose_file_format(meta.run)
         return item
+
+    def _choose_file_format(self, run: Run) -> None:
+        """Choose once in a run, and not before there are rows.
+
+        Postgres' driver fails on a file without any.
+        """
+        self._chosen_for, can = run, run.can.get(self._endpoint.name)
+        if can and can.file_format:
+            run.resource(self._endpoint).apply_hints(file_format=can.file_format)
 
 
 def list_reader(accounts: Sequence[Account], endpoint: Endpoint) -> DltResource:

@@ -7,7 +7,7 @@ dlt saves together with the data: of a run that fails, neither is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from threading import Lock
 from typing import Annotated, Any, TypeVar
 
@@ -22,8 +22,6 @@ from ..errors import OtherAccountError, UnknownStateError
 
 VERSION = 1
 """The layout of the state. A run refuses a state of another version."""
-
-DEFAULT_HISTORY = timedelta(days=365)
 
 Note = msgspec.Meta
 T = TypeVar("T", bound=msgspec.Struct)
