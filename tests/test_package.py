@@ -65,7 +65,7 @@ def test_sdist_holds(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     about = {"README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", ".gitignore"}
     build = {"pyproject.toml", "hatch_build.py", "harvest_pipeline.py"}
-    assert names == tracked("harvest", "harvest_sandbox") | about | build
+    assert names == tracked("harvest", "harvest_sandbox", "docs") | about | build
 
 
 def test_fresh_environment(dist: Path, tmp_path: Path) -> None:

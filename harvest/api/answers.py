@@ -132,7 +132,7 @@ class Answers:
             if (name, kind) in self._told:
                 return
             self._told.add((name, kind))
-        logger.warning(f"`{name}`: {news}. Where this list has more of the kind, so were they.")
+        logger.warning(f"`{name}`: {news}. This warning comes once for each list.")
 
 
 class Numbers:
