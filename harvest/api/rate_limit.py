@@ -217,6 +217,12 @@ class LimitedClient(Client):
     """dlt's retrying client with an adapter of ours, whose waits between attempts Ctrl-C ends.
 
     dlt's own client has no argument for either.
+
+    Threads: any. dlt keeps a session for each thread, but a list may be continued in another thread
+    than the one it was begun in, so two threads may send by the same session. It is never changed
+    after it was made. What it shares are cookies and connections, which have locks of their own, so
+    each request must also have its own retry: the one that dlt makes empties its figures whenever a
+    request begins, and the retry of another one that looks for them then fails (`KeyError`).
     """
 
     def __init__(self, adapter: HTTPAdapter, **settings: Any) -> None:
@@ -225,7 +231,10 @@ class LimitedClient(Client):
 
     def _make_session(self) -> Session:
         session = super()._make_session()
-        session.send.retry.sleep = rest  # type: ignore[attr-defined]
+        with_retry: Any = session.send
+        retry, send = with_retry.retry, with_retry.__wrapped__
+        retry.sleep = rest
+        session.send = lambda *args, **kwargs: retry.copy()(send, *args, **kwargs)  # type: ignore[method-assign]
         return session
 
 
