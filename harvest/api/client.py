@@ -142,7 +142,9 @@ class HarvestClient:
     def _paginate(
         self, path: str, params: dict[str, Any], selector: Any, check: Check, budget: Budget
     ) -> Iterator[PageData[Any]]:
-        # A session belongs to its thread, so the REST client around it is made where it is used.
+        # dlt keeps a session for each thread, and `LimitedClient` says what follows for a list that
+        # is continued in another thread. A REST client remembers where it is in its list, so each
+        # list has its own.
         rest_client = RESTClient(
             self.base_url,
             headers=self._headers,
