@@ -47,7 +47,7 @@ def deleted_at_column(deletions: str) -> TColumnSchema:
 class Destination:
     """What the destination holds of one account.
 
-    Threads: any; statements run one after the other.
+    Threads: any. The lock `ONE_AT_A_TIME` lets statements run one after the other.
 
     Args:
         pipeline: The pipeline that loads into it; None when a resource is looked at without one.

@@ -54,7 +54,9 @@ class Page(list[dict[str, Any]]):
 
 
 class Answers:
-    """Checks answers, and parses each of them once. Threads may share it.
+    """Checks answers, and parses each of them once.
+
+    Threads: any. A lock guards which warnings came already; all else belongs to one answer.
 
     Args:
         keeps_nul: Tells whether the destination holds text with a NUL character. It is asked when

@@ -47,7 +47,10 @@ class LinksPaginator(JSONLinkPaginator):
 
 
 class HarvestClient:
-    """Reads Harvest's lists, a page at a time, and single objects. Threads may share it.
+    """Reads Harvest's lists, a page at a time, and single objects.
+
+    Threads: any. It changes nothing but the time of the last answer, which is replaced as a whole;
+    limiters, sessions (`LimitedClient`) and `Answers` guard themselves.
 
     Args:
         base_url: The API's address, with its version.

@@ -39,6 +39,9 @@ class RequestLog:
 
     Without a place to write, nothing is noted: the next process may then meet a few refusals.
 
+    Threads: any, and other processes. Each note is one write of eight bytes at the end of the file,
+    which no other write can tear apart; what was noted is read once, under the limiter's lock.
+
     Args:
         path: The file; its folder is made where it is missing. None to note nothing.
     """
@@ -91,6 +94,8 @@ class RateLimiter:
     A request counts from the moment it is sent until a period after its answer, because Harvest saw
     it at some moment before the answer, however long it was on its way. Use as a context around
     the sending.
+
+    Threads: any. A lock guards all that it counts, and is not held while a thread waits.
 
     Args:
         requests: How many may fall into one period.
@@ -219,10 +224,10 @@ class LimitedClient(Client):
     dlt's own client has no argument for either.
 
     Threads: any. dlt keeps a session for each thread, but a list may be continued in another thread
-    than the one it was begun in, so two threads may send by the same session. It is never changed
-    after it was made. What it shares are cookies and connections, which have locks of their own, so
-    each request must also have its own retry: the one that dlt makes empties its figures whenever a
-    request begins, and the retry of another one that looks for them then fails (`KeyError`).
+    than the one it was begun in, so two threads may send by the same session. A session is not
+    changed once it is made; its cookies and connections have locks of their own; and each request
+    has its own retry, because the one that dlt makes empties its figures whenever a request begins,
+    and another request that looks for them at that moment fails (`KeyError`).
     """
 
     def __init__(self, adapter: HTTPAdapter, **settings: Any) -> None:

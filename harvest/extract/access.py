@@ -20,7 +20,8 @@ ALWAYS_LOADED = frozenset(e.name for e in ENDPOINTS if not e.on_request)
 class Access:
     """The account as one run's token sees it.
 
-    Threads: any. Each single object is asked for once; whoever comes second waits for the answer.
+    Threads: any. A lock guards the answers, so that each single object is asked for once; whoever
+    comes second waits for the answer.
 
     Args:
         client: Where to ask.

@@ -26,8 +26,8 @@ class ChildReader:
     All that a parent has is read together, so what it does not list any more is gone, and with a
     parent that is gone go its children.
 
-    Threads: `parents` and the construction run where dlt extracts, `read` and `finish` in its pool.
-    The condition guards what the requests brought.
+    Threads: it is made where dlt extracts, and `read` and `finish` run in dlt's pool. A condition
+    guards what the requests brought; `finish` waits on it until all of them came.
 
     Args:
         parents: The end of the parents' list.

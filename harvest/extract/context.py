@@ -38,6 +38,8 @@ class Account:
 
     One source may be run many times. Each of its runs is opened by the resource that begins first.
 
+    Threads: any. A lock lets one thread open a run, and all others wait for it.
+
     Args:
         account_id: The account's number.
         client: Where to ask.
@@ -69,8 +71,8 @@ class Account:
 class Run:
     """What one run knows.
 
-    Threads: any. Everything here is set when the run is opened, but what `store` and `access` guard
-    themselves.
+    Threads: any. Everything is set while the run is opened, when no other thread has begun to read,
+    hints of resources included; later changes are those that `store` and `access` guard.
 
     Attributes:
         extraction: What dlt says of the run.

@@ -47,7 +47,8 @@ class Gone:
 class Deletions:
     """The deletions of one table in one run.
 
-    Threads: one at a time.
+    Threads: one at a time. Its reader sees to that: a list's asks at its end, the children's when
+    they are chosen and, after all requests, when they are finished.
 
     Args:
         run: The run.

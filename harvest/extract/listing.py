@@ -44,11 +44,13 @@ class Split:
 class Listing:
     """One pass over a list.
 
-    Threads: one at a time runs `read`. Its windows fetch pages in a pool of their own, because dlt
-    runs resources and single items side by side, but a list is whole only when all its windows are,
-    and dlt has no place to wait for that. What the windows have in common, `ids` and the windows
-    that wait, is changed by `read` alone: a window hands over its pages, and the windows that it
-    splits into. Only pages are counted in the pool; `_note_page` says why that is safe.
+    Threads: that of its reader. Windows fetch pages in a pool of the list's own, but what they have
+    in common, `ids` and the windows that wait, is changed by `read` alone: a window hands over its
+    pages, and the windows that it splits into. Only pages are counted in the pool; `_note_page`
+    says why that is safe.
+
+    dlt's pool would not do: it runs resources and single items side by side, but a list is whole
+    only when all its windows are, and dlt has no place to wait for that.
 
     Args:
         client: Where from.

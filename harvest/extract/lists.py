@@ -50,7 +50,9 @@ class ListEnd:
 
 
 class ListReader:
-    """Reads one list in one run. It runs in one thread of dlt's pool.
+    """Reads one list in one run.
+
+    Threads: one at a time of dlt's pool, not always the same. Nothing needs a guard.
 
     Args:
         run: The run.

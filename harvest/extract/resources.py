@@ -38,7 +38,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
     It adds what no user's step may lose: the account of a row, and the rows that tell dlt what to
     delete. Those have passed the user's steps as the meta data of an empty list.
 
-    Threads: dlt runs it where it extracts, so it may choose the file format of the rows to come.
+    Threads: the one where dlt extracts. So it may choose the file format of the rows to come.
     """
 
     placement_affinity = 3  # dlt's own last step has 2

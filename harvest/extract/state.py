@@ -124,7 +124,7 @@ class Extraction:
     ) -> None:
         """Tell dlt's progress display what is done and what is left.
 
-        Call it from the thread that extracts only: dlt's displays are not made for several.
+        Threads: the one where dlt extracts. dlt's displays are not made for several.
 
         Args:
             counter: What is counted: a table.
@@ -141,7 +141,7 @@ class Extraction:
 class StateStore:
     """The state of one account: read when a run begins, and saved table by table.
 
-    Threads: any thread may save, and a lock guards each write.
+    Threads: any. A lock guards each save, and each table is saved by its own reader only.
 
     Args:
         account_id: Whose state.
