@@ -212,8 +212,8 @@ class LimitedAdapter(HTTPAdapter):
         if seconds > LONGEST_WAIT:
             return 0.0
         if response.status_code == 429 and not seconds:
-            # Harvest was recorded without the header. Four pauses cover a whole period, and five
-            # attempts are made.
+            # Recorded answers of Harvest lack the header. Five attempts are made, and the four
+            # pauses between them cover a whole period.
             return self.limiter.period / 4
         return seconds
 

@@ -1,4 +1,4 @@
-"""What the token may read, and whether what it does not see can be believed to be gone."""
+"""What the token may read, and whether rows that it does not see may be taken for deleted."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ class Access:
     def skip(self, endpoint: Endpoint, error: StatusError) -> bool:
         """Leave out a table that the token may not read, with its children; tell whether it did.
 
-        A table that the user named, or that used to load, is never left out: that would be
-        silence. A list that is by itself always there never answers 404, so there 404 means the
-        account, unless the list belongs to a module.
+        A table that the user named, or that used to load, is never left out, because its data
+        would be missed. The lists themselves always exist, so 404 from one of them means that the
+        account is wrong, unless the list belongs to a module that may be switched off.
 
         Raises:
             StatusError: Token and account are not proven to be right.
@@ -97,7 +97,7 @@ class Access:
             return False
 
     def deletions_trusted(self) -> bool:
-        """Tell whether what a whole list lacks is gone from Harvest, and note why if not.
+        """Tell whether a row that a complete list lacks is gone from Harvest; note why, if not.
 
         A token that sees less than the one before it gets fewer rows, and Harvest says nothing.
         """

@@ -1,7 +1,7 @@
 """All that is remembered between two runs, and all that dlt says of the run under way.
 
-This is the only file that touches dlt's context. What is remembered stands in dlt's state, which
-dlt saves together with the data: of a run that fails, neither is kept.
+Of the extraction, this is the only file that touches dlt's context. What is remembered stands in
+dlt's state, which dlt saves together with the data: of a run that fails, neither is kept.
 """
 
 from __future__ import annotations
