@@ -105,7 +105,7 @@ class Answers:
             self._replace_odd_text(body[key] if key else [body], key or path)
         if key is not None and identified:
             for record in body[key]:
-                record["id"] = int(record["id"])  # dlt merges by it, even if Harvest writes it as text
+                record["id"] = int(record["id"])  # dlt merges by it, be it written as text
         # RESTClient and its paginator each ask for the body, and would parse it again as floats.
         response.json = lambda **_: body  # type: ignore[method-assign]
         # The answer is kept while its page is read, and the text of a full page is a megabyte.
