@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-DOCS := README.md CONTRIBUTING.md docs/*.md
+DOCS := README.md CONTRIBUTING.md harvest/README.md docs/*.md
 
 .PHONY: help demo test test-mariadb lint format docs bench
 help: ## Show the commands

@@ -18,7 +18,13 @@ from harvest_sandbox import Sandbox
 
 from .running import ROOT, Make
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "DECISIONS.md", "harvest/README.md")
+    ),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 ANYTHING = "…"
 """What stands in a heading for the part of a message that differs from case to case."""
 
