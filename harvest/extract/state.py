@@ -141,7 +141,8 @@ class Extraction:
 class StateStore:
     """The state of one account: read when a run begins, and saved table by table.
 
-    Threads: any. A lock guards each save, and each table is saved by its own reader only.
+    Threads: dlt's own, since its context reaches no others. A lock guards each save, and each table
+    is saved by its own reader only.
 
     Args:
         account_id: Whose state.
