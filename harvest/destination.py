@@ -212,7 +212,7 @@ class Destination:
 
 
 def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:
-    """Tell whether a column takes all that is written into it, or refuses it aloud."""
+    """Tell whether a column keeps each value that is written into it, or else fails the load."""
     kinds = there.get("data_type"), wanted["data_type"]
     if kinds == ("decimal", "decimal"):
         return (there.get("scale") or 0) >= (wanted.get("scale") or 0)

@@ -142,7 +142,7 @@ def test_long_wait_is_told(told: list[str]) -> None:
 
 @pytest.mark.parametrize("wait", ["3601", "9" * 400])
 def test_endless_wait(sandbox: Sandbox, wait: str) -> None:
-    """A wait of more than an hour is an error after all attempts, and no run that stands still."""
+    """When Harvest asks to wait more than an hour, the run fails after its attempts."""
     sandbox.fault("status", path="tasks", status=429, times=-1, headers={"Retry-After": wait})
     with pytest.raises(StatusError, match="the rate limit is used up"):
         list(client_of(sandbox).pages("tasks", "tasks"))
@@ -150,7 +150,7 @@ def test_endless_wait(sandbox: Sandbox, wait: str) -> None:
 
 
 class SlowFigures(dict[str, float]):
-    """What tenacity counts of a request, with the moment made long in which it is empty."""
+    """What tenacity counts of a request; the moment in which it is empty lasts long."""
 
     def clear(self) -> None:
         """Empty it, and give other threads the time to look."""

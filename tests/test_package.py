@@ -33,7 +33,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Run a command to its good end, away from this checkout; return what it printed."""
+    """Run a command outside this checkout, demand that it succeeds, and return what it printed."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(  # noqa: S603 - our own commands
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False
