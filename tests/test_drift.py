@@ -131,7 +131,7 @@ def test_no_stamp(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 def test_bad_stamp(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """An `updated_at` that is no timestamp is an error, since a change of its row could be missed."""
+    """An `updated_at` that is no timestamp is an error, since a change could be missed."""
 
     def spoil(body: dict[str, Any]) -> None:
         body["tasks"][0]["updated_at"] = "yesterday"

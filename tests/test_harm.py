@@ -138,7 +138,7 @@ def test_broken_list(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline)
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_refused_record(sandbox: Sandbox, source: Make, duck: Pipeline, status: int) -> None:
-    """Where Harvest refuses one user's rates, that user is named, and all other rates are loaded."""
+    """Where Harvest refuses one user's rates, the user is named, and all others' rates load."""
     duck.run(source())
     user = next(iter(sandbox.account.parent_of["user_cost_rates"].values()))
     sandbox.fault("status", path=f"users/{user}/cost_rates", status=status, times=-1)

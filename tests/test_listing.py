@@ -133,7 +133,7 @@ def test_in_parts(
     style: str,
     cap: int,
 ) -> None:
-    """A list that is left when its batch is full lacks nothing down to the day that it was left at."""
+    """A list that is left when its batch is full lacks nothing down to the day it ends at."""
     scatter(sandbox)
     sandbox.styles, sandbox.page_cap = style, cap
     rest, parts = None, 0
