@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -127,15 +126,17 @@ class Told:
                 self.texts.add(self._text(node))
             if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
                 calls = (call for call in ast.walk(node) if _name(call) == "super().__init__")
-                self._take(self._text(call.args[0]) for call in calls)  # type: ignore[attr-defined]
-            elif isinstance(node, ast.Call) and _name(node) == "ConfigurationError":
-                setting, problem, remedy = map(self._text, node.args)
-                self._take([f"`{setting}` {problem}: {remedy}."])
-            elif isinstance(node, ast.Call) and _name(node) in TELLS:
-                self._take([self._text(node.args[0])])
+                self._take(*calls)
+            elif isinstance(node, ast.Call) and _name(node) in {*TELLS, "ConfigurationError"}:
+                self._take(node)
 
-    def _take(self, messages: Iterable[str]) -> None:
-        self.messages |= {message for message in messages if re.search(r"\w", message)}
+    def _take(self, *calls: ast.AST) -> None:
+        for call in calls:
+            said = [self._text(argument) for argument in call.args]  # type: ignore[attr-defined]
+            if len(said) == 3:  # as a `ConfigurationError` and its kinds take them
+                said = ["`{}` {}: {}.".format(*said)]
+            if re.search(r"\w", said[0]):
+                self.messages.add(said[0])
 
     def _text(self, node: ast.AST) -> str:
         """Return the text that an expression makes."""
