@@ -15,13 +15,12 @@ from dlt import Pipeline
 from harvest.errors import REMEDIES
 from harvest_sandbox import Sandbox
 
-from .running import ROOT, Make
+from .running import ROOT, Make, run_script
 
+README = ROOT / "README.md"
 PAGES = [
-    *(
-        ROOT / name
-        for name in ("README.md", "CONTRIBUTING.md", "DECISIONS.md", "harvest/README.md")
-    ),
+    README,
+    *(ROOT / name for name in ("CONTRIBUTING.md", "DECISIONS.md", "harvest/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 ANYTHING = "…"
@@ -74,6 +73,18 @@ def test_examples(
         check=False,
     )
     assert done.returncode == 0, (page, done.stderr)
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The demo ends with what the README shows."""
+    shown = README.read_text(encoding="utf-8").partition("`make demo` ends with\n")[2]
+    expected = [line.split() for line in shown.partition("\n## ")[0].split("\n") if line.strip()]
+    done = run_script("--demo", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = [line.split() for line in done.stdout.splitlines()]
+    for line in expected:
+        if ANYTHING not in "".join(line):
+            assert line in printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
