@@ -201,7 +201,7 @@ class SuspiciousDeletionsError(HarvestError):
         super().__init__(
             f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
             "holds: nothing was loaded; check the token and the account, and if they were "
-            "really deleted, run once with `confirm_deletions` (--confirm-deletions)."
+            "deleted indeed, run once with `confirm_deletions` (--confirm-deletions)."
         )
 
 
