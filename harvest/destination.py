@@ -159,8 +159,8 @@ class Destination:
     def flag(self, endpoint: Endpoint, keys: list[Key]) -> None:
         """Note in rows that they are gone from Harvest.
 
-        A merged row would null every column that it does not name, so an update sets the flag. Each
-        flag is true by itself, whatever becomes of the run.
+        A merged row would null every column that it does not name, so an update sets the flag. A
+        flag is right even if the run fails later.
         """
         for first in range(0, len(keys), FLAGS_AT_ONCE):
             which = " OR ".join(

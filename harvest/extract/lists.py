@@ -90,7 +90,7 @@ class ListReader:
             self._run.leave_out(self._endpoint, error)
 
     def _rows(self, read: Read, unstamped: Filters | None = None) -> Iterator[TDataItems]:
-        """Yield the records of one pass, but for those that came before or that the table has.
+        """Yield the records of one pass, without those that came before or that the table has.
 
         Args:
             read: The pass.

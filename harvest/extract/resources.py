@@ -33,7 +33,7 @@ from .state import TableState
 
 
 class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
-    """Stands behind all steps that a user adds to a table, whenever they are added.
+    """Runs after all steps that a user adds to a table, whenever they are added.
 
     It adds what no user's step may lose: the account of a row, and the rows that tell dlt what to
     delete. Those have passed the user's steps as the meta data of an empty list.
