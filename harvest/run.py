@@ -226,10 +226,10 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn whatever is raised into one line that says whose fault it is, and what to do.
+    """Turn whatever is raised into one line that says whose affair it is, and what to do.
 
-    When a destination's driver refuses a value or a credential, it raises exceptions that elsewhere
-    mean a bug, such as `ValueError`. So while dlt deals with the destination they mean none.
+    A destination's drivers report values and credentials that they refuse by exceptions that
+    elsewhere are bugs, so where dlt deals with the destination they are not taken for ours.
     """
     try:
         yield
