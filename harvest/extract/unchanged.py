@@ -2,8 +2,8 @@
 
 dlt gives each row an id, `_dlt_id`, at random. Here the first half of the id of a table's row is a
 fingerprint of the row's content, so the ids that the destination holds tell which rows need not be
-written again. The rest is random, so that a row that comes back does not get the items that were left
-of its former self.
+written again. The rest is random, so that a row that comes back does not get the items that were
+left of its former self.
 
 dlt has merge strategies that skip unchanged rows, but no hard deletes with them, see DECISIONS.md.
 """
