@@ -8,7 +8,7 @@ import dlt
 import pytest
 from dlt import Pipeline
 
-from harvest import HarvestError, harvest_source
+from harvest import ENDPOINTS, HarvestError, harvest_source
 from harvest.errors import ColumnTypeError, OtherAccountError, PartialLoadError
 from harvest.extract.state import last_run
 from harvest.run import load
@@ -16,6 +16,9 @@ from harvest_sandbox import Sandbox
 
 from .running import Make, failure
 from .truth import assert_equal, read
+
+
+FILLED = ("invoices", "estimates")
 
 
 def execute(pipeline: Pipeline, statement: str) -> None:
@@ -237,3 +240,26 @@ def test_everything(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) 
     assert_equal(duck, sandbox)
     duck.run(harvest_source(**settings))
     assert_equal(duck, sandbox)
+
+
+@pytest.mark.parametrize("deletions", ["remove", "flag"])
+def test_empty_account(sandbox: Sandbox, source: Make, pipeline: Pipeline, deletions: str) -> None:
+    """An account without anything has all tables, nested ones included, and fills them later."""
+    account = sandbox.account
+    kept = {table: dict(next(iter(account.records[table].values()))) for table in FILLED}
+    for table in reversed(list(account.records)):
+        for record in list(account.records[table]):
+            if record in account.records[table] and record != sandbox.users[sandbox.token]:
+                account.delete(table, record)
+    for _ in range(2):
+        pipeline.run(source(deletions=deletions))
+    for endpoint in ENDPOINTS:
+        for name, columns in endpoint.nested:
+            nested = f"{endpoint.name}__{name}"
+            assert read(pipeline, nested) == []
+            there = pipeline.default_schema.get_table_columns(nested)
+            assert there.keys() >= columns.schema().keys()
+    for table in FILLED:
+        account.add(table, {**kept[table], "updated_at": sandbox.clock.stamp()})
+    pipeline.run(source(deletions=deletions))
+    assert_equal(pipeline, sandbox)

@@ -26,7 +26,7 @@ from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
 from .context import Account, Run
-from .deletions import Gone
+from .deletions import Gone, mark_of
 from .lists import ListEnd, ListReader, Rows
 from .records import prepare
 from .state import TableState
@@ -47,19 +47,33 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         super().__init__(lambda item: item)
         self._endpoint = endpoint
         self._chosen_for: Run | None = None
+        self._filled: set[str] = set()
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
         """Return the rows to load."""
         if isinstance(meta, Gone):
-            item = meta.rows
+            item = [*meta.rows, *self._absent_with_lists(meta.run)]
             if not item and meta.run.must_make(self._endpoint):
                 return dlt.mark.materialize_table_schema()
         elif isinstance(meta, (Rows, ListEnd)):
             for row in item if isinstance(item, list) else [item]:
                 row.setdefault(ACCOUNT_ID, meta.run.account_id)
+                self._filled |= {name for name, _ in self._endpoint.nested if row.get(name)}
         if item and isinstance(meta, (Rows, ListEnd, Gone)) and meta.run is not self._chosen_for:
             self._choose_file_format(meta.run)
         return item
+
+    def _absent_with_lists(self, run: Run) -> list[dict[str, Any]]:
+        """Return a record to be deleted, with an item in each list whose table must be made.
+
+        dlt makes a nested table, and knows its own columns there, only once a row for it comes. It
+        deletes what is marked as gone before anything is inserted, and a record's items with it.
+        """
+        names = [name for name, _ in self._endpoint.nested if name not in self._filled]
+        self._filled = set()
+        lists = {name: [{}] for name in names if run.must_make_list(self._endpoint, name)}
+        absent = (0,) * len(self._endpoint.id_columns)
+        return [{**mark_of(run, self._endpoint, absent), **lists}] if lists else []
 
     def _choose_file_format(self, run: Run) -> None:
         """Choose once in a run, and not before there are rows.
@@ -148,7 +162,7 @@ def singleton_table(
 def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
     columns = _with_account(endpoint.columns.schema(), nullable=False)
     if not endpoint.singleton:
-        columns[DELETED_AT] = deleted_at_column(settings.deletions)
+        columns[DELETED_AT] = deleted_at_column(removes=False)
     if not settings.public_links:
         for name in PUBLIC_LINKS:
             columns.pop(name, None)
