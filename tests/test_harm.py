@@ -9,14 +9,19 @@ import pytest
 from dlt import Pipeline
 
 from harvest import ENDPOINTS, HarvestError, harvest_source
-from harvest.errors import ColumnTypeError, OtherAccountError, PartialLoadError
+from harvest.errors import (
+    ColumnTypeError,
+    LoadError,
+    OtherAccountError,
+    PartialLoadError,
+    RefusedRecordError,
+)
 from harvest.extract.state import last_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
 from .truth import assert_equal, read
-
 
 FILLED = ("invoices", "estimates")
 
@@ -114,6 +119,43 @@ def test_altered_column(source: Make, duck: Pipeline) -> None:
     said = failure(duck, source().with_resources("projects"))
     assert isinstance(said, ColumnTypeError)
     assert "--refresh projects" in str(said)
+
+
+@pytest.mark.parametrize("table", ["clients", "invoice_payments", "estimates__line_items"])
+def test_refused_row(
+    sandbox: Sandbox, settings: dict[str, Any], pipeline: Pipeline, table: str
+) -> None:
+    """A row that the destination refuses is named by table and record, in one line."""
+    load(pipeline, **settings)
+    account, root = sandbox.account, table.partition("__")[0]
+    column = {"clients": "address", "invoice_payments": "notes"}.get(table, "description")
+    rows = "UPDATE {dataset}." + f"{table} SET {column} = '1'"
+    execute(pipeline, rows)
+    kind = "INTEGER USING 1" if pipeline.destination.destination_name == "postgres" else "INTEGER"
+    execute(pipeline, f"ALTER TABLE {{dataset}}.{table} ALTER COLUMN {column} TYPE {kind}")
+    for record in account.records[root].values():
+        for row in record["line_items"] if "__" in table else [record]:
+            row[column] = "2"
+    records = account.records[root]
+    wrong = sorted(i for i in records if records[i].get("line_items", True))[1]
+    (records[wrong]["line_items"][0] if "__" in table else records[wrong])[column] = "three"
+    with pytest.raises(RefusedRecordError, match=f"`{root}`: .* record {wrong}") as said:
+        load(pipeline, **settings, full_read=True)
+    assert "\n" not in str(said.value)
+    (records[wrong]["line_items"][0] if "__" in table else records[wrong])[column] = "3"
+    load(pipeline, **settings, full_read=True)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_refused_table(settings: dict[str, Any], postgres: Pipeline) -> None:
+    """Where no single record is to blame, the error still names the table."""
+    load(postgres, "tasks", **settings)
+    held = "INSERT INTO {dataset}.holder SELECT _dlt_id FROM {dataset}.tasks LIMIT 1"
+    holder = "CREATE TABLE {dataset}.holder (id varchar REFERENCES {dataset}.tasks (_dlt_id))"
+    execute(postgres, holder)
+    execute(postgres, held)
+    with pytest.raises((LoadError, RefusedRecordError), match="`tasks`"):
+        load(postgres, "tasks", **settings, full_read=True)
 
 
 def test_broken_child(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:

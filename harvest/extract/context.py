@@ -103,6 +103,7 @@ class Run:
         self.anchor = self._anchor()
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self.can = self._adapt_to_destination()
+        self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._there = self._look_at_destination()
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
         self.store.save_account()

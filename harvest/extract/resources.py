@@ -71,7 +71,8 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         """
         names = [name for name, _ in self._endpoint.nested if name not in self._filled]
         self._filled = set()
-        lists = {name: [{}] for name in names if run.must_make_list(self._endpoint, name)}
+        empty: list[dict[str, Any]] = [{}]
+        lists = {name: empty for name in names if run.must_make_list(self._endpoint, name)}
         absent = (0,) * len(self._endpoint.id_columns)
         return [{**mark_of(run, self._endpoint, absent), **lists}] if lists else []
 
