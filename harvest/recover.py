@@ -54,12 +54,10 @@ def recover(pipeline: Pipeline, source_name: str) -> None:
     if _pending(pipeline) - {source_name, ""}:
         logger.warning("Loading what an earlier run of this pipeline left from another source.")
         pipeline.run()
-    pending = bool(_pending(pipeline))
-    if not pipeline.config.restore_from_destination or not _keeps_states(pipeline):
-        if pending:
-            pipeline.abort_packages()  # the state before it is nowhere but in the package
-    elif pending or not _is_loaded(pipeline):
-        start_over(pipeline)
+    if _is_kept_by_destination(pipeline):
+        _go_back(pipeline)
+    elif _pending(pipeline):
+        pipeline.abort_packages()  # the state before it is nowhere but in the package
 
 
 def start_over(pipeline: Pipeline) -> None:
@@ -137,10 +135,10 @@ def finish_moves(pipeline: Pipeline) -> None:
 
 
 class RunsWatch:
-    """Gives up what a killed run left before `pipeline.run` in a user's own script begins.
+    """Recovers before `pipeline.run` in a user's own script begins.
 
-    dlt's `run` loads again what an earlier run left, and reads nothing new. Where a row was
-    committed before dlt could note it, that fails in each later run, since rows of
+    After a kill dlt's `run` loads again what an earlier run left, and reads nothing new. Where a
+    row was committed before dlt could note it, that fails in each later run, since rows of
     `_dlt_pipeline_state` and of staging tables are unique, or doubles rows where they are not.
 
     dlt tells it of runs as it tells its telemetry, and before anything is loaded; a source is read
@@ -174,7 +172,7 @@ class RunsWatch:
 
 
 def recover_before_run(pipeline: Pipeline, source_name: str) -> None:
-    """Drop a folder with packages of a source that a killed run left.
+    """Let a run begin with what the destination holds, as `recover` does for `load`.
 
     Nothing happens where the pipeline's destination keeps no state, while another process is at
     work in its folder, or where data of another source waits.
@@ -190,10 +188,8 @@ def recover_before_run(pipeline: Pipeline, source_name: str) -> None:
         return
     with suppress(Timeout), _at_work(pipeline), FileLock(f"{pipeline.working_dir}.lock", timeout=0):
         finish_moves(pipeline)
-        pending = _pending(pipeline)
-        restored = pipeline.config.restore_from_destination and _keeps_states(pipeline)
-        if pending and restored and pending <= {source_name, ""}:
-            start_over(pipeline)
+        if _pending(pipeline) <= {source_name, ""} and _is_kept_by_destination(pipeline):
+            _go_back(pipeline)
 
 
 def be_at_work(pipeline: Pipeline) -> None:
@@ -232,8 +228,16 @@ def _state_file(pipeline: Pipeline) -> Path:
     return Path(pipeline.working_dir, pipeline.STATE_FILE)
 
 
-def _keeps_states(pipeline: Pipeline) -> bool:
-    return isinstance(pipeline.destination_client(), WithStateSync)
+def _is_kept_by_destination(pipeline: Pipeline) -> bool:
+    """Return whether the pipeline's state can be fetched from the destination."""
+    restores = pipeline.config.restore_from_destination
+    return restores and isinstance(pipeline.destination_client(), WithStateSync)
+
+
+def _go_back(pipeline: Pipeline) -> None:
+    """Start over if what was read last is not in the destination."""
+    if _pending(pipeline) or not _is_loaded(pipeline):
+        start_over(pipeline)
 
 
 def _is_loaded(pipeline: Pipeline) -> bool:

@@ -49,8 +49,8 @@ def _refused_record(pipeline: Pipeline, error: LoadClientJobException) -> str | 
     with pipeline.sql_client(package.schema.name) as client:
         trial = _Trial(client, endpoint, statements)
         rows = trial.staged()
-        if not trial.fails(rows):
-            return None
+        if trial.fails([]) or not trial.fails(rows):
+            return None  # whatever the rows hold, the table can't take them; or it can by now
         while len(rows) > 1:
             half = rows[: len(rows) // 2]
             rows = half if trial.fails(half) else rows[len(half) :]
@@ -83,11 +83,13 @@ class _Trial:
         return [tuple(row) for row in self._client.execute_sql(statement) or ()]
 
     def fails(self, rows: list[Row]) -> bool:
-        """Tell whether some adjoining rows can't be merged."""
-        outside = f"DELETE FROM {self._table} WHERE _dlt_id < %s OR _dlt_id > %s"  # noqa: S608
+        """Tell whether some adjoining rows can't be merged, or not even none."""
+        outside = f"DELETE FROM {self._table}"  # noqa: S608
+        ends = (rows[0][0], rows[-1][0]) if rows else ()
         try:
             with self._client.begin_transaction():
-                self._client.execute_sql(outside, rows[0][0], rows[-1][0])
+                condition = " WHERE _dlt_id < %s OR _dlt_id > %s" if rows else ""
+                self._client.execute_sql(outside + condition, *ends)
                 for statement in filter(None, self._statements):
                     self._client.execute_sql(statement)
                 raise _RollBackError  # noqa: TRY301 - dlt rolls back on an exception only

@@ -19,6 +19,7 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .crash_child import Job
+from .kill_child import run
 from .test_crashes import change, describe, killed
 from .truth import assert_equal, read
 
@@ -40,7 +41,13 @@ def test_finished_run(job: Job) -> None:
         assert len(job.pipeline().list_completed_load_packages()) == loads
 
 
-def test_restored_backup(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("plain", [False, True])
+def test_restored_backup(
+    job: Job,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    plain: bool,  # noqa: FBT001
+) -> None:
     """When the database goes back to a backup, what came since is read again."""
     load(job.pipeline(), *job.tables, **job.source)
     shutil.copy(job.credentials, tmp_path / "backup")
@@ -48,7 +55,7 @@ def test_restored_backup(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     change(sandbox, seed=2)
     load(job.pipeline(), *job.tables, **job.source)
     shutil.copy(tmp_path / "backup", job.credentials)
-    load(job.pipeline(), *job.tables, **job.source)
+    run(job, plain=plain)
     assert_equal(job.pipeline(), sandbox, *TABLES)
 
 

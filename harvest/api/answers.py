@@ -245,7 +245,7 @@ def _too_long(value: Any, record: str = "") -> str:
         own = value.get("id")
         if isinstance(own, str) and own.isdecimal():
             own = int(own)
-        record = f"of record {own} " if own and type(own) is int else record
+        record = record or (f"of record {own} " if type(own) is int else "")
         found = (_too_long(v, record) for v in (own, *value.values()))
     elif isinstance(value, list):
         found = (_too_long(item, record) for item in value)
