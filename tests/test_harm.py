@@ -269,7 +269,7 @@ def test_sibling_read_whole(sandbox: Sandbox, source: Make, duck: Pipeline) -> N
 def test_earlier_anchor_and_full(
     sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline
 ) -> None:
-    """`full_read` with an earlier anchor brings what is old and removes what is gone, in batches."""
+    """`full_read` with an earlier anchor brings old records and removes gone ones, in batches."""
     settings |= {"sizes": SMALL}
     account = sandbox.account
     stamps = sorted(row["updated_at"] for row in account.truth("time_entries"))
