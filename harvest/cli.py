@@ -50,7 +50,8 @@ exit codes:
   2    the command line is wrong
   130  interrupted with Ctrl-C; the next run goes on
 
-Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml, see the README."""
+Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml. Each setting is
+explained in docs/settings.md of the repository, and by `harvest_source` in harvest/__init__.py."""
 
 Warehouse = Callable[[], dlt.Pipeline]
 

@@ -51,7 +51,7 @@ def deleted_at_column(*, removes: bool) -> TColumnSchema:
 class Destination:
     """What the destination holds of one account.
 
-    Threads: any; statements run one after the other.
+    Threads: any. The lock `ONE_AT_A_TIME` lets statements run one after the other.
 
     Args:
         pipeline: The pipeline that loads into it; None when a resource is looked at without one.
@@ -197,8 +197,8 @@ class Destination:
     def flag(self, endpoint: Endpoint, keys: list[Key]) -> None:
         """Note in rows that they are gone from Harvest.
 
-        A merged row would null every column that it does not name, so an update sets the flag. Each
-        flag is true by itself, whatever becomes of the run.
+        A merged row would null every column that it does not name, so an update sets the flag. A
+        flag is right even if the run fails later.
         """
         for first in range(0, len(keys), FLAGS_AT_ONCE):
             which = " OR ".join(
@@ -250,7 +250,7 @@ class Destination:
 
 
 def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:
-    """Tell whether a column takes all that is written into it, or refuses it aloud."""
+    """Tell whether a column keeps each value that is written into it, or else fails the load."""
     kinds = there.get("data_type"), wanted["data_type"]
     if kinds == ("decimal", "decimal"):
         return (there.get("scale") or 0) >= (wanted.get("scale") or 0)

@@ -32,7 +32,7 @@ REMEDIES = {
     401: "the token or the account id is missing, wrong or expired; check `api_key` and "
     "`account_id` (tokens are made at https://id.getharvest.com/developers)",
     403: "the token's owner may not read this, or the module is switched off; use an "
-    "administrator's token or leave this table out",
+    "administrator's token, or leave this table out",
     404: "nothing is there for this account; check `account_id` and `base_url`",
     422: "Harvest did not accept a parameter; check `anchor_date`",
     429: "the rate limit is used up, perhaps by other tools; lower `rate_limit` or run again later",
@@ -41,10 +41,10 @@ SERVER_TROUBLE = "Harvest is in trouble; run again later, nothing was lost"
 
 
 class HarvestError(DltSourceException):
-    """Something the user can act on; its text is one line with cause and remedy.
+    """A failure that the user can act on; its text is one line with cause and remedy.
 
     Attributes:
-        concerns_everything: Whether nothing else can be read either, so that a run must end.
+        concerns_everything: Whether nothing else can be read either, so that the run must end.
     """
 
     concerns_everything = False
@@ -123,7 +123,7 @@ class PartialLoadError(HarvestError):
         self.failed = failed
         super().__init__(
             f"Not everything was loaded: {' '.join(failed.values())} What was loaded is right, the "
-            "rest is as it was before; run again to bring it."
+            "rest is as it was before; run again to load it too."
         )
 
 
@@ -166,7 +166,7 @@ class CustomStepError(HarvestError):
 
     def __init__(self, cause: BaseException, place: str) -> None:
         super().__init__(
-            f"A step of your own failed ({_in_brief(cause)}, {place}): mend it and run again; "
+            f"A step of your own failed ({_in_brief(cause)}, {place}): correct it and run again; "
             "nothing was loaded."
         )
 
@@ -211,9 +211,9 @@ class CountMismatchError(HarvestError):
     def __init__(self, endpoint: str, counted: int, found: int) -> None:
         self.endpoint, self.counted, self.found = endpoint, counted, found
         super().__init__(
-            f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, twice alike, "
-            "so records may be missing: nothing was loaded from it; run again later, and if it "
-            "stays so, report it."
+            f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, and the same "
+            "when it is asked again, so records may be missing: nothing was loaded from it; run "
+            "again later, and if it stays so, report it."
         )
 
 
@@ -230,7 +230,7 @@ class SuspiciousDeletionsError(HarvestError):
 
 
 class MalformedRecordError(HarvestError):
-    """A record carries what can't be used and must not be lost."""
+    """A record has a value that can't be used, and that must not be passed over."""
 
     def __init__(self, endpoint: str, record_id: int, field: str, value: object) -> None:
         self.endpoint, self.record_id, self.field = endpoint, record_id, field

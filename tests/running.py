@@ -64,7 +64,7 @@ def running(arguments: list[str], home: Path, **env: str) -> Iterator[subprocess
 
 
 def when_asked(sandbox: Sandbox, number: int, path: str = "") -> Event:
-    """Return an event that is set by the nth request from now on whose path ends so."""
+    """Return an event that is set by the nth request from now on whose path ends with `path`."""
     asked, left = Event(), [number]
 
     def before(_: int, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Answers arrive whole and exact; what no column can hold is replaced or refused aloud."""
+"""Answers arrive complete and exact; what no column can hold is replaced, or is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users do that nobody planned loses no row, mixes none, and is told in one line."""
+"""Unplanned things that users do lose no row, mix none, and are told in one line."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_broken_list(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline)
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_refused_record(sandbox: Sandbox, source: Make, duck: Pipeline, status: int) -> None:
-    """Rates that one user refuses are that user's affair: named, and the rest is there."""
+    """Where Harvest refuses one user's rates, the user is named, and all others' rates load."""
     duck.run(source())
     user = next(iter(sandbox.account.parent_of["user_cost_rates"].values()))
     sandbox.fault("status", path=f"users/{user}/cost_rates", status=status, times=-1)
@@ -243,7 +243,7 @@ def test_clock_ahead(
 
 
 def test_changed_children_full_read(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """With children="changed", a full read of parents is none of their children."""
+    """With children="changed", a full read of parents does not count as one of their children."""
     duck.run(source(children="changed"))
     payment = next(iter(sandbox.account.records["invoice_payments"]))
     sandbox.account.delete("invoice_payments", payment)

@@ -1,4 +1,4 @@
-"""Whatever is done in Harvest and befalls the runs, the warehouse equals Harvest in the end.
+"""Whatever people do in Harvest and happens to the runs, the warehouse equals Harvest at the end.
 
 Hypothesis draws sequences of edits, runs and mishaps. `make test` runs a few. To search for long:
 

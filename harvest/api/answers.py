@@ -1,4 +1,4 @@
-"""What Harvest answered: only whole data passes, with exact numbers and text that can be stored."""
+"""Checks answers: only complete data passes, with exact numbers and text that can be stored."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class Page(list[dict[str, Any]]):
 
 
 class Answers:
-    """Checks answers, and parses each of them once. Threads may share it.
+    """Checks answers, and parses each of them once.
+
+    Threads: any. A lock guards which warnings came already; all else belongs to one answer.
 
     Attributes:
         keeps_nul: Whether the destination holds text with a NUL character; else it is replaced.
@@ -107,7 +109,7 @@ class Answers:
             self._replace_odd_text(body[key] if key else [body], key or path)
         if key is not None and identified:
             for record in body[key]:
-                record["id"] = int(record["id"])  # dlt merges on it, whatever its form
+                record["id"] = int(record["id"])  # dlt merges by it, be it written as text
         # RESTClient and its paginator each ask for the body, and would parse it again as floats.
         response.json = lambda **_: body  # type: ignore[method-assign]
         # The answer is kept while its page is read, and the text of a full page is a megabyte.
@@ -116,8 +118,8 @@ class Answers:
     def _replace_odd_text(self, records: list[dict[str, Any]], name: str) -> None:
         """Replace characters that the destination cannot hold: one of them would fail every load.
 
-        Half of a surrogate pair, as half an emoji leaves it, is no text anywhere. A NUL is refused
-        by Postgres and others.
+        Half of a surrogate pair, which is what is left of an emoji that was cut in two, can be
+        stored nowhere. Postgres and others refuse a NUL.
         """
         odd = LONE_SURROGATES if self.keeps_nul else LONE_SURROGATES_AND_NUL
         for place, record in enumerate(records):
@@ -136,7 +138,7 @@ class Answers:
             if (name, kind) in self._told:
                 return
             self._told.add((name, kind))
-        logger.warning(f"`{name}`: {news}. Where this list has more of the kind, so were they.")
+        logger.warning(f"`{name}`: {news}. This warning comes once for each list.")
 
 
 class Numbers:

@@ -1,7 +1,7 @@
 """Who asks: what a client puts on every request so that Harvest knows the token and the account.
 
-A client takes any of dlt's auth objects. As such a token stays out of dlt's debug log, which shows
-the headers that a client sets itself.
+A client takes any of dlt's auth objects. dlt's debug log shows the headers that a client sets
+itself, but not those that an auth object adds, so the token stays out of the log.
 """
 
 from __future__ import annotations

@@ -47,7 +47,10 @@ class LinksPaginator(JSONLinkPaginator):
 
 
 class HarvestClient:
-    """Reads Harvest's lists, a page at a time, and single objects. Threads may share it.
+    """Reads Harvest's lists, a page at a time, and single objects.
+
+    Threads: any. It changes nothing but the time of the last answer, which is replaced as a whole;
+    limiters, sessions (`LimitedClient`) and `Answers` guard themselves.
 
     Args:
         base_url: The API's address, with its version.
@@ -142,7 +145,9 @@ class HarvestClient:
     def _paginate(
         self, path: str, params: dict[str, Any], selector: Any, check: Check, budget: Budget
     ) -> Iterator[PageData[Any]]:
-        # A session belongs to its thread, so the REST client around it is made where it is used.
+        # dlt keeps a session for each thread, and `LimitedClient` says what follows for a list that
+        # is continued in another thread. A REST client remembers where it is in its list, so each
+        # list has its own.
         rest_client = RESTClient(
             self.base_url,
             headers=self._headers,

@@ -1,4 +1,4 @@
-"""What the token may read, and whether what it does not see can be believed to be gone."""
+"""What the token may read, and whether rows that it does not see may be taken for deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ ALWAYS_LOADED = frozenset(e.name for e in ENDPOINTS if not e.on_request)
 class Access:
     """The account as one run's token sees it.
 
-    Threads: any. Each single object is asked for once; whoever comes second waits for the answer.
+    Threads: any. A lock guards the answers, so that each single object is asked for once; whoever
+    comes second waits for the answer.
 
     Args:
         client: Where to ask.
@@ -63,9 +64,9 @@ class Access:
     def skip(self, endpoint: Endpoint, error: StatusError) -> bool:
         """Leave out a table that the token may not read, with its children; tell whether it did.
 
-        A table that the user named, or that used to load, is never left out: that would be
-        silence. A list that is by itself always there never answers 404, so there 404 means the
-        account, unless the list belongs to a module.
+        A table that the user named, or that used to load, is never left out, because its data
+        would be missed. The lists themselves always exist, so 404 from one of them means that the
+        account is wrong, unless the list belongs to a module that may be switched off.
 
         Raises:
             StatusError: Token and account are not proven to be right.
@@ -78,12 +79,10 @@ class Access:
             raise self._refusal
         disabled = self.module_disabled(endpoint)
         reason = "module switched off" if disabled else "not allowed for this token"
-        skipped = self._store.account.last_run.skipped
-        with self._lock:
-            for name in sorted(family & self._selected - skipped.keys()):
+        with self._store.noting() as run:
+            for name in sorted(family & self._selected - run.skipped.keys()):
                 logger.warning(f"`{name}` is left out: {reason}.")
-                skipped[name] = reason
-        self._store.save_account()
+                run.skipped[name] = reason
         return True
 
     def module_disabled(self, endpoint: Endpoint) -> bool:
@@ -96,19 +95,20 @@ class Access:
             return False
 
     def deletions_trusted(self) -> bool:
-        """Tell whether what a whole list lacks is gone from Harvest, and note why if not.
+        """Tell whether a row that a complete list lacks is gone from Harvest; note why, if not.
 
         A token that sees less than the one before it gets fewer rows, and Harvest says nothing.
         """
-        run = self._store.account.last_run
-        if self._doubt and not run.deletions_stopped:
-            run.deletions_stopped = (
-                f"Rows deleted in Harvest were not looked for: {self._doubt}. Use the former "
-                "token, or accept it with `confirm_deletions` (--confirm-deletions)."
-            )
-            logger.warning(run.deletions_stopped)
-            self._store.save_account()
-        return not self._doubt
+        if not self._doubt:
+            return True
+        with self._store.noting() as run:
+            if not run.deletions_stopped:
+                run.deletions_stopped = (
+                    f"Rows deleted in Harvest were not looked for: {self._doubt}. Use the former "
+                    "token, or accept it with `confirm_deletions` (--confirm-deletions)."
+                )
+                logger.warning(run.deletions_stopped)
+        return False
 
     def _is_named(self, endpoint: Endpoint) -> bool:
         """Tell whether the user asked for the table by name, and not for everything."""

@@ -39,6 +39,8 @@ class Account:
 
     One source may be run many times. Each of its runs is opened by the resource that begins first.
 
+    Threads: any. A lock lets one thread open a run, and all others wait for it.
+
     Args:
         account_id: The account's number.
         client: Where to ask.
@@ -70,8 +72,9 @@ class Account:
 class Run:
     """What one run knows.
 
-    Threads: any. Everything here is set when the run is opened, but what `store` and `access` guard
-    themselves.
+    Threads: any. Everything is set while the run is opened, when no other thread has begun to read,
+    hints of resources included. Later changes are those that `store` and `access` guard, and which
+    rows are unchanged, which is asked for only where dlt extracts.
 
     Attributes:
         extraction: What dlt says of the run.
@@ -150,10 +153,9 @@ class Run:
 
     def note_unchanged(self, endpoint: Endpoint, rows: int) -> None:
         """Count rows that were read and not written, because the destination holds them."""
-        counts = self.store.account.last_run.unchanged
-        counts[endpoint.name] = counts.get(endpoint.name, 0) + rows
+        with self.store.noting() as run:
+            run.unchanged[endpoint.name] = run.unchanged.get(endpoint.name, 0) + rows
         self.extraction.show_progress(endpoint.name, done=rows)  # dlt counts what is written
-        self.store.save_account()
 
     def must_make(self, endpoint: Endpoint) -> bool:
         """Tell whether a table must be made though no row may come."""
@@ -197,15 +199,15 @@ class Run:
     def note_failure(self, endpoint: Endpoint, text: str) -> None:
         """Note that a table was not read to its end."""
         logger.warning(text)
-        self.store.account.last_run.failed[endpoint.name] = text
-        self.store.save_account()
+        with self.store.noting() as run:
+            run.failed[endpoint.name] = text
 
     def note_refused(self, endpoint: Endpoint, records: str) -> None:
         """Note whose children Harvest refuses. What the destination holds of them stays."""
         text = f"Harvest refuses them for {endpoint.parent} {records}"
         logger.warning(f"`{endpoint.name}`: {text}.")
-        self.store.account.last_run.refused[endpoint.name] = text
-        self.store.save_account()
+        with self.store.noting() as run:
+            run.refused[endpoint.name] = text
 
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:
         """Return the ids of rows that the destination holds, but a read does not cover."""
@@ -214,8 +216,8 @@ class Run:
 
     def note_requests_left(self, table: str, requests: int) -> None:
         """Note that a table needs a further batch, of about so many requests."""
-        self.store.account.last_run.requests_left[table] = requests
-        self.store.save_account()
+        with self.store.noting() as run:
+            run.requests_left[table] = requests
 
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""

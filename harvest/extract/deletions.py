@@ -1,6 +1,6 @@
 """What is gone from Harvest, whether that may be believed, and how it leaves the destination.
 
-Harvest tells nobody of a deletion. A row is taken for gone if the table was read completely and the
+Harvest does not tell of deletions. A row is taken for gone if the table was read completely and the
 row was not found. Before that is believed, these questions are asked, in this order:
 
 1. Does the user want deletions to be looked for?
@@ -11,8 +11,8 @@ row was not found. Before that is believed, these questions are asked, in this o
 6. Would most of the table go? Then the user must confirm it.
 
 What is gone leaves by dlt's hard deletes, in the transaction that brings the new rows, or is
-flagged. Rows that tell dlt what to delete are made behind the user's own steps, which know nothing
-of them.
+flagged. Rows that tell dlt what to delete (marks of deletion) are added after the user's own steps,
+which never see them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Gone:
 class Deletions:
     """The deletions of one table in one run.
 
-    Threads: one at a time.
+    Threads: one at a time. Its reader sees to that: a list's asks at its end, the children's when
+    they are chosen and, after all requests, when they are finished.
 
     Args:
         run: The run.
@@ -77,7 +78,7 @@ class Deletions:
         )
 
     def of_list(self, found: set[int]) -> Gone:
-        """Let go what a complete read of a list did not find.
+        """Remove or flag what a complete read of a list did not find.
 
         Raises:
             SuspiciousDeletionsError: Most of the table would go.
@@ -86,7 +87,7 @@ class Deletions:
         return self._let_go(gone, shrinks_by=len(gone))
 
     def of_children(self, found: dict[int, set[int]], missing_parents: set[int]) -> Gone:
-        """Let go what parents do not list any more, and all that parents had which are gone.
+        """Remove or flag what parents no longer list, and all children of parents that are gone.
 
         Args:
             found: The children's ids by parent, for each parent whose children were read.

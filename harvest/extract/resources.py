@@ -33,12 +33,12 @@ from .state import TableState
 
 
 class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
-    """Stands behind all steps that a user adds to a table, whenever they are added.
+    """Runs after all steps that a user adds to a table, whenever they are added.
 
     It adds what no user's step may lose: the account of a row, and the rows that tell dlt what to
     delete. Those have passed the user's steps as the meta data of an empty list.
 
-    Threads: dlt runs it where it extracts, so it may choose the file format of the rows to come.
+    Threads: the one where dlt extracts. So it may choose the file format of the rows to come.
     """
 
     placement_affinity = 3  # dlt's own last step has 2

@@ -1,12 +1,13 @@
 """All that is remembered between two runs, and all that dlt says of the run under way.
 
-This is the only file that touches dlt's context. What is remembered stands in dlt's state, which
-dlt saves together with the data: of a run that fails, neither is kept.
+Of the extraction, this is the only file that touches dlt's context. What is remembered stands in
+dlt's state, which dlt saves together with the data: of a run that fails, neither is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from threading import Lock
 from typing import Annotated, Any, TypeVar
@@ -134,7 +135,7 @@ class Extraction:
     ) -> None:
         """Tell dlt's progress display what is done and what is left.
 
-        Call it from the thread that extracts only: dlt's displays are not made for several.
+        Threads: the one where dlt extracts. dlt's displays are not made for several.
 
         Args:
             counter: What is counted: a table.
@@ -151,7 +152,8 @@ class Extraction:
 class StateStore:
     """The state of one account: read when a run begins, and saved table by table.
 
-    Threads: any thread may save, and a lock guards each write.
+    Threads: dlt's own, since its context reaches no others. A lock guards each save, and what is
+    noted of the run (`noting`); each table is saved by its own reader only.
 
     Args:
         account_id: Whose state.
@@ -195,12 +197,25 @@ class StateStore:
             if self._tables.pop(name, None):
                 dlt.current.resource_state(name).pop(self._key, None)
 
+    @contextmanager
+    def noting(self) -> Iterator[LastRun]:
+        """Let a block change what a user must know of this run, then remember it.
+
+        No other thread changes it meanwhile, or copies it half changed.
+        """
+        with self._lock:
+            yield self.account.last_run
+            self._save_account()
+
     def save_account(self) -> None:
         """Remember `account` as it is now."""
         with self._lock:
-            state = dlt.current.source_state()
-            state["version"] = VERSION
-            state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
+            self._save_account()
+
+    def _save_account(self) -> None:
+        state = dlt.current.source_state()
+        state["version"] = VERSION
+        state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
 
     @staticmethod
     def _parse(content: Any, part: type[T], what: str) -> T:
