@@ -16,7 +16,7 @@ from .catalog import ENDPOINTS
 from .errors import HarvestError
 from .extract.context import Account
 from .extract.resources import child_table, list_reader, list_table, singleton_table
-from .recover import recover_active
+from .recover import RunsWatch
 from .settings import (
     BASE_URL,
     RATE_LIMIT,
@@ -98,7 +98,6 @@ def harvest_source(
             endpoint and what to do.
     """
     sizes = sizes or Sizes()
-    recover_active(dlt.current.source_schema().name)
     auth = PersonalToken(api_key, account_id)
     account = int(auth.account_id)
     settings = Settings(
@@ -124,6 +123,7 @@ def harvest_source(
         sizes,
     )
     accounts = [Account(account, client, settings, sizes)]
+    RunsWatch(dlt.current.source_schema().name, owner=accounts[0])
     readers: dict[str, DltResource] = {}
     for endpoint in ENDPOINTS:
         if endpoint.singleton:

@@ -26,6 +26,7 @@ class Abilities:
             whole account once more, so there only the user starts one.
         once: Whether a record may come only once in a load package.
         makes_empty_tables: Whether dlt can make a table without a row.
+        keeps_nul: Whether a text may hold a NUL character.
         one_load_job: Whether load jobs must run one after the other.
         file_format: The file format to load from; None for dlt's default.
         notice: What the user must know, in one line; None where nothing is given up.
@@ -38,6 +39,7 @@ class Abilities:
     full_reads: bool
     once: bool
     makes_empty_tables: bool
+    keeps_nul: bool
     one_load_job: bool
     file_format: Literal["parquet"] | None
     notice: str | None
@@ -88,6 +90,8 @@ def abilities(
         # With other strategies dlt makes a row's id from its key, which it also demands of the
         # empty row that stands for an empty table: KeyError in `get_row_hash`.
         makes_empty_tables=strategy in (None, "delete-insert"),
+        # Postgres refuses it. DuckDB keeps it, though dlt's insert statements would drop it there.
+        keeps_nul=destination_type == "duckdb",
         # SQLite has one writer. dlt waits for the others by failing and trying again, and prints
         # the traceback of each failure.
         one_load_job=capabilities.sqlglot_dialect == "sqlite",

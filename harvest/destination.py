@@ -34,13 +34,17 @@ ONE_AT_A_TIME = Lock()
 them would take from the others. So statements run in a thread apart, one after the other."""
 
 
-def deleted_at_column(deletions: str) -> TColumnSchema:
-    """Return the column that marks a row as gone. With "remove", dlt deletes what is marked."""
+def deleted_at_column(*, removes: bool) -> TColumnSchema:
+    """Return the column that marks a row as gone.
+
+    Args:
+        removes: Whether dlt deletes what comes marked. With "flag" and "keep" no row does.
+    """
     return {
         "name": DELETED_AT,
         "data_type": "timestamp",
         "timezone": True,
-        "hard_delete": deletions == "remove",
+        "hard_delete": removes,
     }
 
 

@@ -8,6 +8,7 @@ HarvestError
 ├── BusyError                  the pipeline runs already
 ├── PartialLoadError           some tables could not be read, the rest was loaded
 ├── LoadError                  dlt or the destination failed
+├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
@@ -127,13 +128,36 @@ class PartialLoadError(HarvestError):
 
 
 class LoadError(HarvestError):
-    """dlt or the destination failed, after Harvest was read or before."""
+    """dlt or the destination failed, after Harvest was read or before.
 
-    def __init__(self, step: str, cause: BaseException) -> None:
-        self.step = step
+    Attributes:
+        step: What dlt was doing.
+        table: Whose rows were being loaded; "" where that is not known.
+    """
+
+    def __init__(self, step: str, cause: BaseException, table: str = "") -> None:
+        self.step, self.table = step, table
+        where = f"`{step}` of `{table}`" if table else f"`{step}`"
         super().__init__(
-            f"`{step}` failed ({_in_brief(cause)}): check the destination and its credentials, "
+            f"{where} failed ({_in_brief(cause)}): check the destination and its credentials, "
             "then run again; nothing is lost, the next run reads it anew."
+        )
+
+
+class RefusedRecordError(HarvestError):
+    """The destination refuses a record, so that nothing more could be loaded.
+
+    Attributes:
+        table: The record's table.
+        record: Its id, with its parent's where it has one.
+    """
+
+    def __init__(self, table: str, record: str, cause: BaseException) -> None:
+        self.table, self.record = table, record
+        super().__init__(
+            f"`{table}`: the destination refuses {record} ({_in_brief(cause)}): correct it in "
+            f"Harvest, alter the table, or make it anew with `--refresh {table}`, then run again; "
+            "nothing is lost, the next run reads it anew."
         )
 
 

@@ -18,6 +18,7 @@ from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
 from dlt.common.schema.utils import get_root_table
 from dlt.extract import DltSource
+from dlt.load.exceptions import LoadClientJobException
 from filelock import FileLock, Timeout
 
 from . import ENDPOINTS, harvest_source
@@ -33,6 +34,7 @@ from .errors import (
 )
 from .extract.state import anchor_of, last_run
 from .recover import forget, recover
+from .refused import explained
 from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
@@ -157,7 +159,7 @@ def load(
             "refresh", f"names {', '.join(sorted(unknown))}", "name only tables that are loaded"
         )
     _share_heaps()
-    with _alone(pipeline), defaults(pipeline), _explained():
+    with _alone(pipeline), defaults(pipeline), _explained(pipeline):
         summary, started = Summary(), time.monotonic()
         recover(pipeline, source.name)
         if dropped:
@@ -225,7 +227,7 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(pipeline: Pipeline) -> Iterator[None]:
     """Turn whatever is raised into one line that says whose affair it is, and what to do.
 
     A destination's drivers report values and credentials that they refuse by exceptions that
@@ -238,6 +240,8 @@ def _explained() -> Iterator[None]:
         for link in links:
             if isinstance(link, (HarvestError, ConfigurationException, KeyboardInterrupt)):
                 raise link from None
+            if isinstance(link, LoadClientJobException):
+                raise explained(pipeline, link) from error
         step = getattr(error, "step", "run")
         # dlt wraps what was raised, sometimes more than once.
         raised = next((link for link in links if not isinstance(link, DltException)), error)

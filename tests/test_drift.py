@@ -140,7 +140,9 @@ def test_bad_stamp(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert "has 'yesterday' as `updated_at`" in str(failure(duck, source().with_resources("tasks")))
 
 
-@pytest.mark.parametrize("spoil", [{"name": "no id"}, {"id": None}, {"id": "x"}, "not an object"])
+@pytest.mark.parametrize(
+    "spoil", [{"name": "no id"}, {"id": None}, {"id": "x"}, {"id": True}, "not an object"]
+)
 def test_no_id(
     sandbox: Sandbox,
     source: Make,

@@ -24,12 +24,17 @@ def read(pipeline: Pipeline, table: str) -> list[Row]:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
+def own(rows: list[Row], sandbox: Sandbox) -> list[Row]:
+    """Return the rows of the sandbox's first account; other accounts may share the dataset."""
+    return [row for row in rows if row["_account_id"] == sandbox.account_id]
+
+
 def assert_equal(pipeline: Pipeline, sandbox: Sandbox, *tables: str) -> None:
     """Demand that the tables, or all, hold what Harvest holds."""
     for endpoint in ENDPOINTS:
         if tables and endpoint.name not in tables:
             continue
-        loaded = read(pipeline, endpoint.name)
+        loaded = own(read(pipeline, endpoint.name), sandbox)
         lists = {name for name, _ in endpoint.nested}
         truth = sandbox.account.truth(endpoint.name)
         here = {_key(row): row for row in loaded}
@@ -43,18 +48,17 @@ def assert_equal(pipeline: Pipeline, sandbox: Sandbox, *tables: str) -> None:
                 want, got = expected.get(column), actual.get(column)
                 assert _same(got, want), (endpoint.name, record.get("id"), column, got, want)
         for name in lists:
-            _assert_items(pipeline, endpoint.name, name, here, truth)
+            _assert_items(pipeline, sandbox, endpoint.name, name, here, truth)
 
 
 def _assert_items(
-    pipeline: Pipeline, table: str, name: str, parents: dict[Any, Row], truth: list[Row]
-) -> None:
+    pipeline: Pipeline, sandbox: Sandbox, table: str, name: str, parents: dict[Any, Row],
+    truth: list[Row],
+) -> None:  # fmt: skip
     found: dict[str, list[Row]] = {}
-    if any(record[name] for record in truth):
-        for row in sorted(
-            read(pipeline, f"{table}__{name}"), key=lambda r: int(r["_dlt_list_idx"])
-        ):
-            found.setdefault(row["_dlt_parent_id"], []).append(row)
+    rows = own(read(pipeline, f"{table}__{name}"), sandbox)
+    for row in sorted(rows, key=lambda r: int(r["_dlt_list_idx"])):
+        found.setdefault(row["_dlt_parent_id"], []).append(row)
     for record in truth:
         items = found.pop(parents[_key(record)]["_dlt_id"], [])
         assert len(items) == len(record[name]), (table, name, record["id"])

@@ -107,6 +107,7 @@ class Run:
         self.anchor = self._anchor()
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self.can = self._adapt_to_destination()
+        self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._there = self._look_at_destination()
         # What a package that is still to be loaded will write is not there yet.
         self._trusted = set() if extraction.others_pending() else self._remembered_tables()
@@ -164,6 +165,12 @@ class Run:
         if self._there is None:
             return self.store.table(endpoint.name) == TableState()
         return endpoint.name not in self._there
+
+    def must_make_list(self, endpoint: Endpoint, name: str) -> bool:
+        """Tell whether the nested table of a list must be made though no row may come."""
+        can = self.can.get(endpoint.name)
+        removes = can and can.removes and disposition(self.resource(endpoint)) == "merge"
+        return bool(removes) and not self.holds(f"{endpoint.name}__{name}")
 
     def scope_of(self, endpoint: Endpoint) -> datetime | None:
         """Return how far back a table is read (UTC); None for reference data."""
@@ -236,8 +243,7 @@ class Run:
                         write_disposition={"disposition": "merge", "strategy": "upsert"}
                     )
             if not endpoint.singleton:
-                chosen = can.deletions(self.settings.deletions)
-                resource.apply_hints(columns={DELETED_AT: deleted_at_column(chosen)})
+                resource.apply_hints(columns={DELETED_AT: deleted_at_column(removes=can.removes)})
         if any(can.one_load_job for can in found.values()):
             self.destination.load_one_after_the_other()
         for notice in sorted({can.notice for can in found.values() if can.notice}):

@@ -127,8 +127,10 @@ class Deletions:
         if self._run.deletions(self._endpoint) == "flag":
             self._run.destination.flag(self._endpoint, keys)
             return Gone(self._run, [])
-        now = datetime.now(timezone.utc)
-        names = self._endpoint.primary_key
-        account = self._run.account_id
-        rows = [{**dict(zip(names, (account, *key), strict=True)), DELETED_AT: now} for key in keys]
-        return Gone(self._run, rows)
+        return Gone(self._run, [mark_of(self._run, self._endpoint, key) for key in keys])
+
+
+def mark_of(run: Run, endpoint: Endpoint, key: Key) -> dict[str, Any]:
+    """Return the row that tells dlt to delete a record, whether it is there or not."""
+    named = dict(zip(endpoint.primary_key, (run.account_id, *key), strict=True))
+    return {**named, DELETED_AT: datetime.now(timezone.utc)}

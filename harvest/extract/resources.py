@@ -26,7 +26,7 @@ from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
 from .context import Account, Run
-from .deletions import Gone
+from .deletions import Gone, mark_of
 from .lists import ListEnd, ListReader, Rows
 from .records import Record, prepare
 from .state import TableState
@@ -47,11 +47,12 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         super().__init__(lambda item: item)
         self._endpoint = endpoint
         self._chosen_for: Run | None = None
+        self._filled: set[str] = set()
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
         """Return the rows to load."""
         if isinstance(meta, Gone):
-            item = meta.rows
+            item = [*meta.rows, *self._absent_with_lists(meta.run)]
             if not item and meta.run.must_make(self._endpoint):
                 return dlt.mark.materialize_table_schema()
         elif isinstance(meta, (Rows, ListEnd)):
@@ -60,10 +61,24 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             self._choose_file_format(meta.run)
         return item
 
+    def _absent_with_lists(self, run: Run) -> list[dict[str, Any]]:
+        """Return a record to be deleted, with an item in each list whose table must be made.
+
+        dlt makes a nested table, and knows its own columns there, only once a row for it comes. It
+        deletes what is marked as gone before anything is inserted, and a record's items with it.
+        """
+        names = [name for name, _ in self._endpoint.nested if name not in self._filled]
+        self._filled = set()
+        empty: list[dict[str, Any]] = [{}]
+        lists = {name: empty for name in names if run.must_make_list(self._endpoint, name)}
+        absent = (0,) * len(self._endpoint.id_columns)
+        return [{**mark_of(run, self._endpoint, absent), **lists}] if lists else []
+
     def _to_write(self, run: Run, rows: list[Record]) -> list[Record]:
         """Return the rows that the destination does not hold, each with its account."""
         for row in rows:
             row.setdefault(ACCOUNT_ID, run.account_id)
+            self._filled |= {name for name, _ in self._endpoint.nested if row.get(name)}
         unchanged = run.unchanged_rows(self._endpoint) if rows else None
         if not unchanged:
             return rows
@@ -159,7 +174,7 @@ def singleton_table(
 def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
     columns = _with_account(endpoint.columns.schema(), nullable=False)
     if not endpoint.singleton:
-        columns[DELETED_AT] = deleted_at_column(settings.deletions)
+        columns[DELETED_AT] = deleted_at_column(removes=False)
     if not settings.public_links:
         for name in PUBLIC_LINKS:
             columns.pop(name, None)
