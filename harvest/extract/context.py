@@ -6,6 +6,8 @@ the list is read, what is gone is decided, and what the next run needs is saved 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from threading import RLock
@@ -19,12 +21,12 @@ from ..abilities import Abilities
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, ENDPOINTS, Endpoint
 from ..destination import DELETED_AT, Destination, deleted_at_column
-from ..errors import HarvestError, StatusError
+from ..errors import AccountError, HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .plan import ListPlan, TablePlan, plan_list, plan_table
-from .state import Extraction, LastRun, StateStore, TableState
+from .state import Extraction, LastRun, StateStore, TableState, tell
 
 
 def disposition(resource: DltResource) -> str:
@@ -37,12 +39,16 @@ class Account:
     """A Harvest account that the source reads.
 
     One source may be run many times. Each of its runs is opened by the resource that begins first.
+    Where several accounts are read, each has its own state, plans and deletions.
 
     Args:
         account_id: The account's number.
         client: Where to ask.
         settings: What the user chose.
         sizes: How much is read at once.
+
+    Attributes:
+        named: The account as messages name it; None where there is but one.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class Account:
     ) -> None:
         self.account_id, self.client = account_id, client
         self.settings, self.sizes = settings, sizes
+        self.named = account_id if len(settings.account_ids) > 1 else None
         self._lock = RLock()
         self._run: Run | None = None
 
@@ -65,6 +72,16 @@ class Account:
                 self._run = Run(self, extraction)
             return self._run
 
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Let what fails name the account, where there are several."""
+        try:
+            yield
+        except HarvestError as error:
+            if self.named is None:
+                raise
+            raise AccountError(self.named, error) from error
+
 
 class Run:
     """What one run knows.
@@ -73,6 +90,7 @@ class Run:
     themselves.
 
     Attributes:
+        account: Whose run.
         extraction: What dlt says of the run.
         store: What is remembered of the account.
         access: What the token may read.
@@ -85,12 +103,12 @@ class Run:
     """
 
     def __init__(self, account: Account, extraction: Extraction) -> None:
-        self.account_id, self.client = account.account_id, account.client
+        self.account, self.account_id, self.client = account, account.account_id, account.client
         self.settings, self.sizes = account.settings, account.sizes
         self.extraction = extraction
         if extraction.pipeline:
             be_at_work(extraction.pipeline)
-        self.store = StateStore(account.account_id, account.settings.account_ids)
+        self.store = StateStore(account.account_id, account.settings)
         self.left_before = self.store.account.last_run.requests_left
         self.store.account.last_run = LastRun()
         self.selected = [e for e in ENDPOINTS if e.name in extraction.selected]
@@ -99,6 +117,7 @@ class Run:
             self.store,
             {endpoint.name for endpoint in self.selected},
             confirmed=self.settings.confirm_deletions,
+            account_named=account.named,
         )
         self.anchor = self._anchor()
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
@@ -159,14 +178,14 @@ class Run:
 
     def note_failure(self, endpoint: Endpoint, text: str) -> None:
         """Note that a table was not read to its end."""
-        logger.warning(text)
+        tell(self.account.named, text)
         self.store.account.last_run.failed[endpoint.name] = text
         self.store.save_account()
 
     def note_refused(self, endpoint: Endpoint, records: str) -> None:
         """Note whose children Harvest refuses. What the destination holds of them stays."""
         text = f"Harvest refuses them for {endpoint.parent} {records}"
-        logger.warning(f"`{endpoint.name}`: {text}.")
+        tell(self.account.named, f"`{endpoint.name}`: {text}.")
         self.store.account.last_run.refused[endpoint.name] = text
         self.store.save_account()
 
@@ -225,15 +244,15 @@ class Run:
                 *filter(self.destination.loaded_before, endpoint.nested_tables),
             )
             missing = set(tables) - there.keys()
-            if missing and self.store.table(endpoint.name) != TableState():
-                logger.warning(
+            if missing and self.store.forget_table(endpoint.name):
+                tell(
+                    self.account.named,
                     f"`{endpoint.name}` is read whole again: the destination lacks "
-                    f"{', '.join(sorted(missing))}."
+                    f"{', '.join(sorted(missing))}.",
                 )
-                self.store.forget_table(endpoint.name)
                 for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
                     if endpoint.name in missing:  # The rows that these belonged to are gone.
-                        self.destination.empty(orphaned)
+                        self.destination.empty(orphaned, self.store.alike)
                 # dlt creates missing tables only when the schema changed.
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}

@@ -76,7 +76,8 @@ def list_reader(accounts: Sequence[Account], endpoint: Endpoint) -> DltResource:
 
     def read() -> Iterator[TDataItems]:
         for account in accounts:
-            yield from ListReader(account.run(), endpoint).read()
+            with account.named_in_errors():
+                yield from ListReader(account.run(), endpoint).read()
 
     return dlt.resource(read, name=f"_{endpoint.name}", parallelized=True)
 
@@ -87,7 +88,8 @@ def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> D
     def rows(item: TDataItems, meta: Any = None) -> TDataItems:
         if isinstance(meta, ListEnd):
             return DataItemWithMeta(meta.gone, item)
-        if isinstance(item, Page) and item.total:
+        # Of several accounts the last one's total is not known before all others were read.
+        if isinstance(item, Page) and item.total and len(settings.accounts_read) == 1:
             meta.run.extraction.show_progress(endpoint.name, total=item.total)
         return item
 
@@ -99,21 +101,25 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     """Return the table of the children of a list's records, one request for each parent."""
 
     @dlt.defer
-    def read_one(children: ChildReader, parent_id: int) -> TDataItems:
-        return children.read(parent_id)
+    def read_one(account: Account, children: ChildReader, parent_id: int) -> TDataItems:
+        with account.named_in_errors():
+            return children.read(parent_id)
 
     @dlt.defer
-    def finish(children: ChildReader) -> TDataItems:
-        return DataItemWithMeta(children.finish(), [])
+    def finish(account: Account, children: ChildReader) -> TDataItems:
+        with account.named_in_errors():
+            return DataItemWithMeta(children.finish(), [])
 
     def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:  # noqa: ARG001
         if isinstance(meta, ListEnd):
-            children = ChildReader(meta, endpoint)
+            account = meta.run.account
+            with account.named_in_errors():
+                children = ChildReader(meta, endpoint)
             progress = meta.run.extraction.show_progress
             progress(endpoint.name, REQUESTS, more=len(children.parents))
             for parent_id in children.parents:
-                yield read_one(children, parent_id)
-            yield finish(children)
+                yield read_one(account, children, parent_id)
+            yield finish(account, children)
 
     def show(item: TDataItems, meta: Any = None) -> TDataItems:
         if isinstance(meta, ListEnd):
@@ -131,13 +137,14 @@ def singleton_table(
 
     def read() -> Iterator[TDataItems]:
         for account in accounts:
-            run = account.run()
-            try:
-                record = dict(run.access.record(endpoint.path))
-            except HarvestError as error:
-                run.leave_out(endpoint, error)
-                continue
-            prepare(endpoint, record, run.account_id, public_links=settings.public_links)
+            with account.named_in_errors():
+                run = account.run()
+                try:
+                    record = dict(run.access.record(endpoint.path))
+                except HarvestError as error:
+                    run.leave_out(endpoint, error)
+                    continue
+                prepare(endpoint, record, run.account_id, public_links=settings.public_links)
             run.store.save_table(endpoint.name, TableState(full_read_at=run.access.now))
             yield DataItemWithMeta(Rows(run), [record])
 
