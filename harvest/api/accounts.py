@@ -58,7 +58,7 @@ def tokens_by_account(
         if len(tokens) > 1:
             remedy = "name the accounts, in the order of the tokens"
             raise ConfigurationError("account_id", 'is "all" for several tokens', remedy)
-        client = client_of(_accounts_address(base_url), BearerTokenAuth(tokens[0]))
+        client = client_of(accounts_address(base_url), BearerTokenAuth(tokens[0]))
         texts = [str(account) for account in _reached(client)]
     numbers = [clean_account_id(text) for text in texts]
     accounts = list(map(int, numbers))
@@ -74,7 +74,7 @@ def tokens_by_account(
     return dict(zip(accounts, map(PersonalToken, tokens, numbers), strict=True))
 
 
-def _accounts_address(base_url: str) -> str:
+def accounts_address(base_url: str) -> str:
     """Return below which address accounts are listed.
 
     With Harvest it is another host than the API's. A proxy stands for both, since a token must not
@@ -89,10 +89,9 @@ def _accounts_address(base_url: str) -> str:
 def _items(setting: Any) -> list[str]:
     """Return the parts of a setting: a list, or a text with commas, also in brackets as in JSON."""
     if isinstance(setting, Iterable) and not isinstance(setting, str):
-        parts = [part for item in setting for part in _items(item)]
-    else:
-        parts = BRACKETS.sub("", str(setting)).split(",")
-    return [part for part in parts if pasted(part)] or [""]
+        return [part for item in setting for part in _items(item)] or [""]
+    parts = BRACKETS.sub("", str(setting)).split(",")
+    return parts if len(parts) == 1 or pasted(parts[-1]) else parts[:-1]
 
 
 def _reached(client: HarvestClient) -> list[int]:
