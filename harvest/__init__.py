@@ -18,7 +18,7 @@ from .api.client import HarvestClient
 from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
-from .extract.context import Account
+from .extract.context import Account, Accounts
 from .extract.resources import child_table, list_reader, list_table, singleton_table
 from .recover import recover_active
 from .settings import (
@@ -125,10 +125,12 @@ def harvest_source(
         public_links=public_links,
     )
     url = checked_base_url(base_url)
-    accounts = [
-        Account(account, client_of(url, tokens[account]), settings, sizes)
-        for account in settings.accounts_read
-    ]
+    accounts = Accounts(
+        [
+            Account(account, client_of(url, tokens[account]), settings, sizes)
+            for account in settings.accounts_read
+        ]
+    )
     readers: dict[str, DltResource] = {}
     for endpoint in ENDPOINTS:
         if endpoint.singleton:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from threading import RLock
 from typing import Any
@@ -35,42 +35,26 @@ def disposition(resource: DltResource) -> str:
     return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
 
 
+@dataclass(frozen=True)
 class Account:
     """A Harvest account that the source reads.
-
-    One source may be run many times. Each of its runs is opened by the resource that begins first.
-    Where several accounts are read, each has its own state, plans and deletions.
 
     Args:
         account_id: The account's number.
         client: Where to ask.
         settings: What the user chose.
         sizes: How much is read at once.
-
-    Attributes:
-        named: The account as messages name it; None where there is but one.
     """
 
-    def __init__(
-        self, account_id: int, client: HarvestClient, settings: Settings, sizes: Sizes
-    ) -> None:
-        self.account_id, self.client = account_id, client
-        self.settings, self.sizes = settings, sizes
-        self.named = account_id if len(settings.account_ids) > 1 else None
-        self._lock = RLock()
-        self._run: Run | None = None
+    account_id: int
+    client: HarvestClient
+    settings: Settings
+    sizes: Sizes
 
-    def run(self) -> Run:
-        """Return the run that is under way; whoever comes first opens it, and all others wait.
-
-        Raises:
-            HarvestError: Harvest or the state can't be read.
-        """
-        extraction = Extraction()
-        with self._lock:
-            if self._run is None or self._run.extraction.load_id != extraction.load_id:
-                self._run = Run(self, extraction)
-            return self._run
+    @property
+    def named(self) -> int | None:
+        """The account as messages name it; None where there is but one."""
+        return self.account_id if len(self.settings.account_ids) > 1 else None
 
     @contextmanager
     def named_in_errors(self) -> Iterator[None]:
@@ -81,6 +65,39 @@ class Account:
             if self.named is None:
                 raise
             raise AccountError(self.named, error) from error
+
+
+class Accounts:
+    """All Harvest accounts that the source reads, one after the other.
+
+    One source may be run many times. Each of its runs is opened by the resource that begins first:
+    of all accounts, before anything of any is read, since a table's hints and the state are theirs
+    in common.
+
+    Args:
+        accounts: The accounts.
+    """
+
+    def __init__(self, accounts: list[Account]) -> None:
+        self._accounts = accounts
+        self._lock = RLock()
+        self._runs: list[Run] = []
+
+    def runs(self) -> list[Run]:
+        """Return the runs that are under way; whoever comes first opens them, and all others wait.
+
+        Raises:
+            HarvestError: Harvest or the state can't be read.
+        """
+        extraction = Extraction()
+        with self._lock:
+            if not self._runs or self._runs[0].extraction.load_id != extraction.load_id:
+                runs = []
+                for account in self._accounts:
+                    with account.named_in_errors():
+                        runs.append(Run(account, extraction))
+                self._runs = runs
+            return self._runs
 
 
 class Run:
@@ -108,7 +125,7 @@ class Run:
         self.extraction = extraction
         if extraction.pipeline:
             be_at_work(extraction.pipeline)
-        self.store = StateStore(account.account_id, account.settings)
+        self.store = StateStore(account.account_id, account.settings.account_ids)
         self.left_before = self.store.account.last_run.requests_left
         self.store.account.last_run = LastRun()
         self.selected = [e for e in ENDPOINTS if e.name in extraction.selected]
@@ -252,7 +269,7 @@ class Run:
                 )
                 for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
                     if endpoint.name in missing:  # The rows that these belonged to are gone.
-                        self.destination.empty(orphaned, self.store.alike)
+                        self.destination.empty(orphaned, self.store.accounts)
                 # dlt creates missing tables only when the schema changed.
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}

@@ -7,7 +7,7 @@ without its parent, and the steps that a user adds to a table touch nothing but 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import dlt
@@ -25,7 +25,7 @@ from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
-from .context import Account, Run
+from .context import Account, Accounts, Run
 from .deletions import Gone
 from .lists import ListEnd, ListReader, Rows
 from .records import prepare
@@ -71,13 +71,13 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             run.resource(self._endpoint).apply_hints(file_format=can.file_format)
 
 
-def list_reader(accounts: Sequence[Account], endpoint: Endpoint) -> DltResource:
+def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
     """Return the resource that reads a list. It is no table: tables are made from it."""
 
     def read() -> Iterator[TDataItems]:
-        for account in accounts:
-            with account.named_in_errors():
-                yield from ListReader(account.run(), endpoint).read()
+        for run in accounts.runs():
+            with run.account.named_in_errors():
+                yield from ListReader(run, endpoint).read()
 
     return dlt.resource(read, name=f"_{endpoint.name}", parallelized=True)
 
@@ -130,15 +130,12 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     return table.add_step(show).add_step(LastStep(endpoint))
 
 
-def singleton_table(
-    accounts: Sequence[Account], endpoint: Endpoint, settings: Settings
-) -> DltResource:
+def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) -> DltResource:
     """Return the table of an endpoint that is one object. It holds one row for each account."""
 
     def read() -> Iterator[TDataItems]:
-        for account in accounts:
-            with account.named_in_errors():
-                run = account.run()
+        for run in accounts.runs():
+            with run.account.named_in_errors():
                 try:
                     record = dict(run.access.record(endpoint.path))
                 except HarvestError as error:

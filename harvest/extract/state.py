@@ -19,7 +19,6 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
 from ..errors import OtherAccountError, UnknownStateError
-from ..settings import Settings
 
 VERSION = 1
 """The layout of the state. A run refuses a state of another version."""
@@ -160,19 +159,18 @@ class StateStore:
 
     Args:
         account_id: Whose state.
-        settings: Which accounts there are, and which of them this run reads.
+        configured: All accounts that the source is configured for.
 
     Attributes:
         account: What is remembered of the account.
-        alike: The account, and all known accounts that this run does not read. Of a table that is
-            missing they all lost their rows, and this run will make it again.
+        accounts: The account, and all others of which something is remembered.
 
     Raises:
         UnknownStateError: The state was written by another version of this connector.
         OtherAccountError: The pipeline has loaded other accounts than the configured ones.
     """
 
-    def __init__(self, account_id: int, settings: Settings) -> None:
+    def __init__(self, account_id: int, configured: tuple[int, ...]) -> None:
         self._key = str(account_id)
         self._lock = Lock()
         state = dlt.current.source_state()
@@ -180,18 +178,18 @@ class StateStore:
         version = state.get("version", VERSION if not resources else None)
         if version != VERSION:
             raise UnknownStateError(version, VERSION)
-        known, configured = state.get("accounts", {}), list(map(str, settings.account_ids))
-        if known and known.keys().isdisjoint(configured):
-            raise OtherAccountError(sorted(known), configured)
-        self.alike = {account_id, *map(int, known)} - ({*settings.accounts_read} - {account_id})
+        known = state.get("accounts", {})
+        if known and known.keys().isdisjoint(map(str, configured)):
+            raise OtherAccountError(sorted(known), list(map(str, configured)))
+        self.accounts = {account_id, *map(int, known)}
         self.account = self._parse(known.get(self._key), AccountState, "the account")
         self._tables = {
             name: self._parse(by_account.get(self._key), TableState, f"`{name}`")
-            for name, by_account in list((resources or {}).items())
+            for name, by_account in (resources or {}).items()
         }
         self.account.left_at = None
-        for left in known.keys() - configured:
-            self._tell_once_of_leaving(left, known)
+        for left in self.accounts - {*configured}:
+            self._tell_once_of_leaving(left)
 
     def table(self, name: str) -> TableState:
         """Return what is remembered of a table; what can't be read makes a full read of it."""
@@ -206,12 +204,12 @@ class StateStore:
     def forget_table(self, name: str) -> bool:
         """Remember nothing of a missing table, so that it is read whole; tell whether there was.
 
-        It is forgotten for all accounts `alike`.
+        The rows of all accounts are missing, and this run makes the table again.
         """
         with self._lock:
             self._tables.pop(name, None)
             by_account = dlt.current.source_state().get("resources", {}).get(name, {})
-            forgotten = [by_account.pop(str(account), None) for account in self.alike]
+            forgotten = [by_account.pop(str(account), None) for account in self.accounts]
             return any(forgotten)
 
     def save_account(self) -> None:
@@ -221,12 +219,13 @@ class StateStore:
             state["version"] = VERSION
             state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
 
-    def _tell_once_of_leaving(self, account: str, known: dict[str, Any]) -> None:
-        resources = dlt.current.source_state().get("resources", {})
-        held = any(by_account.get(account) for by_account in list(resources.values()))
-        if held and not known[account].get("left_at"):
-            known[account]["left_at"] = datetime.now(timezone.utc).isoformat()
-            logger.warning(left_line(account))
+    def _tell_once_of_leaving(self, account_id: int) -> None:
+        state, key = dlt.current.source_state(), str(account_id)
+        account = state["accounts"][key]
+        tables = state.get("resources", {}).values()
+        if not account.get("left_at") and any(key in by_account for by_account in tables):
+            account["left_at"] = datetime.now(timezone.utc).isoformat()
+            logger.warning(left_line(account_id))
 
     @staticmethod
     def _parse(content: Any, part: type[T], what: str) -> T:
@@ -262,7 +261,7 @@ def anchor_of(
     return _account_of(pipeline, source_name, account_id).anchor_date
 
 
-def left_line(account: int | str) -> str:
+def left_line(account: int) -> str:
     """Say that an account left those that are read."""
     return f"Account {account} is no longer read: its rows stay as they were last read."
 
