@@ -85,12 +85,10 @@ class Access:
             raise self._refusal
         disabled = self.module_disabled(endpoint)
         reason = "module switched off" if disabled else "not allowed for this token"
-        skipped = self._store.account.last_run.skipped
-        with self._lock:
-            for name in sorted(family & self._selected - skipped.keys()):
+        with self._store.noting() as run:
+            for name in sorted(family & self._selected - run.skipped.keys()):
                 tell(self._account_named, f"`{name}` is left out: {reason}.")
-                skipped[name] = reason
-        self._store.save_account()
+                run.skipped[name] = reason
         return True
 
     def module_disabled(self, endpoint: Endpoint) -> bool:
@@ -107,15 +105,16 @@ class Access:
 
         A token that sees less than the one before it gets fewer rows, and Harvest says nothing.
         """
-        run = self._store.account.last_run
-        if self._doubt and not run.deletions_stopped:
-            run.deletions_stopped = (
-                f"Rows deleted in Harvest were not looked for: {self._doubt}. Use the former "
-                f"token, or accept it with {how_to_confirm(self._account_named)}."
-            )
-            tell(self._account_named, run.deletions_stopped)
-            self._store.save_account()
-        return not self._doubt
+        if not self._doubt:
+            return True
+        with self._store.noting() as run:
+            if not run.deletions_stopped:
+                run.deletions_stopped = (
+                    f"Rows deleted in Harvest were not looked for: {self._doubt}. Use the former "
+                    f"token, or accept it with {how_to_confirm(self._account_named)}."
+                )
+                tell(self._account_named, run.deletions_stopped)
+        return False
 
     def _is_named(self, endpoint: Endpoint) -> bool:
         """Tell whether the user asked for the table by name, and not for everything."""

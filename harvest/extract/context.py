@@ -198,15 +198,15 @@ class Run:
     def note_failure(self, endpoint: Endpoint, text: str) -> None:
         """Note that a table was not read to its end."""
         tell(self.account.named, text)
-        self.store.account.last_run.failed[endpoint.name] = text
-        self.store.save_account()
+        with self.store.noting() as run:
+            run.failed[endpoint.name] = text
 
     def note_refused(self, endpoint: Endpoint, records: str) -> None:
         """Note whose children Harvest refuses. What the destination holds of them stays."""
         text = f"Harvest refuses them for {endpoint.parent} {records}"
         tell(self.account.named, f"`{endpoint.name}`: {text}.")
-        self.store.account.last_run.refused[endpoint.name] = text
-        self.store.save_account()
+        with self.store.noting() as run:
+            run.refused[endpoint.name] = text
 
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:
         """Return the ids of rows that the destination holds, but a read does not cover."""
@@ -215,8 +215,8 @@ class Run:
 
     def note_requests_left(self, table: str, requests: int) -> None:
         """Note that a table needs a further batch, of about so many requests."""
-        self.store.account.last_run.requests_left[table] = requests
-        self.store.save_account()
+        with self.store.noting() as run:
+            run.requests_left[table] = requests
 
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""

@@ -6,7 +6,8 @@ dlt's state, which dlt saves together with the data: of a run that fails, neithe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from threading import Lock
 from typing import Annotated, Any, TypeVar
@@ -155,8 +156,8 @@ class Extraction:
 class StateStore:
     """The state of one account: read when a run begins, and saved table by table.
 
-    Threads: dlt's own, since its context reaches no others. A lock guards each save, and each table
-    is saved by its own reader only.
+    Threads: dlt's own, since its context reaches no others. A lock guards each save, and what is
+    noted of the run (`noting`); each table is saved by its own reader only.
 
     Args:
         account_id: Whose state.
@@ -213,12 +214,25 @@ class StateStore:
             forgotten = [by_account.pop(str(account), None) for account in self.accounts]
             return any(forgotten)
 
+    @contextmanager
+    def noting(self) -> Iterator[LastRun]:
+        """Let a block change what a user must know of this run, then remember it.
+
+        No other thread changes it meanwhile, or copies it half changed.
+        """
+        with self._lock:
+            yield self.account.last_run
+            self._save_account()
+
     def save_account(self) -> None:
         """Remember `account` as it is now."""
         with self._lock:
-            state = dlt.current.source_state()
-            state["version"] = VERSION
-            state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
+            self._save_account()
+
+    def _save_account(self) -> None:
+        state = dlt.current.source_state()
+        state["version"] = VERSION
+        state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
 
     def _tell_once_of_leaving(self, account_id: int) -> None:
         state, key = dlt.current.source_state(), str(account_id)
