@@ -107,7 +107,8 @@ class Run:
     """What one run knows.
 
     Threads: any. Everything is set while the run is opened, when no other thread has begun to read,
-    hints of resources included; later changes are those that `store` and `access` guard.
+    hints of resources included. Later changes are those that `store` and `access` guard, and which
+    rows are unchanged, which is asked for only where dlt extracts.
 
     Attributes:
         account: Whose run.
@@ -187,10 +188,9 @@ class Run:
 
     def note_unchanged(self, endpoint: Endpoint, rows: int) -> None:
         """Count rows that were read and not written, because the destination holds them."""
-        counts = self.store.account.last_run.unchanged
-        counts[endpoint.name] = counts.get(endpoint.name, 0) + rows
+        with self.store.noting() as run:
+            run.unchanged[endpoint.name] = run.unchanged.get(endpoint.name, 0) + rows
         self.extraction.show_progress(endpoint.name, done=rows)  # dlt counts what is written
-        self.store.save_account()
 
     def must_make(self, endpoint: Endpoint) -> bool:
         """Tell whether a table must be made though no row may come."""
