@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from threading import Lock
@@ -190,9 +190,10 @@ class Destination:
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
 
-    def empty(self, table: str) -> None:
-        """Delete the account's rows of a table."""
-        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id}")  # noqa: S608
+    def empty(self, table: str, accounts: Iterable[int]) -> None:
+        """Delete the rows of some accounts from a table."""
+        among = ", ".join(map(str, accounts))
+        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} IN ({among})")  # noqa: S608
 
     def flag(self, endpoint: Endpoint, keys: list[Key]) -> None:
         """Note in rows that they are gone from Harvest.

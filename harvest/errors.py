@@ -6,6 +6,9 @@ HarvestError
 ├── OtherAccountError          the pipeline holds another account
 ├── ColumnTypeError            a column would not hold what is written into it
 ├── BusyError                  the pipeline runs already
+├── AccountError               what failed, of which of several accounts
+├── AccountsError              some of several accounts were not loaded, the rest was
+├── SharedTableError           a refresh would drop the rows of another account
 ├── PartialLoadError           some tables could not be read, the rest was loaded
 ├── LoadError                  dlt or the destination failed
 ├── RefusedRecordError         the destination refuses a record
@@ -23,6 +26,9 @@ HarvestError
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 from dlt.extract.exceptions import DltSourceException
 from requests import HTTPError, Response
@@ -83,8 +89,8 @@ class OtherAccountError(HarvestError):
         super().__init__(
             f"`account_id` is {', '.join(configured)}, but this pipeline has loaded account "
             f"{', '.join(held)}: correct `account_id`, give the other account a pipeline of its "
-            f"own, or load both with account_id = [{', '.join([*held, *configured])}]. Nothing was "
-            "changed."
+            f"own, or load them together with account_id = [{', '.join([*held, *configured])}]. "
+            "Nothing was changed."
         )
 
 
@@ -109,6 +115,56 @@ class BusyError(HarvestError):
         super().__init__(
             f"Pipeline `{pipeline}` is running already on this machine: wait until it ends. "
             "Nothing was changed."
+        )
+
+
+class AccountError(HarvestError):
+    """What failed, where several accounts are read.
+
+    Attributes:
+        account_id: Of which account.
+        error: What failed.
+    """
+
+    def __init__(self, account_id: int, error: HarvestError) -> None:
+        self.account_id, self.error = account_id, error
+        self.concerns_everything = error.concerns_everything
+        super().__init__(f"Account {account_id}: {error}")
+
+
+class AccountsError(HarvestError):
+    """Some of several accounts were not loaded to their end; the others were.
+
+    Attributes:
+        errors: What failed, by account.
+        loaded: The other accounts.
+        summary: What was loaded of all.
+    """
+
+    def __init__(self, errors: dict[int, HarvestError], loaded: list[int], summary: Any) -> None:
+        self.errors, self.loaded, self.summary = errors, loaded, summary
+        said = " ".join(by_account((account, str(error)) for account, error in errors.items()))
+        rest = f"Loaded: {', '.join(map(str, loaded))}." if loaded else "No account was loaded."
+        super().__init__(f"{said} {rest}")
+
+
+class SharedTableError(HarvestError):
+    """A refresh would drop rows of accounts that the run does not read."""
+
+    concerns_everything = True
+
+    def __init__(self, held: dict[str, dict[int, int]]) -> None:
+        self.held = held
+        rows = ", ".join(
+            f"`{table}` ({count:,} rows of account {account})"
+            for table, accounts in held.items()
+            for account, count in accounts.items()
+        )
+        super().__init__(
+            f"A refresh would drop {rows}, and this run does not read them: name all accounts of "
+            "these tables in `account_id` and refresh them together, or delete those rows first; "
+            "`full_read` (--full-read) reads one account again without dropping. Nothing was "
+            "changed."
         )
 
 
@@ -220,12 +276,12 @@ class CountMismatchError(HarvestError):
 class SuspiciousDeletionsError(HarvestError):
     """Most rows of a table would be taken for deleted: more likely something else is wrong."""
 
-    def __init__(self, endpoint: str, gone: int, held: int) -> None:
+    def __init__(self, endpoint: str, gone: int, held: int, account_id: int | None) -> None:
         self.endpoint, self.gone, self.held = endpoint, gone, held
         super().__init__(
             f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
             "holds: nothing was loaded; check the token and the account, and if they were "
-            "deleted indeed, run once with `confirm_deletions` (--confirm-deletions)."
+            f"deleted indeed, run once with {how_to_confirm(account_id)}."
         )
 
 
@@ -281,6 +337,27 @@ class MalformedAnswerError(AnswerError):
             "later; nothing was loaded from it.",
             response,
         )
+
+
+def by_account(said: Iterable[tuple[int, str]]) -> list[str]:
+    """Return what was said of accounts, each text once, with the accounts that it concerns."""
+    accounts: dict[str, list[int]] = {}
+    for account, text in said:
+        accounts.setdefault(text, []).append(account)
+    return [
+        f"Account{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}: {text}"
+        for text, ids in accounts.items()
+    ]
+
+
+def how_to_confirm(account_id: int | None) -> str:
+    """Return how to confirm deletions.
+
+    Args:
+        account_id: Of which account; None where there is but one.
+    """
+    only = f" and `only_account` (--account {account_id})" if account_id is not None else ""
+    return f"`confirm_deletions` (--confirm-deletions){only}"
 
 
 def _in_brief(cause: BaseException) -> str:

@@ -7,12 +7,10 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
-from dlt.common import logger
-
 from ..api.client import HarvestClient
 from ..catalog import ENDPOINTS, Endpoint
-from ..errors import StatusError
-from .state import StateStore, TableState, TokenScope
+from ..errors import StatusError, how_to_confirm
+from .state import StateStore, TableState, TokenScope, tell
 
 ALWAYS_LOADED = frozenset(e.name for e in ENDPOINTS if not e.on_request)
 
@@ -28,15 +26,23 @@ class Access:
         store: What is remembered of the account.
         selected: The names of the tables of this run.
         confirmed: Whether the user accepts a token that sees less than the one before.
+        account_named: The account as messages name it; None where there is but one.
 
     Attributes:
         now: The time by Harvest's clock when the run began (UTC); ours where it does not say.
     """
 
     def __init__(
-        self, client: HarvestClient, store: StateStore, selected: set[str], *, confirmed: bool
+        self,
+        client: HarvestClient,
+        store: StateStore,
+        selected: set[str],
+        *,
+        confirmed: bool,
+        account_named: int | None,
     ) -> None:
         self._client, self._store, self._selected = client, store, selected
+        self._account_named = account_named
         self._lock = Lock()
         self._records: dict[str, Future[dict[str, Any]]] = {}
         self._refusal: StatusError | None = None
@@ -81,7 +87,7 @@ class Access:
         reason = "module switched off" if disabled else "not allowed for this token"
         with self._store.noting() as run:
             for name in sorted(family & self._selected - run.skipped.keys()):
-                logger.warning(f"`{name}` is left out: {reason}.")
+                tell(self._account_named, f"`{name}` is left out: {reason}.")
                 run.skipped[name] = reason
         return True
 
@@ -105,9 +111,9 @@ class Access:
             if not run.deletions_stopped:
                 run.deletions_stopped = (
                     f"Rows deleted in Harvest were not looked for: {self._doubt}. Use the former "
-                    "token, or accept it with `confirm_deletions` (--confirm-deletions)."
+                    f"token, or accept it with {how_to_confirm(self._account_named)}."
                 )
-                logger.warning(run.deletions_stopped)
+                tell(self._account_named, run.deletions_stopped)
         return False
 
     def _is_named(self, endpoint: Endpoint) -> bool:

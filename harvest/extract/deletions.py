@@ -122,7 +122,9 @@ class Deletions:
             shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > len(self.held) * SUSPICIOUS_SHARE
         )
         if suspicious and not self._run.settings.confirm_deletions:
-            raise SuspiciousDeletionsError(self._endpoint.name, shrinks_by, len(self.held))
+            raise SuspiciousDeletionsError(
+                self._endpoint.name, shrinks_by, len(self.held), self._run.account.named
+            )
         keys = sorted(gone)
         if self._run.deletions(self._endpoint) == "flag":
             self._run.destination.flag(self._endpoint, keys)

@@ -7,7 +7,7 @@ without its parent, and the steps that a user adds to a table touch nothing but 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import dlt
@@ -25,7 +25,7 @@ from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
-from .context import Account, Run
+from .context import Account, Accounts, Run
 from .deletions import Gone, mark_of
 from .lists import ListEnd, ListReader, Rows
 from .records import Record, prepare
@@ -97,12 +97,13 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             run.resource(self._endpoint).apply_hints(file_format=can.file_format)
 
 
-def list_reader(accounts: Sequence[Account], endpoint: Endpoint) -> DltResource:
+def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
     """Return the resource that reads a list. It is no table: tables are made from it."""
 
     def read() -> Iterator[TDataItems]:
-        for account in accounts:
-            yield from ListReader(account.run(), endpoint).read()
+        for run in accounts.runs():
+            with run.account.named_in_errors():
+                yield from ListReader(run, endpoint).read()
 
     return dlt.resource(read, name=f"_{endpoint.name}", parallelized=True)
 
@@ -113,7 +114,8 @@ def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> D
     def rows(item: TDataItems, meta: Any = None) -> TDataItems:
         if isinstance(meta, ListEnd):
             return DataItemWithMeta(meta.gone, item)
-        if isinstance(item, Page) and item.total:
+        # Of several accounts the last one's total is not known before all others were read.
+        if isinstance(item, Page) and item.total and len(settings.accounts_read) == 1:
             meta.run.extraction.show_progress(endpoint.name, total=item.total)
         return item
 
@@ -125,21 +127,25 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     """Return the table of the children of a list's records, one request for each parent."""
 
     @dlt.defer
-    def read_one(children: ChildReader, parent_id: int) -> TDataItems:
-        return children.read(parent_id)
+    def read_one(account: Account, children: ChildReader, parent_id: int) -> TDataItems:
+        with account.named_in_errors():
+            return children.read(parent_id)
 
     @dlt.defer
-    def finish(children: ChildReader) -> TDataItems:
-        return DataItemWithMeta(children.finish(), [])
+    def finish(account: Account, children: ChildReader) -> TDataItems:
+        with account.named_in_errors():
+            return DataItemWithMeta(children.finish(), [])
 
     def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:  # noqa: ARG001
         if isinstance(meta, ListEnd):
-            children = ChildReader(meta, endpoint)
+            account = meta.run.account
+            with account.named_in_errors():
+                children = ChildReader(meta, endpoint)
             progress = meta.run.extraction.show_progress
             progress(endpoint.name, REQUESTS, more=len(children.parents))
             for parent_id in children.parents:
-                yield read_one(children, parent_id)
-            yield finish(children)
+                yield read_one(account, children, parent_id)
+            yield finish(account, children)
 
     def show(item: TDataItems, meta: Any = None) -> TDataItems:
         if isinstance(meta, ListEnd):
@@ -150,20 +156,18 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     return table.add_step(show).add_step(LastStep(endpoint))
 
 
-def singleton_table(
-    accounts: Sequence[Account], endpoint: Endpoint, settings: Settings
-) -> DltResource:
+def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) -> DltResource:
     """Return the table of an endpoint that is one object. It holds one row for each account."""
 
     def read() -> Iterator[TDataItems]:
-        for account in accounts:
-            run = account.run()
-            try:
-                record = dict(run.access.record(endpoint.path))
-            except HarvestError as error:
-                run.leave_out(endpoint, error)
-                continue
-            prepare(endpoint, record, run.account_id, public_links=settings.public_links)
+        for run in accounts.runs():
+            with run.account.named_in_errors():
+                try:
+                    record = dict(run.access.record(endpoint.path))
+                except HarvestError as error:
+                    run.leave_out(endpoint, error)
+                    continue
+                prepare(endpoint, record, run.account_id, public_links=settings.public_links)
             run.store.save_table(endpoint.name, TableState(full_read_at=run.access.now))
             yield DataItemWithMeta(Rows(run), [record])
 
