@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import dlt
-from dlt.common.configuration import known_sections, with_config
 from dlt.common.typing import TSecretValue
 from dlt.extract import DltResource
 
@@ -54,6 +53,7 @@ def harvest_source(
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
     only_account: int | None = None,
+    note_settings: Callable[[Settings], object] | None = None,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, or several, as https://help.getharvest.com/api-v2/ documents it.
@@ -98,6 +98,8 @@ def harvest_source(
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
             the invoice or statement without a login.
         only_account: Of several accounts, read this one in this run. The others stay as they are.
+        note_settings: Is given the settings when the source is made. `harvest.run.load` learns from
+            them which accounts there are.
         sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
@@ -124,6 +126,8 @@ def harvest_source(
         public_links=public_links,
     )
     url = checked_base_url(base_url)
+    if note_settings:
+        note_settings(settings)
     accounts = Accounts(
         [
             Account(account, client_of(url, tokens[account]), settings, sizes)
@@ -140,29 +144,6 @@ def harvest_source(
         else:
             readers[endpoint.name] = list_reader(accounts, endpoint)
             yield list_table(readers[endpoint.name], endpoint, settings)
-
-
-@with_config(sections=(known_sections.SOURCES, "harvest"))
-def harvest_accounts(
-    api_key: TSecretValue = dlt.secrets.value,
-    account_id: Any = dlt.secrets.value,
-    base_url: str = BASE_URL,
-    user_agent: str = USER_AGENT,
-    rate_limit: int = RATE_LIMIT,
-    *,
-    confirm_deletions: bool = Settings.confirm_deletions,
-    only_account: int | None = None,
-) -> Settings:
-    """Return the settings of `harvest_source` as far as they say which accounts are read.
-
-    Raises:
-        HarvestError: A setting is malformed, or Harvest could not be asked for "all".
-    """
-    client_of = _clients(base_url, user_agent, rate_limit, Sizes())
-    tokens = tokens_by_account(api_key, account_id, base_url, client_of)
-    return Settings(
-        account_ids=tuple(tokens), only_account=only_account, confirm_deletions=confirm_deletions
-    )
 
 
 def _clients(base_url: str, user_agent: str, rate_limit: int, sizes: Sizes) -> ClientOf:

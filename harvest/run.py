@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from dlt.extract import DltSource
 from dlt.load.exceptions import LoadClientJobException
 from filelock import FileLock, Timeout
 
-from . import ENDPOINTS, harvest_accounts, harvest_source
+from . import ENDPOINTS, harvest_source
 from .catalog.schema import ACCOUNT_ID
 from .defaults import defaults
 from .errors import (
@@ -44,7 +44,7 @@ from .errors import (
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line
 from .recover import forget, recover
 from .refused import explained
-from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD
+from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, Settings
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
@@ -55,17 +55,6 @@ NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 M_ARENA_MAX = -8  # as malloc.h has it
 
 SOURCE = "harvest"
-
-WHICH = {
-    "api_key",
-    "account_id",
-    "base_url",
-    "user_agent",
-    "rate_limit",
-    "confirm_deletions",
-    "only_account",
-}
-"""Settings that say which accounts are read."""
 
 OF_ALL_ACCOUNTS = (ConfigurationError, OtherAccountError, UnknownStateError)
 """Errors that every account would meet."""
@@ -186,9 +175,6 @@ def load(
         dlt.common.configuration.exceptions.ConfigurationException: A setting or a credential is
             missing.
     """
-    which = harvest_accounts(**{name: settings[name] for name in WHICH & settings.keys()})
-    if len(which.account_ids) > 1:
-        settings["account_id"] = which.account_ids  # which accounts "all" are is asked once
 
     def make(names: Collection[str], **changes: Any) -> DltSource:
         made = _source(names, {**settings, **changes})
@@ -196,17 +182,24 @@ def load(
             customize(made)
         return made
 
+    noted: list[Settings] = []
+    source = make(tables, note_settings=noted.append)
+    accounts, several = noted[0].accounts_read, len(noted[0].account_ids) > 1
+    if several:
+        settings["account_id"] = noted[0].account_ids  # which "all" are is asked once
+
+    selected = source.selected_resources.keys()
     parts = {
         account: _Part(
             pipeline,
             account,
-            partial(make, tables, only_account=account),
+            partial(make, tables, **({"only_account": account} if several else {})),
+            selected,
             tell,
-            whose=account if len(which.account_ids) > 1 else None,
+            whose=account if several else None,
         )
-        for account in which.accounts_read
+        for account in accounts
     }
-    selected = next(iter(parts.values())).source.selected_resources.keys()
     dropped = set(selected if refresh is True else refresh or ())
     if unknown := dropped - selected:
         raise ConfigurationError(
@@ -237,11 +230,12 @@ class _Part:
         pipeline: Where to.
         account: The account.
         make: Makes its source, with changes of the settings.
+        selected: The tables of its source.
         tell: Takes lines for the user.
+        whose: Whose rows are counted; None for those of all accounts.
 
     Attributes:
         summary: What was loaded so far.
-        whose: Whose rows are counted; None for those of all accounts.
     """
 
     def __init__(
@@ -249,16 +243,13 @@ class _Part:
         pipeline: Pipeline,
         account: int,
         make: Callable[..., DltSource],
+        selected: Collection[str],
         tell: Callable[[str], object],
         whose: int | None,
     ) -> None:
-        self._pipeline, self._account, self._make = pipeline, account, make
+        self._pipeline, self._account = pipeline, account
+        self._make, self._selected = make, selected
         self.tell, self.whose, self.summary = tell, whose, Summary()
-
-    @cached_property
-    def source(self) -> DltSource:
-        """The source of the first run."""
-        return self._make()
 
     def load(self, *, is_read: bool) -> None:
         """Load the account, in batches if need be.
@@ -272,7 +263,7 @@ class _Part:
         started = time.monotonic()
         try:
             if not is_read:
-                self._run(self.source)
+                self._run(self._make())
             while (run := self._last_run).requests_left and not run.failed:
                 left = run.requests_left
                 requests = sum(left.values())
@@ -293,7 +284,7 @@ class _Part:
         self._pipeline.run(source)
         trace, tables = self._pipeline.last_trace, self.summary.tables
         loaded = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
-        for table, now in _count(self._pipeline, self.source, self.whose).items():
+        for table, now in _count(self._pipeline, self._selected, self.whose).items():
             before = tables.get(table, Rows(0, 0))
             tables[table] = Rows(before.loaded + loaded.get(table, 0), now)
 
@@ -303,8 +294,7 @@ class _Part:
         summary.notices = [run.deletions_stopped] if run.deletions_stopped else []
         summary.notices += [f"`{name}`: {why}." for name, why in run.refused.items()]
         anchor = anchor_of(self._pipeline, SOURCE, self._account)
-        selected = self.source.selected_resources
-        bounded = any(e.anchored and e.name in selected for e in ENDPOINTS)
+        bounded = any(e.anchored and e.name in self._selected for e in ENDPOINTS)
         if bounded and anchor and anchor != EVERYTHING:
             summary.notices.append(
                 f"Records last changed before {anchor:%Y-%m-%d} were not read, so months before it "
@@ -462,30 +452,29 @@ def _refresh(
     Raises:
         SharedTableError: Rows of other accounts would go, and would not come back.
     """
-    if there := _count(pipeline, source):
-        if shared := _others(pipeline, source, parts):
+    tables = source.selected_resources.keys()
+    if there := _count(pipeline, tables):
+        if shared := _others(pipeline, tables, parts):
             raise SharedTableError(shared)
         rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
-    everything = source.selected_resources.keys() == source.resources.keys()
-    forget(pipeline, source.name, source.selected_resources.keys())
+    everything = tables == source.resources.keys()
+    forget(pipeline, SOURCE, tables)
     # "drop_sources" forgets what concerns no single table too.
     pipeline.run(source, refresh="drop_sources" if everything else "drop_resources")
     for part in parts.values():
         # The tables were empty, so all that they hold was loaded.
-        for table, now in _count(pipeline, source, part.whose).items():
+        for table, now in _count(pipeline, tables, part.whose).items():
             part.summary.tables[table] = Rows(now, now)
 
 
 def _others(
-    pipeline: Pipeline, source: DltSource, accounts: Collection[int]
+    pipeline: Pipeline, selected: Collection[str], accounts: Collection[int]
 ) -> dict[str, dict[int, int]]:
     """Return how many rows tables hold of other accounts, by table and account."""
     found = {}
-    with pipeline.sql_client(source.name) as client:
-        for table in source.selected_resources:
-            if table not in _tables(pipeline, source):
-                continue
+    with pipeline.sql_client(SOURCE) as client:
+        for table in {*selected}.intersection(_tables(pipeline, selected)):
             name = client.make_qualified_table_name(table)
             rows = client.execute_sql(
                 f"SELECT {ACCOUNT_ID}, count(*) FROM {name} GROUP BY {ACCOUNT_ID}"  # noqa: S608
@@ -495,38 +484,38 @@ def _others(
     return found
 
 
-def _tables(pipeline: Pipeline, source: DltSource) -> list[str]:
-    """Return the tables of the selected resources that were loaded, nested tables included."""
-    if source.name not in pipeline.schemas:
-        return []
-    schema = pipeline.schemas[source.name]
+def _tables(pipeline: Pipeline, selected: Collection[str]) -> list[str]:
+    """Return the tables of resources that were loaded, nested tables included."""
+    if SOURCE not in pipeline.schemas:
+        return []  # nothing was ever loaded
+    schema = pipeline.schemas[SOURCE]
     return sorted(
         table
         for table in schema.data_table_names(seen_data_only=True)
-        if get_root_table(schema.tables, table).get("resource") in source.selected_resources
+        if get_root_table(schema.tables, table).get("resource") in selected
     )
 
 
-def _count(pipeline: Pipeline, source: DltSource, account: int | None = None) -> dict[str, int]:
+def _count(
+    pipeline: Pipeline, selected: Collection[str], account: int | None = None
+) -> dict[str, int]:
     """Return how many rows the destination holds, by table of the selected resources.
 
     Args:
         pipeline: Which knows the tables.
-        source: Whose tables.
+        selected: The resources.
         account: Whose rows; None for all. A nested table that Harvest added since is left out: its
             rows do not name their account.
     """
     counts: dict[str, int] = {}
-    if not (tables := _tables(pipeline, source)):
+    if not (tables := _tables(pipeline, selected)):
         return counts
-    schema = pipeline.schemas[source.name]
-    with pipeline.sql_client(source.name) as client:
+    columns = pipeline.schemas[SOURCE].get_table_columns
+    which = "" if account is None else f" WHERE {ACCOUNT_ID} = {account}"
+    with pipeline.sql_client(SOURCE) as client:
         for table in tables:
-            which = ""
-            if account is not None:
-                if ACCOUNT_ID not in schema.get_table_columns(table):
-                    continue
-                which = f" WHERE {ACCOUNT_ID} = {account}"
+            if which and ACCOUNT_ID not in columns(table):
+                continue
             name = client.make_qualified_table_name(table)
             rows = client.execute_sql(f"SELECT count(*) FROM {name}{which}")  # noqa: S608
             counts[table] = rows[0][0] if rows else 0

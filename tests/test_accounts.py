@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from dlt import Pipeline
 
-from harvest import harvest_accounts
+from harvest import harvest_source
 from harvest.api.accounts import accounts_address
 from harvest.errors import (
     AccountError,
@@ -150,11 +150,13 @@ def test_one_account(sandbox: Sandbox, settings: Settings, duck: Pipeline, told:
 )  # fmt: skip
 def test_forms(both: Settings, form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Accounts are given as a list, as text with commas, or as "all", also in the environment."""
+    noted: list[Any] = []
     which = {name: both[name] for name in ("api_key", "base_url")}
-    assert harvest_accounts(**which, account_id=form).account_ids == (FIRST, SECOND)
+    harvest_source(**which, account_id=form, note_settings=noted.append)
     if isinstance(form, str):
         monkeypatch.setenv("SOURCES__HARVEST__ACCOUNT_ID", form)
-        assert harvest_accounts(**which).account_ids == (FIRST, SECOND)
+        harvest_source(**which, note_settings=noted.append)
+    assert {settings.account_ids for settings in noted} == {(FIRST, SECOND)}
 
 
 @pytest.mark.parametrize(
