@@ -50,16 +50,18 @@ class HarvestError(DltSourceException):
     """A failure that the user can act on; its text is one line with cause and remedy.
 
     Attributes:
-        concerns_everything: Whether nothing else can be read either, so that the run must end.
+        concerns_everything: Whether nothing else can be read either, so that a run must end.
+        concerns_all_accounts: Whether this holds for other accounts too.
     """
 
     concerns_everything = False
+    concerns_all_accounts = False
 
 
 class ConfigurationError(HarvestError):
     """A setting is missing or malformed."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
         self.setting = setting
@@ -69,7 +71,7 @@ class ConfigurationError(HarvestError):
 class UnknownStateError(HarvestError):
     """The pipeline's state was written by another version of this connector."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, found: object, known: int) -> None:
         super().__init__(
@@ -82,7 +84,7 @@ class UnknownStateError(HarvestError):
 class OtherAccountError(HarvestError):
     """The pipeline has loaded another account than the configured one."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, held: list[str], configured: list[str]) -> None:
         self.held, self.configured = held, configured
@@ -109,7 +111,7 @@ class ColumnTypeError(HarvestError):
 class BusyError(HarvestError):
     """The pipeline runs already."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, pipeline: str) -> None:
         super().__init__(
@@ -151,7 +153,7 @@ class AccountsError(HarvestError):
 class SharedTableError(HarvestError):
     """A refresh would drop rows of accounts that the run does not read."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, held: dict[str, dict[int, int]]) -> None:
         self.held = held

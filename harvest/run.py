@@ -35,10 +35,8 @@ from .errors import (
     HarvestError,
     InternalError,
     LoadError,
-    OtherAccountError,
     PartialLoadError,
     SharedTableError,
-    UnknownStateError,
     by_account,
 )
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line
@@ -55,9 +53,6 @@ NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 M_ARENA_MAX = -8  # as malloc.h has it
 
 SOURCE = "harvest"
-
-OF_ALL_ACCOUNTS = (ConfigurationError, OtherAccountError, UnknownStateError)
-"""Errors that every account would meet."""
 
 BUGS = (
     ArithmeticError,
@@ -312,7 +307,7 @@ def _load_each(
     """Load one account after the other; return what failed where there are several.
 
     Raises:
-        HarvestError: The only account failed, or no account could be loaded.
+        HarvestError: The only account failed, or what failed concerns all accounts.
     """
     errors: dict[int, HarvestError] = {}
     for account, part in parts.items():
@@ -323,10 +318,8 @@ def _load_each(
                 if errors:
                     recover(pipeline, SOURCE)  # what the account before left is not to be loaded
                 part.load(is_read=is_read)
-        except OF_ALL_ACCOUNTS:
-            raise
         except HarvestError as error:
-            if len(parts) == 1:
+            if len(parts) == 1 or error.concerns_all_accounts:
                 raise
             errors[account] = error.error if isinstance(error, AccountError) else error
     return errors
