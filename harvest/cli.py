@@ -24,6 +24,7 @@ from dlt.common.runtime.collector import NullCollector
 
 from . import ENDPOINTS, HarvestError, run
 from .errors import InternalError
+from .metrics import build
 from .progress import display
 from .settings import VERSION
 
@@ -55,13 +56,20 @@ Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml, see th
 Warehouse = Callable[[], dlt.Pipeline]
 
 
-def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: Any) -> None:
+def load(
+    warehouse: Warehouse,
+    *tables: str,
+    as_json: bool = False,
+    metrics: bool = False,
+    **options: Any,
+) -> None:
     """Load the named tables, or all, and print what arrived.
 
     Args:
         warehouse: Makes the pipeline to load into.
         tables: What to load; everything if none is named.
         as_json: Print the summary as one line of JSON, and all else to stderr.
+        metrics: Build the metrics from all that the dataset holds then.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
     Raises:
@@ -74,10 +82,15 @@ def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: A
     summary = run.load(pipeline, *tables, tell=tell, **options)
     with pipeline.destination_client() as client:
         where = str(client.config)
-    if as_json:
-        print(json.dumps({**summary.as_dict(), "in": where, "dataset": pipeline.dataset_name}))
-    else:
+    place = {"in": where, "dataset": pipeline.dataset_name}
+    if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
+    if metrics:
+        place["metrics"] = build(pipeline, tell=tell)
+        if not as_json:
+            print(f"Metrics in dataset {place['metrics']}.")
+    if as_json:
+        print(json.dumps({**summary.as_dict(), **place}))
 
 
 def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
@@ -173,6 +186,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
         help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
     add("--destination", metavar="NAME", help="another of dlt's destinations, e.g. postgres")
     add("--dataset", metavar="NAME", help="another dataset (schema) there")
+    add("--metrics", action="store_true",
+        help="build metrics (hours, utilization, profit, ...) from what is loaded, with dbt")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
@@ -199,7 +214,7 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
     start = load_demo if args.demo else load
-    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json")
+    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "metrics")
     options = {name: value for name in names if (value := getattr(args, name))}
     try:
         start(chosen, *args.tables, **options)

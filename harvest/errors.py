@@ -9,6 +9,7 @@ HarvestError
 ├── PartialLoadError           some tables could not be read, the rest was loaded
 ├── LoadError                  dlt or the destination failed
 ├── CustomStepError            a step that the user added failed
+├── MetricsError               the data was loaded, but no metrics were built from it
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
@@ -144,6 +145,16 @@ class CustomStepError(HarvestError):
         super().__init__(
             f"A step of your own failed ({_in_brief(cause)}, {place}): mend it and run again; "
             "nothing was loaded."
+        )
+
+
+class MetricsError(HarvestError):
+    """The data was loaded, but the metrics were not built."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"The metrics were not built ({problem}). The loaded tables are whole, and metrics "
+            "built before are unchanged: run again with --metrics."
         )
 
 

@@ -11,9 +11,13 @@ from typing import Any
 
 from .account import FIRST_ID, Account, Record
 from .clock import Clock, stamp
+from .story import tell
 
 SIZES = {"empty": 0, "tiny": 150, "small": 2_500, "10k": 10_000, "100k": 100_000, "400k": 400_000}
 """Time entries by size; the other tables follow in proportion."""
+
+STORY = "story"
+"""The size of an agency for a demonstration, see `story`."""
 
 NOTES = (
     None,
@@ -31,10 +35,10 @@ TRADES = "Bakery Brewery Clinic Foundry Library Museum Nursery Observatory Press
 
 
 def build(size: str, seed: int, clock: Clock | None = None, first_id: int = FIRST_ID) -> Account:
-    """Return an account of one of the `SIZES`; the same seed gives the same agency.
+    """Return an account of one of the sizes; the same seed gives the same agency.
 
     Args:
-        size: One of the `SIZES`.
+        size: One of the `SIZES`, or `STORY`.
         seed: Any number.
         clock: The account's clock; a new one, if omitted.
         first_id: All ids are above this one.
@@ -55,8 +59,11 @@ class _Builder:
         self.random = Random(seed)  # noqa: S311 - a seeded agency, no secret
         self.account = account
         self.now = account.clock.now()
-        self.entries = SIZES[size]
+        self.entries = SIZES.get(size, 0)
         self._company()
+        if size == STORY:
+            tell(account, self.random, self._add, _person)
+            return
         self._people()
         if self.entries:
             self._work()

@@ -28,3 +28,6 @@ cast(
   ) * cast('{{ '%.*f' % (places, 10.0 ** -places) }}' as decimal({{ places + 1 }}, {{ places }}))
   as {{ harvest.decimal_type() }})
 {%- endmacro %}
+
+{#- A number of days or rows: sums of whole numbers have another type in each database. -#}
+{% macro whole(value) -%}cast({{ value }} as {{ dbt.type_int() }}){%- endmacro %}

@@ -46,16 +46,13 @@ working_days as (
     people._account_id,
     people.user_id,
     {{ harvest.week_of('days.day', 'people.first_week') }} as week_start,
-    sum(
-      case when days.is_working_day and days.day >= people.first_entry then 1 else 0 end
-    ) as working_days,
-    sum(
-      case
-        when days.is_working_day and (people.first_entry is null or days.day < people.first_entry)
-          then 1
-        else 0
-      end
-    ) as days_before_first_entry
+    {{ harvest.whole(
+      'sum(case when days.is_working_day and days.day >= people.first_entry then 1 else 0 end)'
+    ) }} as working_days,
+    {{ harvest.whole(
+      'sum(case when days.is_working_day and (people.first_entry is null '
+      ~ 'or days.day < people.first_entry) then 1 else 0 end)'
+    ) }} as days_before_first_entry
   from people
   inner join {{ ref('int_harvest__days') }} as days
     on days.day between

@@ -16,6 +16,28 @@ with seen as (
 
 accounts as (
   select distinct _account_id from seen
+),
+
+freshness as (
+  {{ harvest.loaded('_freshness', {
+    '_account_id': 'id', 'table_name': 'text', 'history_from': 'stamp', 'read_at': 'stamp',
+  }) }}
+),
+
+-- The latest of the tables that hold history; a day that it begins in counts as cut.
+history as (
+  select
+    _account_id,
+    max(
+      case
+        when history_from is null then cast('1900-01-01' as date)
+        else {{ harvest.utc_day(dbt.dateadd('second', 86399, 'history_from')) }}
+      end
+    ) as history_from
+  from freshness
+  where table_name in ('time_entries', 'expenses', 'invoices', 'estimates')
+    and read_at is not null
+  group by _account_id
 )
 
 select
@@ -31,8 +53,11 @@ select
       else '1900-01-01'
     end as date
   ) as first_week,
-  {{ harvest.history_from('accounts._account_id') }} as history_from,
+  coalesce({{ harvest.history_from('accounts._account_id') }}, history.history_from)
+    as history_from,
   {{ harvest.today() }} as today
 from accounts
 left join {{ ref('stg_harvest__company') }} as company
   on accounts._account_id = company._account_id
+left join history
+  on accounts._account_id = history._account_id

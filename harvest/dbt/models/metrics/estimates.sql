@@ -13,10 +13,10 @@ counted as (
     _account_id,
     month,
     currency,
-    sum(case when state = 'draft' then 1 else 0 end) as drafts,
-    sum(case when state <> 'draft' then 1 else 0 end) as sent,
-    sum(case when state = 'accepted' then 1 else 0 end) as accepted,
-    sum(case when state = 'declined' then 1 else 0 end) as declined,
+    {{ harvest.whole("sum(case when state = 'draft' then 1 else 0 end)") }} as drafts,
+    {{ harvest.whole("sum(case when state <> 'draft' then 1 else 0 end)") }} as sent,
+    {{ harvest.whole("sum(case when state = 'accepted' then 1 else 0 end)") }} as accepted,
+    {{ harvest.whole("sum(case when state = 'declined' then 1 else 0 end)") }} as declined,
     {{ harvest.decimal("sum(case when state <> 'draft' then amount else 0 end)") }}
       as sent_amount,
     {{ harvest.decimal("sum(case when state = 'accepted' then amount else 0 end)") }}

@@ -14,7 +14,7 @@ select
   expense_category_id,
   min(expense_category_name) as expense_category_name,
   currency,
-  count(*) as expenses,
+  {{ harvest.whole('count(*)') }} as expenses,
   {{ harvest.decimal('sum(amount)') }} as amount,
   {{ harvest.decimal('sum(case when is_billable then amount else 0 end)') }} as billable_amount,
   {{ harvest.decimal('sum(case when is_billable and not is_billed then amount else 0 end)') }}

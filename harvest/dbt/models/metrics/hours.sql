@@ -14,7 +14,7 @@ select
   entries.task_id,
   min(entries.task_name) as task_name,
   entries.is_fixed_fee,
-  count(*) as entries,
+  {{ harvest.whole('count(*)') }} as entries,
   {{ harvest.decimal('sum(entries.hours)') }} as hours,
   {{ harvest.decimal('sum(entries.rounded_hours)') }} as rounded_hours,
   {{ harvest.decimal('sum(case when entries.is_billable then entries.hours else 0 end)') }}

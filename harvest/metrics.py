@@ -1,0 +1,104 @@
+"""Builds the metrics: the dbt package in `harvest/dbt`, run by dlt on what a pipeline loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt import Pipeline
+from dlt.common.exceptions import CannotInstallDependencies
+from dlt.common.runners import Venv
+from dlt.common.utils import custom_environ
+from dlt.helpers.dbt.exceptions import DBTRunnerException
+
+from .errors import MetricsError
+
+PACKAGE = Path(__file__).parent / "dbt"
+
+DBT_VERSION = ">=1.11,<1.12"
+"""What the package is tested with."""
+
+OUR_PROFILES = ("duckdb", "postgres")
+"""Destinations that the package's `profiles.yml` connects to. For others there are dlt's."""
+
+
+def build(
+    pipeline: Pipeline,
+    *,
+    tell: Callable[[str], object] = print,
+    venv: Venv | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> str:
+    """Build all metrics of the accounts that a pipeline has loaded.
+
+    dbt runs in an environment of its own, since it would change other packages. The first time it
+    is installed, which takes a minute and needs a package index; all pipelines of this user share
+    it.
+
+    Args:
+        pipeline: Whose dataset is read, after it was loaded.
+        tell: Takes lines for the user.
+        venv: Where dbt and dlt are installed. Default: an environment in dlt's data folder.
+        variables: Of the dbt package, see its `dbt_project.yml`: `today`, `exchange_rates`, ….
+
+    Returns:
+        The dataset (schema) that holds the metrics: that of the pipeline with `_metrics`.
+
+    Raises:
+        MetricsError: dbt could not be installed, or a model could not be built.
+    """
+    with pipeline.sql_client() as client:
+        dataset = client.dataset_name
+    try:
+        runner = _runner(pipeline, venv or _environment(pipeline, tell))
+        with custom_environ(_folders(pipeline)), redirect_stdout(sys.stderr):
+            runner.run(additional_vars={"source_dataset_name": dataset, **(variables or {})})
+    except DBTRunnerException as error:
+        raise MetricsError(_first_failure(error)) from error
+    except CannotInstallDependencies as error:
+        raise MetricsError(f"dbt could not be installed: {error}") from error
+    return f"{dataset}_metrics"
+
+
+def _environment(pipeline: Pipeline, tell: Callable[[str], object]) -> Venv:
+    """Return the environment of dbt for the pipeline's destination, made if it is not there."""
+    kind = pipeline.destination.destination_type.rpartition(".")[2]
+    parts = [kind, DBT_VERSION.strip(">="), version("dlt")]
+    if kind == "duckdb":
+        parts.append(version("duckdb"))  # an older one could not read the file
+    folder = Path(dlt.current.run_context().data_dir) / "harvest" / "dbt" / "-".join(parts)
+    ready = folder / "ready"
+    if ready.exists():
+        return Venv.restore(str(folder))
+    tell("Installing dbt for the metrics, once: this takes a minute.")
+    made = dlt.dbt.get_venv(pipeline, str(folder), DBT_VERSION)
+    ready.touch()
+    return made
+
+
+def _runner(pipeline: Pipeline, venv: Venv) -> Any:
+    runner = dlt.dbt.package(pipeline, str(PACKAGE), venv=venv)
+    if runner.config.package_profile_name in OUR_PROFILES:
+        runner.config.package_profiles_dir = str(PACKAGE)
+    return runner
+
+
+def _folders(pipeline: Pipeline) -> dict[str, str]:
+    """Let dbt write beside the pipeline's state: the package's own folder may be read-only."""
+    folder = Path(pipeline.working_dir).absolute() / "dbt"
+    return {
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+    }
+
+
+def _first_failure(error: DBTRunnerException) -> str:
+    for result in getattr(error, "run_results", None) or ():
+        if result.status == "error":
+            return f"`{result.model_name}`: {' '.join(str(result.message).split())}"
+    return " ".join(str(error).split())
