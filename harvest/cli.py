@@ -117,13 +117,13 @@ def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
     except ModuleNotFoundError as error:
         sys.exit(f"--demo needs the sandbox ({error}): run it in the connector's repository.")
-    with Sandbox("small") as sandbox:
+    with Sandbox("story") as sandbox:
         here = {
             "api_key": sandbox.token,
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
         }
-        load(warehouse, *tables, **{**options, **here})
+        load(warehouse, *tables, **{"anchor_date": "all", **options, **here})
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from dlt import Pipeline
 from dlt.common.exceptions import CannotInstallDependencies
 from dlt.common.runners import Venv
 from dlt.common.utils import custom_environ
+from dlt.helpers.dbt import DBTPackageRunner
 from dlt.helpers.dbt.exceptions import DBTRunnerException
 
 from .errors import MetricsError
 
 PACKAGE = Path(__file__).parent / "dbt"
 
-DBT_VERSION = ">=1.11,<1.12"
+DBT_VERSION = "~=1.11.0"
 """What the package is tested with."""
 
 OUR_PROFILES = ("duckdb", "postgres")
@@ -55,9 +56,9 @@ def build(
     with pipeline.sql_client() as client:
         dataset = client.dataset_name
     try:
-        runner = _runner(pipeline, venv or _environment(pipeline, tell))
-        with custom_environ(_folders(pipeline)), redirect_stdout(sys.stderr):
-            runner.run(additional_vars={"source_dataset_name": dataset, **(variables or {})})
+        dbt = runner(pipeline, venv or _environment(pipeline, tell))
+        with aside(pipeline):
+            dbt.run(additional_vars={"source_dataset_name": dataset, **(variables or {})})
     except DBTRunnerException as error:
         raise MetricsError(_first_failure(error)) from error
     except CannotInstallDependencies as error:
@@ -65,13 +66,43 @@ def build(
     return f"{dataset}_metrics"
 
 
+def runner(pipeline: Pipeline, venv: Venv) -> DBTPackageRunner:
+    """Return dlt's runner of the package, for a pipeline's destination.
+
+    Args:
+        pipeline: Whose dataset is read.
+        venv: Where dbt and dlt are installed.
+    """
+    made = dlt.dbt.package(pipeline, str(PACKAGE), venv=venv)
+    if made.config.package_profile_name in OUR_PROFILES:
+        made.config.package_profiles_dir = str(PACKAGE)
+    return made
+
+
+@contextmanager
+def aside(pipeline: Pipeline) -> Iterator[None]:
+    """Let dbt write beside the pipeline's state, and to stderr.
+
+    The package's own folder may be read-only, and stdout is for the summary.
+    """
+    folder = Path(pipeline.working_dir).absolute() / "dbt"
+    folders = {"DBT_TARGET_PATH": str(folder / "target"), "DBT_LOG_PATH": str(folder / "logs")}
+    with custom_environ(folders), redirect_stdout(sys.stderr):
+        yield
+
+
+def environment_name(destination: str) -> str:
+    """Return the name of the folder of dbt's environment: other versions get another."""
+    parts = [destination, DBT_VERSION.strip("~="), version("dlt")]
+    if destination == "duckdb":
+        parts.append(version("duckdb"))  # an older one could not read the file
+    return "-".join(parts)
+
+
 def _environment(pipeline: Pipeline, tell: Callable[[str], object]) -> Venv:
     """Return the environment of dbt for the pipeline's destination, made if it is not there."""
-    kind = pipeline.destination.destination_type.rpartition(".")[2]
-    parts = [kind, DBT_VERSION.strip(">="), version("dlt")]
-    if kind == "duckdb":
-        parts.append(version("duckdb"))  # an older one could not read the file
-    folder = Path(dlt.current.run_context().data_dir) / "harvest" / "dbt" / "-".join(parts)
+    name = environment_name(pipeline.destination.destination_type.rpartition(".")[2])
+    folder = Path(dlt.current.run_context().data_dir) / "harvest" / "dbt" / name
     ready = folder / "ready"
     if ready.exists():
         return Venv.restore(str(folder))
@@ -79,22 +110,6 @@ def _environment(pipeline: Pipeline, tell: Callable[[str], object]) -> Venv:
     made = dlt.dbt.get_venv(pipeline, str(folder), DBT_VERSION)
     ready.touch()
     return made
-
-
-def _runner(pipeline: Pipeline, venv: Venv) -> Any:
-    runner = dlt.dbt.package(pipeline, str(PACKAGE), venv=venv)
-    if runner.config.package_profile_name in OUR_PROFILES:
-        runner.config.package_profiles_dir = str(PACKAGE)
-    return runner
-
-
-def _folders(pipeline: Pipeline) -> dict[str, str]:
-    """Let dbt write beside the pipeline's state: the package's own folder may be read-only."""
-    folder = Path(pipeline.working_dir).absolute() / "dbt"
-    return {
-        "DBT_TARGET_PATH": str(folder / "target"),
-        "DBT_LOG_PATH": str(folder / "logs"),
-    }
 
 
 def _first_failure(error: DBTRunnerException) -> str:
