@@ -6,7 +6,7 @@ cast('{{ var("today") or run_started_at.strftime("%Y-%m-%d") }}' as date)
 {#- The UTC day of a timestamp. -#}
 {% macro utc_day(stamp) -%}{{ return(adapter.dispatch('utc_day', 'harvest')(stamp)) }}{%- endmacro %}
 
-{% macro default__utc_day(stamp) -%}cast({{ stamp }} at time zone 'UTC' as date){%- endmacro %}
+{% macro default__utc_day(stamp) -%}cast(({{ stamp }}) at time zone 'UTC' as date){%- endmacro %}
 
 {% macro bigquery__utc_day(stamp) -%}date({{ stamp }}){%- endmacro %}
 
