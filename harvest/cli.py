@@ -117,8 +117,9 @@ def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
     except ModuleNotFoundError as error:
         sys.exit(f"--demo needs the sandbox ({error}): run it in the connector's repository.")
-    with Sandbox("story") as sandbox:
+    with Sandbox("story", rate_limit=None) as sandbox:
         here = {
+            "rate_limit": 100_000,  # a local server has none
             "api_key": sandbox.token,
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import dlt
@@ -62,7 +63,9 @@ def build(
     except DBTRunnerException as error:
         raise MetricsError(_first_failure(error)) from error
     except CannotInstallDependencies as error:
-        raise MetricsError(f"dbt could not be installed: {error}") from error
+        raise MetricsError(f"dbt could not be installed: {_last_line(error)}") from error
+    except CalledProcessError as error:  # dbt's process died before it could say why
+        raise MetricsError(f"dbt ended: {_last_line(error.stderr)}") from error
     return f"{dataset}_metrics"
 
 
@@ -110,6 +113,10 @@ def _environment(pipeline: Pipeline, tell: Callable[[str], object]) -> Venv:
     made = dlt.dbt.get_venv(pipeline, str(folder), DBT_VERSION)
     ready.touch()
     return made
+
+
+def _last_line(text: object) -> str:
+    return next(reversed(str(text).strip().splitlines()), "no reason given")
 
 
 def _first_failure(error: DBTRunnerException) -> str:

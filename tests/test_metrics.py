@@ -25,6 +25,7 @@ from .metrics_truth import KEYS, Truth
 from .running import ROOT, run_script
 from .truth import Row
 
+ENVIRONMENTS = ROOT / ".venv" / "dbt"
 RATES = {"USD": Decimal("0.9173")}
 ANOTHER = 1  # what is added to the account's id in the copy of all its rows
 Metrics = tuple[Truth, int, dict[str, list[Row]]]
@@ -33,7 +34,8 @@ Metrics = tuple[Truth, int, dict[str, list[Row]]]
 @pytest.fixture(scope="session")
 def dbt() -> Venv:
     """Keep an environment with dbt beside the one of the tests: installing it takes a minute."""
-    folder = ROOT / ".venv" / "dbt"
+    folder = ENVIRONMENTS / metrics.environment_name("duckdb")
+    ENVIRONMENTS.mkdir(exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if (folder / "ready").exists():
             return Venv.restore(str(folder))
@@ -241,9 +243,8 @@ def test_nothing_loaded(pipeline: Pipeline, dbt: Venv, tmp_path: Path) -> None:
 
 def test_command(dbt: Venv, tmp_path: Path) -> None:
     """`--metrics` builds them after the load, and says where they are."""
-    there = tmp_path / "dlt" / "harvest" / "dbt"
-    there.mkdir(parents=True)
-    (there / metrics.environment_name("duckdb")).symlink_to(ROOT / ".venv" / "dbt")
+    (tmp_path / "dlt" / "harvest").mkdir(parents=True)
+    (tmp_path / "dlt" / "harvest" / "dbt").symlink_to(ENVIRONMENTS)
     done = run_script("--demo", "--metrics", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
