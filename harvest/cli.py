@@ -188,7 +188,7 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--destination", metavar="NAME", help="another of dlt's destinations, e.g. postgres")
     add("--dataset", metavar="NAME", help="another dataset (schema) there")
     add("--metrics", action="store_true",
-        help="build metrics (hours, utilization, profit, ...) from what is loaded, with dbt")  # fmt: skip
+        help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")

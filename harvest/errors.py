@@ -151,10 +151,10 @@ class CustomStepError(HarvestError):
 class MetricsError(HarvestError):
     """The data was loaded, but the metrics were not built."""
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, failed: str, cause: str) -> None:
         super().__init__(
-            f"The metrics were not built ({problem}). The loaded tables are whole, and metrics "
-            "built before are unchanged: run again with --metrics."
+            f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, but "
+            "metrics may be older than they are: run again with --metrics."
         )
 
 

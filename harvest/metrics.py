@@ -15,8 +15,8 @@ from dlt import Pipeline
 from dlt.common.exceptions import CannotInstallDependencies
 from dlt.common.runners import Venv
 from dlt.common.utils import custom_environ
-from dlt.helpers.dbt import DBTPackageRunner
 from dlt.helpers.dbt.exceptions import DBTRunnerException
+from dlt.helpers.dbt.runner import DBTPackageRunner
 
 from .errors import MetricsError
 
@@ -61,11 +61,11 @@ def build(
         with aside(pipeline):
             dbt.run(additional_vars={"source_dataset_name": dataset, **(variables or {})})
     except DBTRunnerException as error:
-        raise MetricsError(_first_failure(error)) from error
+        raise MetricsError(*_first_failure(error)) from error
     except CannotInstallDependencies as error:
-        raise MetricsError(f"dbt could not be installed: {_last_line(error)}") from error
+        raise MetricsError("installing dbt", _last_line(error)) from error
     except CalledProcessError as error:  # dbt's process died before it could say why
-        raise MetricsError(f"dbt ended: {_last_line(error.stderr)}") from error
+        raise MetricsError("dbt", _last_line(error.stderr)) from error
     return f"{dataset}_metrics"
 
 
@@ -119,8 +119,8 @@ def _last_line(text: object) -> str:
     return next(reversed(str(text).strip().splitlines()), "no reason given")
 
 
-def _first_failure(error: DBTRunnerException) -> str:
+def _first_failure(error: DBTRunnerException) -> tuple[str, str]:
     for result in getattr(error, "run_results", None) or ():
         if result.status == "error":
-            return f"`{result.model_name}`: {' '.join(str(result.message).split())}"
-    return " ".join(str(error).split())
+            return f"`{result.model_name}`", " ".join(str(result.message).split())
+    return "dbt", " ".join(str(error).split())

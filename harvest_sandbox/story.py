@@ -95,7 +95,7 @@ PROJECTS = (
     Project("Shop", 1, 1.3, starts=16, budget_by="project_cost", budget=420_000),
     Project("Patient portal", 2, 1.5, starts=20, ends=3, budget_by="project", budget=4_000),
     Project("Spare parts catalogue", 3, 1.2, budget_by="task", budget=5_600),
-    Project("Reading app", 4, 1.7, starts=7, ends=-1, fee=85_000, budget_by="project", budget=1_300),
+    Project("Reading app", 4, 1.7, 7, -1, fee=85_000, budget_by="project", budget=1_300),
     Project("Anniversary exhibition", 5, 0.8, starts=18, ends=9, fee=110_000),
     Project("Plant finder", 6, 0.8, starts=10, budget_by="task_fees", budget=150_000),
     Project("Star map", 7, 0.8, starts=13, budget_by="person", budget=1_500, unbilled_months=5),
@@ -180,7 +180,8 @@ class _Story:
             for table, rates in (
                 ("user_billable_rates", [(None, None, Decimal(person.rate))]),
                 ("user_cost_rates", [
-                    (None, raised - timedelta(days=1), before), (raised, None, Decimal(person.cost)),
+                    (None, raised - timedelta(days=1), before),
+                    (raised, None, Decimal(person.cost)),
                 ]),
             ):  # fmt: skip
                 for start, end, amount in rates:
@@ -283,7 +284,8 @@ class _Story:
             return
         recent = (self.today - day).days < 120
         pace = min(person.pace, 1.05) if not recent else person.pace
-        length = person.weekly_hours / 5 * pace * (BUSY[day.month] * 0.4 + 0.6) * r.uniform(0.9, 1.1)
+        season = BUSY[day.month] * 0.4 + 0.6
+        length = person.weekly_hours / 5 * pace * season * r.uniform(0.9, 1.1)
         open_projects = [
             n for n, plan in enumerate(PROJECTS)
             if _month(self.today, -plan.starts) <= day < _month(self.today, -plan.ends)
@@ -372,8 +374,8 @@ class _Story:
     def _bill(self, hours: list[Record], expenses: list[Record]) -> None:
         """Write the invoices of each month, and mark what stands in them."""
         for name in ("Service", "Expense"):
-            self.add("invoice_item_categories", self.first, name=name,
-                     use_as_service=name == "Service", use_as_expense=name == "Expense")  # fmt: skip
+            use = {"use_as_service": name == "Service", "use_as_expense": name == "Expense"}
+            self.add("invoice_item_categories", self.first, name=name, **use)
             self.add("estimate_item_categories", self.first, name=name)
         by_month: dict[tuple[int, str], tuple[list[Record], list[Record]]] = {}
         places = {project["id"]: n for n, project in enumerate(self.projects)}

@@ -200,7 +200,7 @@ class Truth:
         """Yield person and week."""
         known = ("unsubmitted", "submitted", "approved")
         for rows in self._grouped(self.entries, lambda e: (e["user"]["id"], self._week(e["day"]))):
-            by_status = defaultdict(Decimal)
+            by_status: dict[str, Decimal] = defaultdict(Decimal)
             for row in rows:
                 status = row["approval_status"]
                 by_status[status if status in known else "other"] += row["hours"]
@@ -403,14 +403,16 @@ class Truth:
                 dates = [_date(p["paid_date"]) for p in payments if p["invoice_id"] == bill["id"]]
                 paid = _date(bill["paid_date"]) or max(filter(None, dates))
                 issued = _date(bill["issue_date"])
-                assert paid and issued
+                assert paid
+                assert issued
                 bill["days_to_pay"] = (paid - issued).days
                 paying[bill["client"]["id"]].append(bill["days_to_pay"])
         for bill in self.bills:
             received = _sum([p for p in payments if p["invoice_id"] == bill["id"]], "amount")
             owed = bill["state"] == "open"
             due, issued = _date(bill["due_date"]), _date(bill["issue_date"])
-            assert due and issued
+            assert due
+            assert issued
             late, taken = (self.today - due).days, paying[bill["client"]["id"]]
             spans = ((0, "not due"), (30, "1-30"), (60, "31-60"), (90, "61-90"))
             yield {

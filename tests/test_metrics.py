@@ -17,6 +17,7 @@ from dlt.helpers.dbt import create_venv
 from filelock import FileLock
 
 from harvest import metrics
+from harvest.errors import MetricsError
 from harvest.run import load
 from harvest_sandbox import Sandbox
 from harvest_sandbox.account import Account
@@ -211,8 +212,8 @@ def test_story(built: Metrics) -> None:
         model: [row for row in found if row["_account_id"] == account_id]
         for model, found in tables.items()
     }
-    lost = [row["profit"] for row in mine["profit_fixed_fee"] if row["project_name"] == "Reading app"]
-    assert sum(lost) < 0
+    trouble = [row for row in mine["profit_fixed_fee"] if row["project_name"] == "Reading app"]
+    assert sum(row["profit"] for row in trouble) < 0
     assert {row["currency"] for row in mine["hours"]} == {"EUR", "USD"}
     assert any(row["age"] == "over 90" for row in mine["work_in_progress"])
     assert any(row["age"] in {"31-60", "61-90"} for row in mine["receivables_aging"])
@@ -224,24 +225,40 @@ def test_story(built: Metrics) -> None:
     assert mine["edits_after_invoicing"]
 
 
-def test_nothing_loaded(pipeline: Pipeline, dbt: Venv, tmp_path: Path) -> None:
-    """Tables that were never loaded make empty metrics, and an empty account does too."""
+def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
+    """Tables that were never loaded make empty metrics; how fresh others are is taken from them."""
     with Sandbox("empty", rate_limit=None) as sandbox:
         load(pipeline, "company", "users", api_key=sandbox.token,
              account_id=str(sandbox.account_id), base_url=sandbox.base_url,
              tell=lambda _: None)  # fmt: skip
+        tell_freshness(pipeline, sandbox.account_id)
         dataset = metrics.build(pipeline, venv=dbt)
         assert rows(pipeline, dataset, "hours") == []
         (account,) = rows(pipeline, dataset, "accounts")
         assert account["_account_id"] == sandbox.account_id
-        assert account["history_from"] is None
+        assert account["history_from"] == date(2025, 5, 7)  # the next whole day
         # What the metrics read can still be dropped: nothing in the database depends on it.
         load(pipeline, "users", refresh=True, api_key=sandbox.token,
              account_id=str(sandbox.account_id), base_url=sandbox.base_url,
              tell=lambda _: None)  # fmt: skip
 
 
-def test_command(dbt: Venv, tmp_path: Path) -> None:
+def tell_freshness(pipeline: Pipeline, account_id: int) -> None:
+    """Say from when on the history of two tables is whole."""
+    moments = {"time_entries": "2025-03-04T00:00:00Z", "expenses": "2025-05-06T10:00:00Z"}
+    pipeline.run(
+        [
+            {"_account_id": account_id, "table_name": table,
+             "history_from": datetime.fromisoformat(moment.replace("Z", "+00:00")),
+             "read_at": datetime.now(timezone.utc)}
+            for table, moment in moments.items()
+        ],
+        table_name="_freshness",
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("dbt")
+def test_command(tmp_path: Path) -> None:
     """`--metrics` builds them after the load, and says where they are."""
     (tmp_path / "dlt" / "harvest").mkdir(parents=True)
     (tmp_path / "dlt" / "harvest" / "dbt").symlink_to(ENVIRONMENTS)
@@ -251,12 +268,12 @@ def test_command(dbt: Venv, tmp_path: Path) -> None:
     assert summary["metrics"] == "harvest_data_metrics"
 
 
-def test_failure(duck: Pipeline, dbt: Venv, tmp_path: Path) -> None:
+def test_failure(duck: Pipeline, dbt: Venv) -> None:
     """A model that can't be built is named, in one line."""
     with Sandbox("empty", rate_limit=None) as sandbox:
         load(duck, "company", api_key=sandbox.token, account_id=str(sandbox.account_id),
              base_url=sandbox.base_url, tell=lambda _: None)  # fmt: skip
-    with pytest.raises(metrics.MetricsError) as caught:
+    with pytest.raises(MetricsError) as caught:
         metrics.build(duck, venv=dbt, variables={"today": "2026-13-01"})
     assert "`accounts`" in str(caught.value)
     assert "\n" not in str(caught.value)
