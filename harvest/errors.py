@@ -153,8 +153,8 @@ class MetricsError(HarvestError):
 
     def __init__(self, failed: str, cause: str) -> None:
         super().__init__(
-            f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, but "
-            "metrics may be older than they are: run again with --metrics."
+            f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, "
+            "but metrics may be older than they are: run again with --metrics."
         )
 
 

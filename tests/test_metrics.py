@@ -136,8 +136,9 @@ def make_odd(account: Account) -> None:
     leaver, newcomer = account.rows("users")[2:4]
     account.update("users", leaver["id"], is_active=False)
     account.update("users", newcomer["id"], weekly_capacity=90_000)
-    fields = {**newcomer, "id": account.new_id(), "first_name": "今", "last_name": "日"}
-    account.add("users", fields)  # has no entries
+    # Has no entries, and was there before the history that is whole.
+    fields = {"id": account.new_id(), "first_name": "今", "last_name": "日"}
+    account.add("users", {**newcomer, **fields, "created_at": "2019-05-06T07:08:09Z"})
 
 
 def delete_some(account: Account) -> None:
