@@ -18,6 +18,8 @@ from typing import Any
 
 from .account import Account, Record
 from .clock import stamp
+from .copies import bare, ref
+from .copies import person as as_person
 
 ADD = Callable[..., Record]
 
@@ -104,28 +106,27 @@ PROJECTS = (
 )
 STUDIO = len(PROJECTS) - 1
 
-TASKS = ("Strategy", "Design", "Development", "Project management", "Holiday")
+TASKS = ("Strategy", "Design", "Development", "Project management", "Holiday", "Research",
+         "Testing", "Support")  # fmt: skip
+BUDGETED = TASKS[:4]
 CATEGORIES = (("Travel", None, None), ("Mileage", "0.30", "km"), ("Software", None, None),
               ("Meals", None, None))  # fmt: skip
 
 
-def tell(account: Account, random: Random, add: ADD, person_of: Callable[[Record], Record]) -> None:
+def tell(account: Account, random: Random, add: ADD) -> None:
     """Fill an account that has a company and nothing else.
 
     Args:
         account: The account.
         random: What chance decides by.
-        add: Adds a record to a table, as `Account.add` does, with stamps.
-        person_of: Makes of a user what other records hold of them.
+        add: Adds a record to a table, of a parent or none.
     """
-    _Story(account, random, add, person_of).tell()
+    _Story(account, random, add).tell()
 
 
 class _Story:
-    def __init__(
-        self, account: Account, random: Random, add: ADD, person_of: Callable[[Record], Record]
-    ) -> None:
-        self.account, self.random, self._add, self.person_of = account, random, add, person_of
+    def __init__(self, account: Account, random: Random, add: ADD) -> None:
+        self.account, self.random, self._add = account, random, add
         self.now = account.clock.now().replace(microsecond=0)
         self.today = self.now.date()
         self.first = _month(self.today, -MONTHS)
@@ -201,7 +202,7 @@ class _Story:
         ]  # fmt: skip
         for client in self.clients:
             self.add(
-                "contacts", self.first, client=_ref(client), title=None, first_name="Kim",
+                "contacts", self.first, client=ref(client), title=None, first_name="Kim",
                 last_name=client["name"].split()[0], email="client@example.com", phone_office="",
                 phone_mobile="", fax="",
             )  # fmt: skip
@@ -220,7 +221,7 @@ class _Story:
             client = self.clients[plan.client]
             project = self.add(
                 "projects", starts,
-                client=_ref(client, "currency"), name=plan.name, code=f"P{place + 1}",
+                client=ref(client, "currency"), name=plan.name, code=f"P{place + 1}",
                 is_active=plan.ends <= 0, is_billable=plan.billable,
                 is_fixed_fee=plan.fee > 0, bill_by="People" if plan.billable else "none",
                 hourly_rate=None,
@@ -238,18 +239,18 @@ class _Story:
             each = {"person": Decimal(plan.budget) / 10, "task": Decimal(plan.budget) / 4,
                     "task_fees": Decimal(plan.budget) / 4}  # fmt: skip
             self.mine.append([
-                self.add("user_assignments", starts, project=_ref(project, "code"),
-                         user=self.person_of(user), is_active=True, is_project_manager=n == 0,
+                self.add("user_assignments", starts, project=ref(project, "code"),
+                         user=as_person(user), is_active=True, is_project_manager=n == 0,
                          use_default_rates=True, hourly_rate=None,
                          budget=each["person"] if plan.budget_by == "person" else None)
                 for n, user in enumerate(self.users)
             ])  # fmt: skip
             self.its.append([
-                self.add("task_assignments", starts, project=_ref(project, "code"),
-                         task=_ref(task), is_active=True,
+                self.add("task_assignments", starts, project=ref(project, "code"),
+                         task=ref(task), is_active=True,
                          billable=plan.billable and task["name"] != "Holiday", hourly_rate=None,
                          budget=each[plan.budget_by]
-                         if plan.budget_by.startswith("task") and task["name"] != "Holiday"
+                         if plan.budget_by.startswith("task") and task["name"] in BUDGETED
                          else None)
                 for task in self.tasks
             ])  # fmt: skip
@@ -319,7 +320,7 @@ class _Story:
             **self._stamped(day, day + timedelta(days=8)),
             "spent_date": day.isoformat(), "user": mine["user"], "client": client,
             "project": mine["project"], "task": its["task"],
-            "user_assignment": _bare(mine, "user"), "task_assignment": _bare(its, "task"),
+            "user_assignment": bare(mine, "user"), "task_assignment": bare(its, "task"),
             "external_reference": None, "invoice": None, "hours": hours,
             "hours_without_timer": hours, "rounded_hours": rounded, "notes": None,
             "is_locked": approved == "approved", "is_closed": approved == "approved",
@@ -361,8 +362,8 @@ class _Story:
                     **self._stamped(day, day + timedelta(days=8)),
                     "client": self.projects[project]["client"], "project": mine["project"],
                     "user": mine["user"], "receipt": None, "invoice": None, "notes": None,
-                    "expense_category": _ref(category, "unit_price", "unit_name"),
-                    "user_assignment": _bare(mine, "user"), "locked_reason": None,
+                    "expense_category": ref(category, "unit_price", "unit_name"),
+                    "user_assignment": bare(mine, "user"), "locked_reason": None,
                     "units": units if category["unit_price"] else Decimal("1.0"),
                     "total_cost": cost, "is_closed": approved == "approved",
                     "billable": PROJECTS[project].billable and category["name"] != "Software",
@@ -416,14 +417,14 @@ class _Story:
                 lines.append({
                     "id": self.account.new_id(), "kind": kind, "description": project["name"],
                     "quantity": Decimal("1.0"), "unit_price": amount, "amount": amount,
-                    "taxed": False, "taxed2": False, "project": _ref(project, "code"),
+                    "taxed": False, "taxed2": False, "project": ref(project, "code"),
                 })  # fmt: skip
         amount = sum((line["amount"] for line in lines), Decimal(0))
         due = day + timedelta(days=30)
         draft = day > self.today - timedelta(days=28) and place % 3 == 0
         invoice = self.add(
             "invoices", day,
-            client=_ref(client), creator=self.person_of(self.users[0]), line_items=lines,
+            client=ref(client), creator=as_person(self.users[0]), line_items=lines,
             client_key=f"{self.number:040x}", number=str(self.number), purchase_order="",
             subject=project["name"], notes="", amount=amount, tax=None,
             tax_amount=Decimal("0.0"), tax2=None, tax2_amount=Decimal("0.0"), discount=None,
@@ -510,7 +511,7 @@ class _Story:
         answered = self._moment(day + timedelta(days=r.randrange(3, 25)))
         self.add(
             "estimates", day,
-            client=_ref(client), creator=self.person_of(self.users[0]),
+            client=ref(client), creator=as_person(self.users[0]),
             line_items=[{
                 "id": self.account.new_id(), "kind": "Service", "description": "Work",
                 "quantity": quantity, "unit_price": price, "amount": quantity * price,
@@ -530,11 +531,3 @@ def _month(today: date, months: int) -> date:
     """Return the first day of the month that is so many months from today's."""
     count = today.year * 12 + today.month - 1 + months
     return date(count // 12, count % 12 + 1, 1)
-
-
-def _ref(record: Record, *more: str) -> Record:
-    return {key: record[key] for key in ("id", "name", *more)}
-
-
-def _bare(assignment: Record, subject: str) -> Record:
-    return {key: value for key, value in assignment.items() if key not in ("project", subject)}
