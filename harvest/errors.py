@@ -13,6 +13,7 @@ HarvestError
 ├── LoadError                  dlt or the destination failed
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
+├── MetricsError               the data was loaded, but no metrics were built from it
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
@@ -226,6 +227,16 @@ class CustomStepError(HarvestError):
         super().__init__(
             f"A step of your own failed ({_in_brief(cause)}, {place}): correct it and run again; "
             "nothing was loaded."
+        )
+
+
+class MetricsError(HarvestError):
+    """The data was loaded, but the metrics were not built."""
+
+    def __init__(self, failed: str, cause: str) -> None:
+        super().__init__(
+            f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, "
+            "but metrics may be older than they are: run again with --metrics."
         )
 
 
