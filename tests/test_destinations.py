@@ -27,7 +27,7 @@ from harvest import ENDPOINTS
 from harvest.abilities import abilities, latest_rows
 from harvest_sandbox import Sandbox
 
-from .truth import flatten
+from .truth import flatten, key_of
 
 Make = Callable[..., DltSource]
 Row = dict[str, Any]
@@ -165,13 +165,13 @@ def assert_holds(place: Place, sandbox: Sandbox) -> None:
     for endpoint in ENDPOINTS:
         keys = endpoint.primary_key if endpoint.name != "company" else ("name",)
         latest = place.latest(endpoint.name, tuple(keys))
-        rows = {row.get("id", row.get("name")): row for row in latest}
+        rows = {key_of(row): row for row in latest}
         truth = sandbox.account.truth(endpoint.name)
         if place.kind in SQL:
             assert len(rows) == len(truth), endpoint.name
         lists = {name for name, _ in endpoint.nested}
         for record in truth:
-            row = rows[record.get("id", record.get("name"))]
+            row = rows[key_of(record)]
             for column, want in flatten(record).items():
                 if column not in lists:
                     got = row.get(column)

@@ -32,10 +32,10 @@ def assert_equal(pipeline: Pipeline, sandbox: Sandbox, *tables: str) -> None:
         loaded = read(pipeline, endpoint.name)
         lists = {name for name, _ in endpoint.nested}
         truth = sandbox.account.truth(endpoint.name)
-        here = {_key(row): row for row in loaded}
+        here = {key_of(row): row for row in loaded}
         assert len(loaded) == len(truth), (endpoint.name, len(loaded), len(truth))
         for record in truth:
-            row = here[_key(record)]
+            row = here[key_of(record)]
             expected = {k: v for k, v in flatten(record).items() if k not in lists}
             expected["_account_id"] = sandbox.account_id
             actual = {k: v for k, v in row.items() if not k.startswith("_dlt")}
@@ -56,7 +56,7 @@ def _assert_items(
         ):
             found.setdefault(row["_dlt_parent_id"], []).append(row)
     for record in truth:
-        items = found.pop(parents[_key(record)]["_dlt_id"], [])
+        items = found.pop(parents[key_of(record)]["_dlt_id"], [])
         assert len(items) == len(record[name]), (table, name, record["id"])
         for row, item in zip(items, record[name], strict=True):
             for column, want in flatten(item).items():
@@ -64,8 +64,9 @@ def _assert_items(
     assert not found, (table, name, "rows of parents that are gone")
 
 
-def _key(row: Row) -> Any:
-    return row.get("id", row.get("name"))
+def key_of(row: Row) -> Any:
+    """Return what names a row in its table: one person can be several managers' teammate."""
+    return row.get("user_id"), row.get("id", row.get("name"))
 
 
 def flatten(record: Row, prefix: str = "") -> Row:

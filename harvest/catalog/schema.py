@@ -79,6 +79,7 @@ class Endpoint:
         unstamped_filter: A filter that finds records which change without a new `updated_at`.
         module: The flag of `company` that says whether the account has this part of Harvest.
         nested: Columns of nested tables, by the list's name.
+        none_status: The status by which Harvest says that a parent can have no such children.
         on_request: Whether the table is loaded only when the user names it.
     """
 
@@ -97,6 +98,7 @@ class Endpoint:
     unstamped_filter: str = ""
     module: str = ""
     nested: tuple[tuple[str, Columns], ...] = ()
+    none_status: int = 0
     on_request: bool = False
 
     def __post_init__(self) -> None:
