@@ -15,7 +15,14 @@ from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
 from .extract.context import Account
-from .extract.resources import child_table, list_reader, list_table, singleton_table
+from .extract.resources import (
+    child_table,
+    list_reader,
+    list_table,
+    report_reader,
+    report_table,
+    singleton_table,
+)
 from .recover import recover_active
 from .settings import (
     BASE_URL,
@@ -49,6 +56,9 @@ def harvest_source(
     in_batches: bool = Settings.in_batches,
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
+    reports: bool = Settings.reports,
+    report_period: str = Settings.report_period,
+    report_lookback: int = Settings.report_lookback,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
@@ -88,6 +98,10 @@ def harvest_source(
             account's last run what `failed`. `harvest.run.load` does, and reports it.
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
             the invoice or statement without a login.
+        reports: Load the tables `report_*` too. Without it, only those that are named.
+        report_period: How long a period of a report is: "month", "week" (from Monday) or "day".
+        report_lookback: How many closed periods of a report each run reads again, beside the
+            current one. Older ones are read again by `full_read` only.
         sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
@@ -112,6 +126,9 @@ def harvest_source(
         in_batches=in_batches,
         keep_going=keep_going,
         public_links=public_links,
+        reports=reports,
+        report_period=report_period,
+        report_lookback=report_lookback,
     )
     client = HarvestClient(
         checked_base_url(base_url),
@@ -125,9 +142,12 @@ def harvest_source(
     )
     accounts = [Account(account, client, settings, sizes)]
     readers: dict[str, DltResource] = {}
+    of_reports = report_reader(accounts)
     for endpoint in ENDPOINTS:
         if endpoint.singleton:
             yield singleton_table(accounts, endpoint, settings)
+        elif endpoint.report:
+            yield report_table(of_reports, endpoint, settings)
         elif endpoint.parent:
             yield child_table(readers[endpoint.parent], endpoint, settings)
         else:

@@ -6,7 +6,7 @@ import ctypes
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +20,8 @@ from dlt.common.schema.utils import get_root_table
 from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
-from . import ENDPOINTS, harvest_source
+from . import harvest_source
+from .catalog import BY_NAME, ENDPOINTS, REPORTS
 from .defaults import defaults
 from .errors import (
     BusyError,
@@ -31,6 +32,7 @@ from .errors import (
     LoadError,
     PartialLoadError,
 )
+from .extract.plan import report_minutes
 from .extract.state import anchor_of, last_run
 from .recover import forget, recover
 from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD
@@ -42,6 +44,9 @@ NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 """Settings of all batches but the first: what the first one read whole is not read whole again."""
 
 M_ARENA_MAX = -8  # as malloc.h has it
+
+SNAPSHOTS = {e.name for e in REPORTS if e.report and e.report.span != "period"}
+"""Tables whose earlier rows can't be read again, so that a refresh must not drop them."""
 
 BUGS = (
     ArithmeticError,
@@ -156,6 +161,9 @@ def load(
         raise ConfigurationError(
             "refresh", f"names {', '.join(sorted(unknown))}", "name only tables that are loaded"
         )
+    if kept := dropped & SNAPSHOTS:
+        dropped -= kept
+        tell(f"{', '.join(sorted(kept))} stays: figures of earlier days can't be read again.")
     _share_heaps()
     with _alone(pipeline), defaults(pipeline), _explained():
         summary, started = Summary(), time.monotonic()
@@ -169,10 +177,7 @@ def load(
             _add_up(pipeline, source, summary)
         run = last_run(pipeline, source.name)
         while run.requests_left and not run.failed:
-            left = run.requests_left
-            requests = sum(left.values())
-            minutes = max(1, round(requests / RATE_LIMIT * RATE_PERIOD / 60))
-            tell(f"Left: some {requests:,} requests, {minutes} min or more, for {', '.join(left)}.")
+            tell(_what_is_left(run.requests_left))
             pipeline.run(make(tables, **NEXT_BATCH))
             _add_up(pipeline, source, summary)
             run = last_run(pipeline, source.name)
@@ -200,6 +205,15 @@ def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
         )
     source: DltSource = harvest_source(**{**BY_LOAD, **settings})
     return source.with_resources(*tables) if tables else source
+
+
+def _what_is_left(requests: Mapping[str, int]) -> str:
+    """Say for which tables there are requests left, and how long they take at least."""
+    of_reports = sum(count for table, count in requests.items() if BY_NAME[table].report)
+    total = sum(requests.values())
+    minutes = round((total - of_reports) / RATE_LIMIT * RATE_PERIOD / 60)
+    minutes = max(1, minutes, report_minutes(of_reports))
+    return f"Left: some {total:,} requests, {minutes} min or more, for {', '.join(requests)}."
 
 
 def _share_heaps() -> None:
@@ -288,7 +302,9 @@ def _refresh(pipeline: Pipeline, source: DltSource, tell: Callable[[str], object
     if there := _count(pipeline, source):
         rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
-    everything = source.selected_resources.keys() == source.resources.keys()
+    selected = source.selected_resources.keys()
+    by_default = {e.name for e in ENDPOINTS if not e.on_request}
+    everything = selected >= by_default and selected >= {*_loaded(pipeline, source.name).values()}
     forget(pipeline, source.name, source.selected_resources.keys())
     # "drop_sources" forgets what concerns no single table too.
     pipeline.run(source, refresh="drop_sources" if everything else "drop_resources")
@@ -305,18 +321,25 @@ def _add_up(pipeline: Pipeline, source: DltSource, summary: Summary) -> None:
 
 def _count(pipeline: Pipeline, source: DltSource) -> dict[str, int]:
     """Return how many rows the destination holds, by table of the selected resources."""
-    if source.name not in pipeline.schemas:
-        return {}  # nothing was ever loaded
-    schema = pipeline.schemas[source.name]
-    tables = sorted(
-        table
-        for table in schema.data_table_names(seen_data_only=True)
-        if get_root_table(schema.tables, table).get("resource") in source.selected_resources
-    )
-    counts = {}
+    resources = _loaded(pipeline, source.name)
+    tables = sorted(t for t, name in resources.items() if name in source.selected_resources)
+    counts: dict[str, int] = {}
+    if not tables:
+        return counts
     with pipeline.sql_client(source.name) as client:
         for table in tables:
             name = client.make_qualified_table_name(table)
             rows = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - our own names
             counts[table] = rows[0][0] if rows else 0
     return counts
+
+
+def _loaded(pipeline: Pipeline, source_name: str) -> dict[str, str]:
+    """Return the tables that hold rows of a source, and the resource of each."""
+    if source_name not in pipeline.schemas:
+        return {}  # nothing was ever loaded
+    schema = pipeline.schemas[source_name]
+    return {
+        table: str(get_root_table(schema.tables, table).get("resource"))
+        for table in schema.data_table_names(seen_data_only=True)
+    }

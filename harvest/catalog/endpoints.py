@@ -7,6 +7,7 @@ Facts: https://help.getharvest.com/api-v2/
 
 from __future__ import annotations
 
+from .reports import REPORTS
 from .schema import STAMPS, Columns, Endpoint
 
 _ASSIGNMENT_COPY = " ".join(
@@ -335,6 +336,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         parent_key="user_id",
         none_status=422,  # only managers have teammates
     ),
+    *REPORTS,
 )
 
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}

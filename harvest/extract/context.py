@@ -23,7 +23,7 @@ from ..errors import HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
-from .plan import ListPlan, TablePlan, plan_list, plan_table
+from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState
 
 
@@ -31,6 +31,14 @@ def disposition(resource: DltResource) -> str:
     """Return how dlt writes a resource's table: "merge", "append" or "replace"."""
     chosen: Any = resource.write_disposition
     return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
+
+
+def chosen_deletions(endpoint: Endpoint, settings: Settings) -> str:
+    """Return what shall become of a table's rows that are gone: "remove", "flag" or "keep".
+
+    Figures of a report are no records: where others take their place, they would be counted twice.
+    """
+    return "remove" if endpoint.report else settings.deletions
 
 
 class Account:
@@ -81,6 +89,7 @@ class Run:
         can: What the destination can do with each table.
         anchor: How far back history is read (UTC).
         plans: What is read of each list.
+        reports: What is read of each report.
         left_before: Requests that the run before this one left, by table.
     """
 
@@ -98,13 +107,15 @@ class Run:
             self.client,
             self.store,
             {endpoint.name for endpoint in self.selected},
+            {e.name for e in ENDPOINTS if e.by_default(reports=self.settings.reports)},
             confirmed=self.settings.confirm_deletions,
         )
         self.anchor = self._anchor()
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self.can = self._adapt_to_destination()
         self._there = self._look_at_destination()
-        self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
+        self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not (e.parent or e.report)}
+        self.reports = {e.name: self._plan_report(e) for e in self.selected if e.report}
         self.store.save_account()
 
     def resource(self, endpoint: Endpoint) -> DltResource:
@@ -118,7 +129,16 @@ class Run:
         """
         can = self.can.get(endpoint.name)
         merged = disposition(self.resource(endpoint)) == "merge"
-        return can.deletions(self.settings.deletions) if can and merged else "keep"
+        return (
+            can.deletions(chosen_deletions(endpoint, self.settings)) if can and merged else "keep"
+        )
+
+    @property
+    def reports_wait(self) -> bool:
+        """Whether reports wait for a further batch, so that all else is loaded before."""
+        others = any(not endpoint.report for endpoint in self.selected)
+        left = self.left_before.keys()
+        return self.settings.in_batches and others and not (left and left <= self.reports.keys())
 
     def holds(self, table: str) -> bool:
         """Tell whether the destination has a table; never, where it can't be asked."""
@@ -204,7 +224,7 @@ class Run:
                         write_disposition={"disposition": "merge", "strategy": "upsert"}
                     )
             if not endpoint.singleton:
-                chosen = can.deletions(self.settings.deletions)
+                chosen = can.deletions(chosen_deletions(endpoint, self.settings))
                 resource.apply_hints(columns={DELETED_AT: deleted_at_column(chosen)})
         if any(can.one_load_job for can in found.values()):
             self.destination.load_one_after_the_other()
@@ -240,6 +260,18 @@ class Run:
                 )
             self.destination.check_types(there, endpoint)
         return there
+
+    def _plan_report(self, endpoint: Endpoint) -> ReportPlan:
+        settings = self.settings
+        if disposition(self.resource(endpoint)) == "replace":
+            settings = replace(settings, full_read=True)
+        return plan_report(
+            endpoint,
+            self.store.table(endpoint.name),
+            settings,
+            anchor=self.anchor,
+            now=self.access.now,
+        )
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
         children = [e for e in self.selected if e.parent == endpoint.name]

@@ -25,10 +25,11 @@ from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
-from .context import Account, Run
+from .context import Account, Run, chosen_deletions
 from .deletions import Gone
 from .lists import ListEnd, ListReader, Rows
 from .records import prepare
+from .reports import OfReport, read_reports
 from .state import TableState
 
 
@@ -145,10 +146,40 @@ def singleton_table(
     return table.add_step(LastStep(endpoint))
 
 
+def report_reader(accounts: Sequence[Account]) -> DltResource:
+    """Return the resource that reads all reports. It is no table: tables are made from it."""
+
+    def read() -> Iterator[TDataItems]:
+        for account in accounts:
+            yield from read_reports(account.run())
+
+    return dlt.resource(read, name="_reports", parallelized=True)
+
+
+def report_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
+    """Return the table of a report."""
+
+    def rows(item: TDataItems, meta: Any = None) -> TDataItems:
+        if not isinstance(meta, OfReport) or meta.table != endpoint.name:
+            return None
+        progress = meta.inner.run.extraction.show_progress
+        progress(endpoint.name, REQUESTS, done=meta.done, more=meta.planned)
+        return DataItemWithMeta(meta.inner, item)
+
+    table = dlt.transformer(
+        rows,
+        data_from=reader,
+        merge_key=endpoint.merge_key,
+        selected=endpoint.by_default(reports=settings.reports),
+        **_hints(endpoint, settings),
+    )
+    return table.add_step(LastStep(endpoint))
+
+
 def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
     columns = _with_account(endpoint.columns.schema(), nullable=False)
     if not endpoint.singleton:
-        columns[DELETED_AT] = deleted_at_column(settings.deletions)
+        columns[DELETED_AT] = deleted_at_column(chosen_deletions(endpoint, settings))
     if not settings.public_links:
         for name in PUBLIC_LINKS:
             columns.pop(name, None)
