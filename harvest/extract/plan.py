@@ -95,7 +95,7 @@ class ReportPlan:
     """What a run reads of one report, each window with one request, newest first.
 
     Attributes:
-        again: Windows that were read before, and what is new since then.
+        again: Windows that were read before, and what is new since then. They can't be left.
         first: Windows that were never read, or all of them where everything is read anew. They
             may be left for a further batch.
         goes_on: What was read before; None where all is read as if nothing was.
@@ -107,7 +107,13 @@ class ReportPlan:
 
 
 def plan_report(
-    endpoint: Endpoint, state: TableState, settings: Settings, *, anchor: datetime, now: datetime
+    endpoint: Endpoint,
+    state: TableState,
+    settings: Settings,
+    *,
+    anchor: datetime,
+    now: datetime,
+    replaced: bool = False,
 ) -> ReportPlan:
     """Return what a run reads of a report.
 
@@ -120,6 +126,7 @@ def plan_report(
         settings: What the user chose.
         anchor: How far back history is read (UTC).
         now: The time by Harvest's clock (UTC).
+        replaced: Whether dlt replaces the table by what this run yields.
 
     Raises:
         ConfigurationError: The table holds periods of another length.
@@ -130,6 +137,8 @@ def plan_report(
         return ReportPlan((year if span else Window(),))
     length, known = settings.report_period, state.periods
     windows = periods(length, max(anchor.date(), EARLIEST), today)
+    if replaced:
+        return ReportPlan(tuple(windows))
     if known is None or settings.full_read:
         return ReportPlan((), tuple(windows))
     if known.length != length:

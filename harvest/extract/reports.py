@@ -210,8 +210,8 @@ class ReportReader:
 
     def _note(self, window: Window) -> None:
         """Note that a window was read, and let go what the destination holds of it."""
-        if window.first and window in self._plan.first:
-            self._oldest = window.first
+        if window.first:
+            self._oldest = min(window.first, self._oldest or window.first)
         if self._replaces():
             row = self._prepared(dict.fromkeys([self._report.subject], 0), window)
             self._marks.append({**row, DELETED_AT: datetime.now(timezone.utc)})
@@ -237,7 +237,8 @@ class ReportReader:
             run.note_requests_left(self.table, len(self._left))
         if self._report.span != "period":
             run.store.save_table(self.table, TableState(full_read_at=run.access.now))
-        elif first := self._oldest or (known and known.first):
+        elif self._oldest:
+            first = min(self._oldest, known.first) if known else self._oldest
             read_at = known.read_at if known and not plan.again else run.access.now
             periods = PeriodsRead(run.settings.report_period, first, read_at)
             run.store.save_table(self.table, TableState(periods=periods))
