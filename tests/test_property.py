@@ -258,7 +258,9 @@ class Warehouse(RuleBasedStateMachine):
             self.clock.shift(seconds=seconds)
             getattr(Editor(self.account, seed, self.scope), name)()
             seen = (*STAMPED, *(CHILDRENS if self.children == "complete" else ()))
-            self.stale |= name not in seen
+            # Somebody's assignments change without a stamp of that person.
+            hidden = self.children == "changed" and "user_project_assignments" in self.scope
+            self.stale |= hidden or name not in seen
 
     @contextmanager
     def _edited(self, plan: list[tuple[int, Drawn]]) -> Iterator[None]:
