@@ -252,7 +252,8 @@ class Run:
                     resource.apply_hints(write_disposition="append")
                 elif can.merge_strategy == "upsert":
                     resource.apply_hints(
-                        write_disposition={"disposition": "merge", "strategy": "upsert"}
+                        write_disposition={"disposition": "merge", "strategy": "upsert"},
+                        merge_key="",  # with upsert, dlt warns that it has no use for one
                     )
             if not endpoint.singleton:
                 chosen = can.deletions(chosen_deletions(endpoint, self.settings))
