@@ -10,24 +10,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import date
 from itertools import islice
 from typing import Any
 
-from dlt.common import logger
 from dlt.common.typing import TDataItems
 from dlt.extract.items import DataItemWithMeta
 
 from ..catalog import BY_NAME, Endpoint, Report
 from ..catalog.schema import ACCOUNT_ID
-from ..destination import DELETED_AT
 from ..errors import HarvestError, NarrowerTokenError, ShiftingListError
 from ..settings import LONGEST_REPORT, RATE_LIMIT
 from .context import Run
-from .deletions import Gone
+from .deletions import Gone, mark_of
 from .lists import Rows
 from .plan import report_minutes, requests_needed
-from .state import PeriodsRead, TableState
+from .state import PeriodsRead, TableState, tell
 from .windows import DAY, Window
 
 Record = dict[str, Any]
@@ -80,9 +78,10 @@ def read_reports(run: Run) -> Iterator[TDataItems]:
     needed = {name: requests_needed(BY_NAME[name], plan) for name, plan in run.reports.items()}
     requests = sum(needed.values())
     if requests > RATE_LIMIT and run.left_before.keys().isdisjoint(needed):
-        logger.warning(
+        tell(
+            run.account.named,
             f"Reports take up to {requests:,} requests, {report_minutes(requests)} min or more: "
-            f"Harvest allows {RATE_LIMIT} of them in 15 min. No other table waits for them."
+            f"Harvest allows {RATE_LIMIT} of them in 15 min. No other table waits for them.",
         )
     readers = [ReportReader(run, BY_NAME[name]) for name in run.reports]
     if run.reports_wait:
@@ -213,8 +212,9 @@ class ReportReader:
         if window.first:
             self._oldest = min(window.first, self._oldest or window.first)
         if self._replaces():
-            row = self._prepared(dict.fromkeys([self._report.subject], 0), window)
-            self._marks.append({**row, DELETED_AT: datetime.now(timezone.utc)})
+            row = self._prepared({self._report.subject: 0}, window)
+            key = tuple(row[name] for name in self._endpoint.id_columns)
+            self._marks.append(mark_of(self._run, self._endpoint, key))
 
     def _replaces(self) -> bool:
         run, endpoint = self._run, self._endpoint
@@ -228,7 +228,7 @@ class ReportReader:
         """Refuse to replace figures of all by figures of what a narrower token sees."""
         held = self._run.holds(self.table) or self._run.store.table(self.table) != TableState()
         if held and not self._run.access.deletions_trusted():
-            raise NarrowerTokenError(self.table)
+            raise NarrowerTokenError(self.table, self._run.account.named)
 
     def _save(self) -> None:
         """Remember what the next run needs to know."""
