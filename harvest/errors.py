@@ -19,6 +19,7 @@ HarvestError
 ├── ShiftingListError          a list kept losing records while it was read
 ├── CountMismatchError         a list holds fewer records than Harvest counts
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
+├── NarrowerTokenError         a token that sees less would replace a report's figures
 ├── MalformedRecordError       a record's cursor is no timestamp
 ├── ForeignAddressError        a link or redirect would carry the token to another host
 └── AnswerError                Harvest answered, but not with data
@@ -295,6 +296,18 @@ class SuspiciousDeletionsError(HarvestError):
             f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
             "holds: nothing was loaded; check the token and the account, and if they were "
             f"deleted indeed, run once with {how_to_confirm(account_id)}."
+        )
+
+
+class NarrowerTokenError(HarvestError):
+    """A token that may see less than the one before it would replace figures by smaller ones."""
+
+    def __init__(self, endpoint: str, account_id: int | None) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: the token may see less than the one before it, and its figures would "
+            "replace those of all: nothing was loaded from it; use the former token, or accept it "
+            f"with {how_to_confirm(account_id)}."
         )
 
 
