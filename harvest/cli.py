@@ -25,6 +25,7 @@ from dlt.common.runtime.collector import NullCollector
 from . import ENDPOINTS, HarvestError, run
 from .errors import AccountsError, InternalError
 from .extract.plan import report_requests
+from .metrics import build
 from .progress import display
 from .settings import VERSION, Settings
 
@@ -57,13 +58,20 @@ explained in docs/settings.md of the repository, and by `harvest_source` in harv
 Warehouse = Callable[[], dlt.Pipeline]
 
 
-def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: Any) -> None:
+def load(
+    warehouse: Warehouse,
+    *tables: str,
+    as_json: bool = False,
+    metrics: bool = False,
+    **options: Any,
+) -> None:
     """Load the named tables, or all, and print what arrived.
 
     Args:
         warehouse: Makes the pipeline to load into.
         tables: What to load; everything if none is named.
         as_json: Print the summary as one line of JSON, and all else to stderr.
+        metrics: Build the metrics from all that the dataset holds then.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
     Raises:
@@ -82,10 +90,15 @@ def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: A
         failed, summary = error, error.summary
     with pipeline.destination_client() as client:
         where = str(client.config)
-    if as_json:
-        print(json.dumps({**summary.as_dict(), "in": where, "dataset": pipeline.dataset_name}))
-    else:
+    place = {"in": where, "dataset": pipeline.dataset_name}
+    if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
+    if metrics and not failed:
+        place["metrics"] = build(pipeline, tell=tell)
+        if not as_json:
+            print(f"Metrics in dataset {place['metrics']}.")
+    if as_json:
+        print(json.dumps({**summary.as_dict(), **place}))
     if failed:
         raise failed
 
@@ -114,13 +127,14 @@ def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
     except ModuleNotFoundError as error:
         sys.exit(f"--demo needs the sandbox ({error}): run it in the connector's repository.")
-    with Sandbox("small") as sandbox:
+    with Sandbox("story", rate_limit=None) as sandbox:
         here = {
+            "rate_limit": 100_000,  # a local server has none
             "api_key": sandbox.token,
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
         }
-        load(warehouse, *tables, **{**options, **here})
+        load(warehouse, *tables, **{"anchor_date": "all", **options, **here})
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
@@ -190,6 +204,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
         help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
     add("--destination", metavar="NAME", help="another of dlt's destinations, e.g. postgres")
     add("--dataset", metavar="NAME", help="another dataset (schema) there")
+    add("--metrics", action="store_true",
+        help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
@@ -216,7 +232,10 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
     start = load_demo if args.demo else load
-    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account")
+    names = (
+        "anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account",
+        "metrics",
+    )  # fmt: skip
     options = {name: value for name in names if (value := getattr(args, name))}
     try:
         start(chosen, *args.tables, **options)

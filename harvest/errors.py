@@ -13,6 +13,7 @@ HarvestError
 ├── LoadError                  dlt or the destination failed
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
+├── MetricsError               the data was loaded, but no metrics were built from it
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
@@ -51,16 +52,18 @@ class HarvestError(DltSourceException):
     """A failure that the user can act on; its text is one line with cause and remedy.
 
     Attributes:
-        concerns_everything: Whether nothing else can be read either, so that the run must end.
+        concerns_everything: Whether nothing else can be read either, so that a run must end.
+        concerns_all_accounts: Whether this holds for other accounts too.
     """
 
     concerns_everything = False
+    concerns_all_accounts = False
 
 
 class ConfigurationError(HarvestError):
     """A setting is missing or malformed."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
         self.setting = setting
@@ -70,7 +73,7 @@ class ConfigurationError(HarvestError):
 class UnknownStateError(HarvestError):
     """The pipeline's state was written by another version of this connector."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, found: object, known: int) -> None:
         super().__init__(
@@ -83,7 +86,7 @@ class UnknownStateError(HarvestError):
 class OtherAccountError(HarvestError):
     """The pipeline has loaded another account than the configured one."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, held: list[str], configured: list[str]) -> None:
         self.held, self.configured = held, configured
@@ -110,7 +113,7 @@ class ColumnTypeError(HarvestError):
 class BusyError(HarvestError):
     """The pipeline runs already."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, pipeline: str) -> None:
         super().__init__(
@@ -152,7 +155,7 @@ class AccountsError(HarvestError):
 class SharedTableError(HarvestError):
     """A refresh would drop rows of accounts that the run does not read."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, held: dict[str, dict[int, int]]) -> None:
         self.held = held
@@ -225,6 +228,16 @@ class CustomStepError(HarvestError):
         super().__init__(
             f"A step of your own failed ({_in_brief(cause)}, {place}): correct it and run again; "
             "nothing was loaded."
+        )
+
+
+class MetricsError(HarvestError):
+    """The data was loaded, but the metrics were not built."""
+
+    def __init__(self, failed: str, cause: str) -> None:
+        super().__init__(
+            f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, "
+            "but metrics may be older than they are: run again with --metrics."
         )
 
 

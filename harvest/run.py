@@ -36,10 +36,8 @@ from .errors import (
     HarvestError,
     InternalError,
     LoadError,
-    OtherAccountError,
     PartialLoadError,
     SharedTableError,
-    UnknownStateError,
     by_account,
 )
 from .extract.plan import report_minutes
@@ -57,9 +55,6 @@ NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 M_ARENA_MAX = -8  # as malloc.h has it
 
 SOURCE = "harvest"
-
-OF_ALL_ACCOUNTS = (ConfigurationError, OtherAccountError, UnknownStateError)
-"""Errors that every account would meet."""
 
 SNAPSHOTS = {e.name for e in REPORTS if e.report and e.report.span != "period"}
 """Tables whose earlier rows can't be read again, so that a refresh must not drop them."""
@@ -314,7 +309,7 @@ def _load_each(
     """Load one account after the other; return what failed where there are several.
 
     Raises:
-        HarvestError: The only account failed, or no account could be loaded.
+        HarvestError: The only account failed, or what failed concerns all accounts.
     """
     errors: dict[int, HarvestError] = {}
     for account, part in parts.items():
@@ -325,10 +320,8 @@ def _load_each(
                 if errors:
                     recover(pipeline, SOURCE)  # what the account before left is not to be loaded
                 part.load(is_read=is_read)
-        except OF_ALL_ACCOUNTS:
-            raise
         except HarvestError as error:
-            if len(parts) == 1:
+            if len(parts) == 1 or error.concerns_all_accounts:
                 raise
             errors[account] = error.error if isinstance(error, AccountError) else error
     return errors

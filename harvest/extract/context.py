@@ -63,7 +63,7 @@ class Account:
         try:
             yield
         except HarvestError as error:
-            if self.named is None:
+            if self.named is None or error.concerns_all_accounts:
                 raise
             raise AccountError(self.named, error) from error
 
