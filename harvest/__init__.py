@@ -9,8 +9,8 @@ import dlt
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
-from .api.auth import PersonalToken
 from .api.client import HarvestClient
+from .api.oauth import sign_in
 from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
@@ -19,6 +19,7 @@ from .extract.resources import child_table, list_reader, list_table, singleton_t
 from .recover import recover_active
 from .settings import (
     BASE_URL,
+    ID_URL,
     RATE_LIMIT,
     USER_AGENT,
     Settings,
@@ -34,7 +35,7 @@ __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
 @dlt.source(name="harvest")
 def harvest_source(
-    api_key: TSecretStrValue = dlt.secrets.value,
+    api_key: TSecretStrValue | None = dlt.secrets.value,
     account_id: str = dlt.secrets.value,
     anchor_date: str | None = None,
     base_url: str = BASE_URL,
@@ -49,6 +50,11 @@ def harvest_source(
     in_batches: bool = Settings.in_batches,
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
+    client_id: str | None = None,
+    client_secret: TSecretStrValue | None = None,
+    refresh_token: TSecretStrValue | None = None,
+    token_file: str | None = None,
+    id_url: str = ID_URL,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
@@ -65,7 +71,7 @@ def harvest_source(
 
     Args:
         api_key: Personal access token, from https://id.getharvest.com/developers. An
-            administrator's sees everything.
+            administrator's sees everything. Not with an application, see `client_id`.
         account_id: The Harvest account's number, from the same page.
         anchor_date: ISO 8601 date or datetime (UTC where it names no zone). History last changed
             before it is not read; "all" reads all of it. Default: one year before the first run.
@@ -88,6 +94,14 @@ def harvest_source(
             account's last run what `failed`. `harvest.run.load` does, and reports it.
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
             the invoice or statement without a login.
+        client_id: An application of your own, from the same page, that reads instead of a personal
+            token. `dlt-harvest --authorize` walks through its first authorization.
+        client_secret: Its secret.
+        refresh_token: What an earlier authorization brought. Not needed where `token_file` has it.
+        token_file: Where the application's tokens are kept, which Harvest may replace at any time:
+            a place that lasts and is shared by all runs. Only its owner can read it. Default: a
+            file in dlt's data directory.
+        id_url: Harvest ID's address. Set it for a proxy or the sandbox.
         sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
@@ -99,7 +113,17 @@ def harvest_source(
     """
     sizes = sizes or Sizes()
     recover_active(dlt.current.source_schema().name)
-    auth = PersonalToken(api_key, account_id)
+    folder = Path(dlt.current.run_context().data_dir) / "harvest"
+    auth = sign_in(
+        api_key,
+        client_id=client_id,
+        client_secret=client_secret,
+        refresh_token=refresh_token,
+        token_file=token_file,
+        id_url=id_url,
+        user_agent=user_agent,
+        folder=folder,
+    )(account_id)
     account = int(auth.account_id)
     settings = Settings(
         account_ids=(account,),
@@ -119,7 +143,7 @@ def harvest_source(
         checked_user_agent(user_agent),
         limiters(
             checked_rate_limit(rate_limit),
-            Path(dlt.current.run_context().data_dir) / "harvest" / auth.account_id,
+            folder / auth.account_id,
         ),
         sizes,
     )

@@ -23,7 +23,8 @@ from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.runtime.collector import NullCollector
 
 from . import ENDPOINTS, HarvestError, run
-from .errors import InternalError
+from .authorize import REDIRECT_PORT, authorize
+from .errors import InternalError, MissingCredentialsError
 from .progress import display
 from .settings import VERSION
 
@@ -33,6 +34,7 @@ NO_CREDENTIALS = """No Harvest credentials found.
        [sources.harvest]
        api_key = "your token"
        account_id = "your account id"
+  Or read with an application: set client_id and client_secret there, then {program} --authorize
   No token yet? See it work on a local sandbox account: {program} --demo"""
 
 DLT_CREDENTIALS = "https://dlthub.com/docs/general-usage/credentials/setup"
@@ -109,6 +111,10 @@ def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
             "api_key": sandbox.token,
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
+            # An application that is configured reads the real account.
+            "client_id": "",
+            "client_secret": "",
+            "refresh_token": "",
         }
         load(warehouse, *tables, **{**options, **here})
 
@@ -176,6 +182,9 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
+    add("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
+        help="let an application of yours read Harvest (OAuth2) and stop; default port: "
+        f"{REDIRECT_PORT}")  # fmt: skip
     add("--version", action="version", version=f"dlt-harvest {VERSION}")
     return parser
 
@@ -195,21 +204,12 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         return
     for table in args.tables:
         _check_table(parser, table)
-    # The demo has a pipeline of its own: neither its data nor its state meet a real account.
-    usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
-    chosen = _redirected(usual, args.destination, args.dataset)
-    start = load_demo if args.demo else load
-    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json")
-    options = {name: value for name in names if (value := getattr(args, name))}
     try:
-        start(chosen, *args.tables, **options)
+        _command(args, warehouse)()
     except UnknownDestinationModule:
         parser.error(f"no such destination: {args.destination}; dlt's documentation lists all")
-    except ConfigFieldMissingException as error:
-        if error.spec_name.startswith("Harvest"):
-            sys.exit(NO_CREDENTIALS.format(program=program))
-        missing = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        sys.exit(f"{missing}: put them into .dlt/secrets.toml, see {DLT_CREDENTIALS}")
+    except (MissingCredentialsError, ConfigFieldMissingException) as error:
+        sys.exit(_missing(error, program))
     except InternalError as error:
         traceback.print_exception(error.__cause__)
         sys.exit(str(error))
@@ -219,6 +219,26 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         print("Interrupted. Nothing is lost: run again to go on.", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # threads that still wait for an answer must not hold the exit
+
+
+def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], None]:
+    """Return what the command line asks for."""
+    if args.authorize is not None:
+        return partial(authorize, args.authorize, partial(print, flush=True))
+    # The demo has a pipeline of its own: neither its data nor its state meet a real account.
+    usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
+    chosen = _redirected(usual, args.destination, args.dataset)
+    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json")
+    options = {name: value for name in names if (value := getattr(args, name))}
+    return partial(load_demo if args.demo else load, chosen, *args.tables, **options)
+
+
+def _missing(error: MissingCredentialsError | ConfigFieldMissingException, program: str) -> str:
+    """Say which credentials are missing, and where they belong."""
+    if isinstance(error, MissingCredentialsError) or error.spec_name.startswith("Harvest"):
+        return NO_CREDENTIALS.format(program=program)
+    missing = " ".join(line.strip() for line in str(error).splitlines()[:2])
+    return f"{missing}: put them into .dlt/secrets.toml, see {DLT_CREDENTIALS}"
 
 
 def _check_table(parser: argparse.ArgumentParser, table: str) -> None:

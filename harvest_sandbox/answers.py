@@ -77,6 +77,11 @@ def invalid_token() -> AnswerNow:
     return AnswerNow(401, error, **{"WWW-Authenticate": challenge})
 
 
+def oauth_error(status: int, error: str) -> AnswerNow:
+    """§5: the token endpoint refuses."""
+    return AnswerNow(status, {"error": error, "error_description": "The request was refused."})
+
+
 def no_manager() -> AnswerNow:
     """§1.5, §4.6: only a manager has teammates."""
     return AnswerNow(422, {"message": "User must be a Manager to have teammates"})

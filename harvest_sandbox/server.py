@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from typing_extensions import Self
 
 from . import control
-from .service import ACCOUNTS, Answer, Request, Service
+from .service import ACCOUNTS, TOKEN, Answer, Request, Service
 
 
 class Sandbox(Service):
@@ -35,6 +35,11 @@ class Sandbox(Service):
     def base_url(self) -> str:
         """The API's address."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v2"
+
+    @property
+    def id_url(self) -> str:
+        """Where applications get tokens; with Harvest that is another host (§1.1)."""
+        return self.base_url.removesuffix("/v2")
 
     @property
     def accounts_url(self) -> str:
@@ -74,16 +79,22 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path.startswith(control.PREFIX):
             self._control("GET")
             return
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(url.path, dict(parse_qsl(url.query)), headers=headers)
-        self._send(self.sandbox.answer(request))
+        self._ask(url.path, url.query, "GET")
 
     def do_POST(self) -> None:
-        """Answer as the control: Harvest's own writes are not there."""
+        """Give a token, or answer as the control: Harvest's own writes are not there."""
         if self.path.startswith(control.PREFIX):
             self._control("POST")
+        elif self.path == TOKEN:
+            form = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self._ask(self.path, form.decode(), "POST")
         else:
             self.send_error(501)
+
+    def _ask(self, path: str, query: str, method: str) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(path, dict(parse_qsl(query)), headers=headers, method=method)
+        self._send(self.sandbox.answer(request))
 
     def _control(self, method: str) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))

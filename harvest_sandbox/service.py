@@ -6,6 +6,7 @@ Sections (§) are those of the notes on Harvest's API that the README names.
 from __future__ import annotations
 
 import copy
+import html
 import re
 import time
 from collections import deque
@@ -15,11 +16,13 @@ from datetime import timedelta
 from email.utils import format_datetime
 from threading import Lock
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from . import answers
 from .account import RATES, Account, Order, Query, Record, order_of
 from .answers import AnswerNow, encode
 from .hosted import HostedAccount
+from .identity import Identity
 from .readers import Reader
 from .routes import LISTS, SINGLES, Route, Style, pattern
 from .seed import build
@@ -30,6 +33,12 @@ SHARED_TOKEN = "103.pt.shared-secret"  # noqa: S105 - opens nothing but the sand
 API = re.compile("(/api)?/v2/")
 ACCOUNTS = "/api/v2/accounts"
 """The path at which the id host lists the accounts that a token reaches (§4.25)."""
+
+AUTHORIZE, TOKEN = "/oauth2/authorize", "/api/v2/oauth2/token"
+"""The paths at which the id host asks a person for consent, and gives tokens (§1.1, §5)."""
+
+CONSENT = b"""<!DOCTYPE html><title>Authorize</title><h1>May this application read Harvest?</h1>
+<p><a href="%s">Allow</a></p>"""
 
 FORECAST = {"id": 777_777, "name": "Sandbox Planning", "product": "forecast"}
 """Is listed beside the Harvest accounts, so that a client that does not filter by product fails."""
@@ -48,6 +57,7 @@ class Request:
         records: How many records the answer holds.
         headers: The headers, their names in lower case.
         at: When the request came, by the monotonic clock.
+        method: "GET" or "POST", whose form stands in `params`.
     """
 
     path: str
@@ -56,6 +66,7 @@ class Request:
     records: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     at: float = field(default_factory=time.monotonic)
+    method: str = "GET"
 
 
 @dataclass
@@ -141,9 +152,15 @@ class Service:
         updated_since_exclusive: Whether `updated_since` leaves out records that changed in the very
             second that it names (§9 point 5).
         undated_first: Whether records without a date come first in lists by date (§9 point 27).
+        token_seconds: How long the access token of an application is good; None to leave
+            `expires_in` out (§5).
+        rotates_tokens: Whether each refresh gives a new refresh token and ends the one before it,
+            and the access tokens that came of it (§9 point 21).
         account: An account to serve instead of a seeded one.
 
     Attributes:
+        identity: The application, and what people granted it.
+        person: The personal token of whoever agrees on the page of consent.
         account, account_id, users: The first account, its id, and its tokens with their users.
         token, manager_token, member_token: Tokens of the first account's administrator, manager
             and member.
@@ -172,6 +189,8 @@ class Service:
         module_status: int = 403,
         updated_since_exclusive: bool = False,
         undated_first: bool = False,
+        token_seconds: int | None = 1_209_600,
+        rotates_tokens: bool = False,
         account: Account | None = None,
     ) -> None:
         first = HostedAccount(account or build(size, seed), ACCOUNT_ID, TOKENS)
@@ -189,6 +208,8 @@ class Service:
         self.module_status = module_status
         self.updated_since_exclusive = updated_since_exclusive
         self.undated_first = undated_first
+        self.token_seconds, self.rotates_tokens = token_seconds, rotates_tokens
+        self.identity, self.person = Identity(self.clock), self.token
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self.before_request: Callable[[int, Request], None] | None = None
@@ -309,6 +330,14 @@ class Service:
             raise AnswerNow(fault.status, fault.body, **fault.headers)
         if fault and fault.kind == "not_json":
             raise AnswerNow(200, fault.body or b"<html>Maintenance</html>")
+        if request.path == AUTHORIZE:
+            raise self._consent(request)
+        if request.path == TOKEN and request.method == "POST":
+            self._demand_agent(request)
+            given = self.identity.token(
+                request.params, self.token_seconds, rotates=self.rotates_tokens
+            )
+            return self._encoded(given, fault)
         token = self._token(request)
         if request.path == ACCOUNTS:  # on another host, so it does not count in the limit (§2)
             return self._encoded(self._accounts(token), fault)
@@ -324,12 +353,27 @@ class Service:
             fault.change(data)
         return encode(data)
 
-    def _token(self, request: Request) -> str:
-        """Return the token of a request (§1.2); it may stand in the query."""
+    def _consent(self, request: Request) -> AnswerNow:
+        """Return the page that asks a person, or where who agreed there is sent."""
+        self.identity.check(request.params)
+        if request.params.get("agree") == "yes":
+            return AnswerNow(302, b"", Location=self.identity.consent(request.params, self.person))
+        link = f"{request.path}?{urlencode({**request.params, 'agree': 'yes'})}"
+        return AnswerNow(200, CONSENT % html.escape(link).encode())
+
+    @staticmethod
+    def _demand_agent(request: Request) -> None:
         if not request.headers.get("user-agent"):
             raise AnswerNow(400, {"message": "User-Agent is required"})
+
+    def _token(self, request: Request) -> str:
+        """Return the token of a request (§1.2); it may stand in the query.
+
+        An application's access token is read as the personal token of who granted it.
+        """
+        self._demand_agent(request)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        token = token or request.params.get("access_token", "")
+        token = self.identity.person_of(token or request.params.get("access_token", ""))
         if not any(hosted.accepts(token) for hosted in self.hosted.values()):
             raise answers.invalid_token()
         return token

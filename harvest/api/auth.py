@@ -35,7 +35,7 @@ class PersonalToken(BearerTokenAuth):
 
     def __init__(self, token: TSecretStrValue, account_id: str | int) -> None:
         super().__init__(token=_clean_token(token))
-        self.account_id = _clean_account_id(account_id)
+        self.account_id = clean_account_id(account_id)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Put both headers on the request."""
@@ -54,7 +54,12 @@ def _clean_token(text: str) -> str:
     return token
 
 
-def _clean_account_id(text: str | int) -> str:
+def clean_account_id(text: str | int) -> str:
+    """Return an account's number without what copying left around it.
+
+    Raises:
+        ConfigurationError: It is no number.
+    """
     number = pasted(str(text))
     if not re.fullmatch(r"[0-9]+", number):
         remedy = f"give the account's number, which stands beside the token at {DEVELOPERS}"
