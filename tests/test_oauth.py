@@ -313,6 +313,11 @@ def test_unwritable(sandbox: Sandbox, source: Make, duck: Pipeline, tmp_path: Pa
     (tmp_path / "folder").mkdir()
     said = str(failure(duck, source(token_file=str(tmp_path / "folder")).with_resources("tasks")))
     assert "`token_file`" in said
+    # Long enough for the lock beside it, but not for what takes the file's place.
+    said = str(
+        failure(duck, source(token_file=str(tmp_path / ("x" * 248))).with_resources("tasks"))
+    )
+    assert "can't be written" in said
     assert renewals(sandbox) == []
     duck.run(source().with_resources("tasks"))
     assert_equal(duck, sandbox, "tasks")
