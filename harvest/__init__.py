@@ -19,13 +19,13 @@ from .extract.resources import child_table, list_reader, list_table, singleton_t
 from .recover import recover_active
 from .settings import (
     BASE_URL,
-    ID_URL,
     RATE_LIMIT,
     USER_AGENT,
     Settings,
     Sizes,
     anchor,
     checked_base_url,
+    checked_id_url,
     checked_rate_limit,
     checked_user_agent,
 )
@@ -54,7 +54,7 @@ def harvest_source(
     client_secret: TSecretStrValue | None = None,
     refresh_token: TSecretStrValue | None = None,
     token_file: str | None = None,
-    id_url: str = ID_URL,
+    id_url: str | None = None,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
@@ -101,7 +101,8 @@ def harvest_source(
         token_file: Where the application's tokens are kept, which Harvest may replace at any time:
             a place that lasts and is shared by all runs. Only its owner can read it. Default: a
             file in dlt's data directory.
-        id_url: Harvest ID's address. Set it for a proxy or the sandbox.
+        id_url: Harvest ID's address. Default: https://id.getharvest.com, or that of a `base_url`
+            of your own.
         sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
@@ -120,7 +121,7 @@ def harvest_source(
         client_secret=client_secret,
         refresh_token=refresh_token,
         token_file=token_file,
-        id_url=id_url,
+        id_url=checked_id_url(id_url, base_url),
         user_agent=user_agent,
         folder=folder,
     )(account_id)

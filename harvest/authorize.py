@@ -27,7 +27,7 @@ from dlt.common.typing import TSecretStrValue
 from .api.auth import DEVELOPERS
 from .api.oauth import access_tokens
 from .errors import ConfigurationError, HarvestError, RedirectRefusedError
-from .settings import ID_URL, USER_AGENT
+from .settings import BASE_URL, USER_AGENT, checked_id_url
 
 REDIRECT_PORT = 8717
 """Where the browser comes back to, unless the user names another port. An application is registered
@@ -50,7 +50,8 @@ def authorize(
     client_secret: TSecretStrValue | None = None,
     refresh_token: TSecretStrValue | None = None,
     token_file: str | None = None,
-    id_url: str = ID_URL,
+    id_url: str | None = None,
+    base_url: str = BASE_URL,
     user_agent: str = USER_AGENT,
 ) -> None:
     """Get an application's first tokens and keep them in its token file.
@@ -64,6 +65,7 @@ def authorize(
         refresh_token: See there; the new tokens take its place.
         token_file: See there.
         id_url: See there.
+        base_url: See there.
         user_agent: See there.
 
     Raises:
@@ -74,7 +76,7 @@ def authorize(
         client_secret=client_secret,
         refresh_token=refresh_token,
         token_file=token_file,
-        id_url=id_url,
+        id_url=checked_id_url(id_url, base_url),
         user_agent=user_agent,
         folder=Path(dlt.current.run_context().data_dir) / "harvest",
     )

@@ -207,6 +207,24 @@ def checked_base_url(text: str, setting: str = "base_url", usual: str = BASE_URL
     return url
 
 
+def checked_id_url(text: str | None, base_url: str) -> str:
+    """Return Harvest ID's address, without a slash at its end.
+
+    Args:
+        text: The setting; None for the one that goes with `base_url`.
+        base_url: The API's address. A proxy, or the sandbox, stands for both, since a token must
+            not be sent past it.
+
+    Raises:
+        ConfigurationError: It is no address that a token may be sent to.
+    """
+    if text is not None:
+        return checked_base_url(text, "id_url", ID_URL)
+    parts = urlsplit(checked_base_url(base_url))
+    usual = parts.hostname == urlsplit(BASE_URL).hostname
+    return ID_URL if usual else f"{parts.scheme}://{parts.netloc}"
+
+
 def checked_user_agent(text: str) -> str:
     """Return application and contact on one line.
 

@@ -71,7 +71,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002
         """Let the `Date` header show the sandbox's clock."""
-        return super().date_time_string(self.sandbox.clock.now().timestamp())
+        ahead = self.sandbox.date_ahead or 0.0
+        return super().date_time_string(self.sandbox.clock.now().timestamp() + ahead)
+
+    def send_header(self, keyword: str, value: str) -> None:
+        """Leave `Date` out where the sandbox shall not name it."""
+        if keyword != "Date" or self.sandbox.date_ahead is not None:
+            super().send_header(keyword, value)
 
     def do_GET(self) -> None:
         """Answer as Harvest, or as the control."""

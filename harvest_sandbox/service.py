@@ -152,6 +152,14 @@ class Service:
         updated_since_exclusive: Whether `updated_since` leaves out records that changed in the very
             second that it names (§9 point 5).
         undated_first: Whether records without a date come first in lists by date (§9 point 27).
+        ignored_filters: Documented parameters that are ignored (§3.3), such as "updated_since".
+        days_exclusive: Whether `from` and `to` leave out their own days (§3.3).
+        oldest_first: Lists by date that come in the opposite order (§9 point 23).
+        without_archived: Tables whose lists leave out archived records unless `is_active` asks for
+            them (§9 point 11).
+        date_ahead: How many seconds the `Date` header is ahead of the clock that stamps records
+            (§9 point 7); None for no such header.
+        limit_headers: Whether answers name the limit and what is left of it (§2).
         token_seconds: How long the access token of an application is good; None to leave
             `expires_in` out (§5).
         rotates_tokens: Whether each refresh gives a new refresh token and ends the one before it,
@@ -189,6 +197,12 @@ class Service:
         module_status: int = 403,
         updated_since_exclusive: bool = False,
         undated_first: bool = False,
+        ignored_filters: Collection[str] = (),
+        days_exclusive: bool = False,
+        oldest_first: Collection[str] = (),
+        without_archived: Collection[str] = (),
+        date_ahead: float | None = 0.0,
+        limit_headers: bool = False,
         token_seconds: int | None = 1_209_600,
         rotates_tokens: bool = False,
         account: Account | None = None,
@@ -208,6 +222,9 @@ class Service:
         self.module_status = module_status
         self.updated_since_exclusive = updated_since_exclusive
         self.undated_first = undated_first
+        self.ignored_filters, self.days_exclusive = ignored_filters, days_exclusive
+        self.oldest_first, self.without_archived = oldest_first, without_archived
+        self.date_ahead, self.limit_headers = date_ahead, limit_headers
         self.token_seconds, self.rotates_tokens = token_seconds, rotates_tokens
         self.identity, self.person = Identity(self.clock), self.token
         self.log: list[Request] = []
@@ -276,6 +293,10 @@ class Service:
             else:
                 answer = Answer(other.status, encode(other.body), headers=other.headers)
         request.status = answer.status
+        if self.limit_headers and self.rate_limit:
+            limit = self.rate_limit[0]
+            answer.headers["X-RateLimit-Limit"] = str(limit)
+            answer.headers["X-RateLimit-Remaining"] = str(max(0, limit - len(self._window)))
         time.sleep(self.latency + self.latency_per_record * request.records)
         if fault and fault.kind == "truncate":
             answer.broken = "truncate"
@@ -474,23 +495,38 @@ class Service:
         page, per_page = answers.page_numbers(request.params)
         style: Style = "cursor" if "cursor" in request.params else self._style(route)
         order: Order = "newest" if style == "cursor" else "listed"
+        heeded = {k: v for k, v in request.params.items() if k not in self.ignored_filters}
+        if route.table in self.without_archived:
+            heeded.setdefault("is_active", "true")
+        filters = answers.filters(
+            route,
+            heeded,
+            exclusive=self.updated_since_exclusive,
+            days_exclusive=self.days_exclusive,
+        )
         query = Query(
             route.table,
             parent_id,
             order,
             scope=reader.scope(route.table),
             undated_first=self.undated_first,
-            **answers.filters(route, request.params, exclusive=self.updated_since_exclusive),
+            **filters,
         )
+        rows, position = reader.account.select(query), order_of(route.table, order)
+        if route.table in self.oldest_first:
+            if style == "cursor":
+                rows, position = sorted(rows, key=lambda row: row["id"]), lambda row: row["id"]
+            else:
+                rows = rows[::-1]
         body = answers.envelope(
             f"http://{request.headers.get('host', '')}{request.path}",
             request.params,
-            reader.account.select(query),
+            rows,
             key=route.key,
             style=style,
             page=page,
             per_page=min(per_page, self.page_cap),
-            position=order_of(route.table, order),
+            position=position,
             carried=("start_date", "id") if route.table in RATES else ("id",),
         )
         body[route.key] = self._shown(route.table, reader, body[route.key])

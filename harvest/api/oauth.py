@@ -46,7 +46,7 @@ from ..errors import (
     StatusError,
     UnreachableError,
 )
-from ..settings import ID_URL, checked_base_url, checked_user_agent, pasted
+from ..settings import checked_user_agent, pasted
 from .auth import DEVELOPERS, PersonalToken, clean_account_id
 from .rate_limit import LimitedClient
 
@@ -75,12 +75,12 @@ class HarvestId:
     Its requests count in no budget of the API.
 
     Args:
-        id_url: Its address.
+        id_url: Its address, without a slash at its end.
         user_agent: Application and contact, which Harvest demands.
     """
 
     def __init__(self, id_url: str, user_agent: str) -> None:
-        self.url = checked_base_url(id_url, "id_url", ID_URL)
+        self.url = id_url
         self._headers = {"User-Agent": checked_user_agent(user_agent), "Accept": "application/json"}
         self._http = LimitedClient(HTTPAdapter(), raise_for_status=False, request_max_attempts=5)
 
@@ -491,7 +491,7 @@ def access_tokens(
         client_secret: Its secret, from the same page.
         refresh_token: What an authorization brought; None where `token_file` has it.
         token_file: Where the tokens are kept; None for a file of the application's in `folder`.
-        id_url: Harvest ID's address.
+        id_url: Harvest ID's address, without a slash at its end.
         user_agent: Application and contact, which Harvest demands.
         folder: Where dlt keeps data of this machine's user.
 
