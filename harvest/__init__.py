@@ -124,7 +124,7 @@ def harvest_source(
         id_url=checked_id_url(id_url, base_url),
         user_agent=user_agent,
         folder=folder,
-    )(account_id)
+    ).account(account_id)
     account = int(auth.account_id)
     settings = Settings(
         account_ids=(account,),

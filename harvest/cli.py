@@ -24,6 +24,7 @@ from dlt.common.runtime.collector import NullCollector
 
 from . import ENDPOINTS, HarvestError, run
 from .authorize import REDIRECT_PORT, authorize
+from .check import check
 from .errors import InternalError, MissingCredentialsError
 from .progress import display
 from .settings import VERSION
@@ -44,10 +45,11 @@ EPILOG = """examples:
   {program} time_entries projects      two tables
   {program} --anchor-date 2020-01-01   history since 2020; "all" for all of it
   {program} --full-read                find what was deleted in Harvest, now
+  {program} --check                    what a run would read, and whether all is well
   {program} --demo                     a local sandbox account, no token needed
 
 exit codes:
-  0    everything was loaded
+  0    everything was loaded, or a check found all well
   1    the run failed; one line on stderr says why, and the next run goes on
   2    the command line is wrong
   130  interrupted with Ctrl-C; the next run goes on
@@ -100,8 +102,8 @@ def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
     return pipeline
 
 
-def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
-    """Load the account of the local sandbox."""
+def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> bool | None:
+    """Let a command read the account of the local sandbox."""
     try:
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
     except ModuleNotFoundError as error:
@@ -116,7 +118,7 @@ def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
             "client_secret": "",
             "refresh_token": "",
         }
-        load(warehouse, *tables, **{**options, **here})
+        return command(*args, **{**options, **here})
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
@@ -182,6 +184,9 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
+    add("--check", action="store_true",
+        help="load nothing: say what the token reaches, what a first run takes, and whether "
+        "Harvest is as expected")  # fmt: skip
     add("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
         help="let an application of yours read Harvest (OAuth2) and stop; default port: "
         f"{REDIRECT_PORT}")  # fmt: skip
@@ -205,7 +210,8 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
     for table in args.tables:
         _check_table(parser, table)
     try:
-        _command(args, warehouse)()
+        if _command(args, warehouse)() is False:
+            sys.exit(1)
     except UnknownDestinationModule:
         parser.error(f"no such destination: {args.destination}; dlt's documentation lists all")
     except (MissingCredentialsError, ConfigFieldMissingException) as error:
@@ -221,16 +227,23 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         os._exit(130)  # threads that still wait for an answer must not hold the exit
 
 
-def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], None]:
-    """Return what the command line asks for."""
+def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], bool | None]:
+    """Return what the command line asks for. What it returns is False if all is not well."""
+    tell = partial(print, flush=True)
     if args.authorize is not None:
-        return partial(authorize, args.authorize, partial(print, flush=True))
+        return partial(authorize, args.authorize, tell)
+    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json")
+    options = {name: value for name in names if (value := getattr(args, name))}
+    if args.check:
+        given = {"anchor_date": args.anchor_date} if args.anchor_date else {}
+        return (
+            partial(in_demo, check, tell, **given) if args.demo else partial(check, tell, **given)
+        )
     # The demo has a pipeline of its own: neither its data nor its state meet a real account.
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
-    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json")
-    options = {name: value for name in names if (value := getattr(args, name))}
-    return partial(load_demo if args.demo else load, chosen, *args.tables, **options)
+    start = partial(in_demo, load) if args.demo else load
+    return partial(start, chosen, *args.tables, **options)
 
 
 def _missing(error: MissingCredentialsError | ConfigFieldMissingException, program: str) -> str:

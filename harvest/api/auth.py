@@ -34,7 +34,7 @@ class PersonalToken(BearerTokenAuth):
     """
 
     def __init__(self, token: TSecretStrValue, account_id: str | int) -> None:
-        super().__init__(token=_clean_token(token))
+        super().__init__(token=clean_token(token))
         self.account_id = clean_account_id(account_id)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
@@ -43,7 +43,12 @@ class PersonalToken(BearerTokenAuth):
         return super().__call__(request)
 
 
-def _clean_token(text: str) -> str:
+def clean_token(text: str) -> str:
+    """Return a token without what copying left in it.
+
+    Raises:
+        ConfigurationError: It is empty, or no token.
+    """
     token = BEFORE_TOKEN.sub("", pasted(str(text)))
     token = re.sub(f"[{SPACES}]", "", pasted(token))  # a terminal breaks long lines
     if not token:

@@ -47,7 +47,7 @@ from ..errors import (
     UnreachableError,
 )
 from ..settings import checked_user_agent, pasted
-from .auth import DEVELOPERS, PersonalToken, clean_account_id
+from .auth import DEVELOPERS, PersonalToken, clean_account_id, clean_token
 from .rate_limit import LimitedClient
 
 AUTHORIZE, TOKEN, ACCOUNTS = "/oauth2/authorize", "/api/v2/oauth2/token", "/api/v2/accounts"
@@ -425,8 +425,17 @@ class OAuth2(OAuth2AuthBase):
         return answer
 
 
-SignIn = Callable[[str | int], PersonalToken | OAuth2]
-"""Makes what asks for an account, by its number."""
+@dataclass(frozen=True, repr=False)
+class SignIn:
+    """Who asks, by whichever kind of token.
+
+    Attributes:
+        account: Makes what asks for an account, by its number.
+        token: Returns the token that is good now.
+    """
+
+    account: Callable[[str | int], PersonalToken | OAuth2]
+    token: Callable[[], str]
 
 
 def sign_in(
@@ -437,7 +446,7 @@ def sign_in(
     refresh_token: str | None,
     **settings: Any,
 ) -> SignIn:
-    """Return what asks for an account: by the personal token, or by an application's tokens.
+    """Return who asks: by the personal token, or by an application's tokens.
 
     Args:
         api_key: The personal token; None where an application is configured.
@@ -458,7 +467,8 @@ def sign_in(
     if not given and api_key is None:
         raise MissingCredentialsError
     if not given:
-        return partial(PersonalToken, str(api_key))
+        token = clean_token(str(api_key))
+        return SignIn(partial(PersonalToken, token), lambda: token)
     if api_key:
         raise ConfigurationError(
             "api_key",
@@ -471,7 +481,7 @@ def sign_in(
     )
     if not refresh_token and not tokens.file.path.exists():
         raise _missing_refresh_token(tokens.file)
-    return partial(OAuth2, tokens)
+    return SignIn(partial(OAuth2, tokens), tokens.current)
 
 
 def access_tokens(

@@ -277,7 +277,9 @@ class Listing:
         first window, before which there is no other.
         """
         if self._includes_days is None:
-            day = next(filter(None, (day_of(record, self._date) for record in page)), None)
+            # The page's last day: a list that heeds neither filter begins with the first one.
+            days = (day_of(record, self._date) for record in reversed(page))
+            day = next(filter(None, days), None)
             one = {"per_page": "1", **Window(day, day).filters}
             (found,) = islice(self._ask({**self._filters, **one}), 1)
             self._includes_days = day is None or [day_of(r, self._date) for r in found] == [day]
