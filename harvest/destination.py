@@ -142,6 +142,40 @@ class Destination:
         statement = f"SELECT {columns} FROM {{table}} WHERE {' AND '.join(where)}"  # noqa: S608
         return set(self._ask(endpoint.name, statement, *values))
 
+    def row_ids(self, endpoint: Endpoint, *, changed_since: datetime | None) -> list[str]:
+        """Return dlt's ids of the account's rows whose key stands there once, and not as gone.
+
+        Args:
+            endpoint: Whose table.
+            changed_since: Only rows with this stamp or a later one (UTC), and those that change
+                without a stamp; None for all rows.
+        """
+        where = [f"{ACCOUNT_ID} = {self._account_id}"]
+        values: list[Any] = []
+        if changed_since and changed_since.year >= 1970:
+            recent = ["updated_at >= %s"]
+            values.append(changed_since)
+            if endpoint.unstamped_filter:  # It has the name of a column.
+                recent.append(f"{endpoint.unstamped_filter} = %s")
+                values.append(True)
+            where.append(f"({' OR '.join(recent)})")
+        having = "count(*) = 1"
+        if not endpoint.singleton:
+            having += f" AND max({DELETED_AT}) IS NULL"
+        statement = (
+            f"SELECT max(_dlt_id) FROM {{table}} WHERE {' AND '.join(where)} "  # noqa: S608
+            f"GROUP BY {', '.join(endpoint.primary_key)} HAVING {having}"
+        )
+        return [row[0] for row in self._ask(endpoint.name, statement, *values)]
+
+    def items_by_row(self, nested_table: str) -> dict[str, int]:
+        """Return how many of the account's items a nested table holds, by the id of their row."""
+        statement = (
+            f"SELECT _dlt_parent_id, count(*) FROM {{table}} "  # noqa: S608
+            f"WHERE {ACCOUNT_ID} = {self._account_id} GROUP BY _dlt_parent_id"
+        )
+        return dict(self._ask(nested_table, statement))
+
     def ids_before(self, endpoint: Endpoint, moment: datetime) -> set[int]:
         """Return the ids of the account's rows that are stamped at or before a moment (UTC)."""
         if moment.year < 1970:
@@ -178,10 +212,10 @@ class Destination:
             )
             self._ask(endpoint.name, statement, datetime.now(timezone.utc))
 
-    def _ask(self, table: str, statement: str, *values: Any) -> list[Key]:
+    def _ask(self, table: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Execute a statement on a table; a table that is not there has no rows."""
 
-        def ask(pipeline: Pipeline) -> list[Key]:
+        def ask(pipeline: Pipeline) -> list[tuple[Any, ...]]:
             with pipeline.sql_client(self._known_schema(pipeline)) as client:
                 qualified = client.make_qualified_table_name(table)
                 rows = client.execute_sql(statement.format(table=qualified), *values)
@@ -190,7 +224,7 @@ class Destination:
         if not self._pipeline:
             return []
         try:
-            rows: list[Key] = self._apart(ask)
+            rows: list[tuple[Any, ...]] = self._apart(ask)
         except DatabaseUndefinedRelation:
             return []
         except SqlClientNotAvailable:

@@ -25,6 +25,7 @@ from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .plan import ListPlan, TablePlan, plan_list, plan_table
 from .state import Extraction, LastRun, StateStore, TableState
+from .unchanged import UnchangedRows
 
 
 def disposition(resource: DltResource) -> str:
@@ -104,6 +105,9 @@ class Run:
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self.can = self._adapt_to_destination()
         self._there = self._look_at_destination()
+        # What a package that is still to be loaded will write is not there yet.
+        self._trusted = set() if extraction.others_pending() else self._remembered_tables()
+        self._unchanged: dict[str, UnchangedRows | None] = {}
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
         self.store.save_account()
 
@@ -123,6 +127,32 @@ class Run:
     def holds(self, table: str) -> bool:
         """Tell whether the destination has a table; never, where it can't be asked."""
         return self._there is not None and table in self._there
+
+    def unchanged_rows(self, endpoint: Endpoint) -> UnchangedRows | None:
+        """Return what tells which rows of a table need not be written.
+
+        None where the destination can't be asked, or where dlt does not merge. A table that is read
+        anew may be about to be dropped, so all its rows are written.
+        """
+        if endpoint.name not in self._unchanged:
+            can = self.can.get(endpoint.name)
+            possible = can and can.removes and disposition(self.resource(endpoint)) == "merge"
+            unchanged = UnchangedRows(endpoint) if possible else None
+            if unchanged and self.holds(endpoint.name) and endpoint.name in self._trusted:
+                plan = self.plans[endpoint.parent or endpoint.name]
+                own = plan.tables[endpoint.name]
+                # Children come with their parent's stamp, whatever theirs is.
+                all_come = endpoint.parent or (plan.complete and not plan.rows_since)
+                unchanged.look_at(self.destination, None if all_come else own.since)
+            self._unchanged[endpoint.name] = unchanged
+        return self._unchanged[endpoint.name]
+
+    def note_unchanged(self, endpoint: Endpoint, rows: int) -> None:
+        """Count rows that were read and not written, because the destination holds them."""
+        counts = self.store.account.last_run.unchanged
+        counts[endpoint.name] = counts.get(endpoint.name, 0) + rows
+        self.extraction.show_progress(endpoint.name, done=rows)  # dlt counts what is written
+        self.store.save_account()
 
     def must_make(self, endpoint: Endpoint) -> bool:
         """Tell whether a table must be made though no row may come."""
@@ -240,6 +270,9 @@ class Run:
                 )
             self.destination.check_types(there, endpoint)
         return there
+
+    def _remembered_tables(self) -> set[str]:
+        return {e.name for e in self.selected if self.store.table(e.name) != TableState()}
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
         children = [e for e in self.selected if e.parent == endpoint.name]

@@ -28,7 +28,7 @@ from .children import ChildReader
 from .context import Account, Run
 from .deletions import Gone
 from .lists import ListEnd, ListReader, Rows
-from .records import prepare
+from .records import Record, prepare
 from .state import TableState
 
 
@@ -55,11 +55,22 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             if not item and meta.run.must_make(self._endpoint):
                 return dlt.mark.materialize_table_schema()
         elif isinstance(meta, (Rows, ListEnd)):
-            for row in item if isinstance(item, list) else [item]:
-                row.setdefault(ACCOUNT_ID, meta.run.account_id)
+            item = self._to_write(meta.run, item if isinstance(item, list) else [item])
         if item and isinstance(meta, (Rows, ListEnd, Gone)) and meta.run is not self._chosen_for:
             self._choose_file_format(meta.run)
         return item
+
+    def _to_write(self, run: Run, rows: list[Record]) -> list[Record]:
+        """Return the rows that the destination does not hold, each with its account."""
+        for row in rows:
+            row.setdefault(ACCOUNT_ID, run.account_id)
+        unchanged = run.unchanged_rows(self._endpoint) if rows else None
+        if not unchanged:
+            return rows
+        changed = unchanged.leave_out(rows)
+        if left_out := len(rows) - len(changed):
+            run.note_unchanged(self._endpoint, left_out)
+        return changed
 
     def _choose_file_format(self, run: Run) -> None:
         """Choose once in a run, and not before there are rows.

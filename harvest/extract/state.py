@@ -81,6 +81,9 @@ class LastRun(_Remembered):
     deletions_stopped: Annotated[
         str, Note(description="why rows deleted in Harvest were not looked for")
     ] = ""
+    unchanged: Annotated[
+        dict[str, int], Note(description="rows read but not written, as they were there, by table")
+    ] = {}
     requests_left: Annotated[
         dict[str, int], Note(description="tables that need a further batch, and its requests")
     ] = {}
@@ -118,6 +121,13 @@ class Extraction:
         self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
         self.schema_name: str = dlt.current.source_schema().name
         self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
+
+    def others_pending(self) -> bool:
+        """Tell whether an earlier load package is still to be loaded."""
+        if not self.pipeline:
+            return False
+        extracted = self.pipeline.list_extracted_load_packages()
+        return bool({*extracted, *self.pipeline.list_normalized_load_packages()} - {self.load_id})
 
     def show_progress(
         self, counter: str, label: str = "", *, done: int = 0, more: int = 0, total: int = 0
