@@ -10,7 +10,7 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from .api.client import HarvestClient
-from .api.oauth import sign_in
+from .api.oauth import Unlisted, sign_in
 from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
@@ -51,8 +51,8 @@ def harvest_source(
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
     client_id: str | None = None,
-    client_secret: TSecretStrValue | None = None,
-    refresh_token: TSecretStrValue | None = None,
+    client_secret: Unlisted = "",
+    refresh_token: Unlisted = "",
     token_file: str | None = None,
     id_url: str | None = None,
     sizes: Sizes | None = None,
@@ -117,13 +117,13 @@ def harvest_source(
     folder = Path(dlt.current.run_context().data_dir) / "harvest"
     auth = sign_in(
         api_key,
+        checked_id_url(id_url, base_url),
+        user_agent,
+        folder,
         client_id=client_id,
         client_secret=client_secret,
         refresh_token=refresh_token,
         token_file=token_file,
-        id_url=checked_id_url(id_url, base_url),
-        user_agent=user_agent,
-        folder=folder,
     ).account(account_id)
     account = int(auth.account_id)
     settings = Settings(

@@ -456,13 +456,13 @@ def check(
     began = anchor(anchor_date)
     asks = sign_in(
         api_key,
+        checked_id_url(id_url, base_url),
+        user_agent,
+        folder / "harvest",
         client_id=client_id,
         client_secret=client_secret,
         refresh_token=refresh_token,
         token_file=token_file,
-        id_url=checked_id_url(id_url, base_url),
-        user_agent=user_agent,
-        folder=folder / "harvest",
     )
     harvest_id = HarvestId(checked_id_url(id_url, base_url), user_agent)
     reached = harvest_id.accounts(asks.token())

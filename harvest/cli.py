@@ -115,8 +115,6 @@ def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> 
             "base_url": sandbox.base_url,
             # An application that is configured reads the real account.
             "client_id": "",
-            "client_secret": "",
-            "refresh_token": "",
         }
         return command(*args, **{**options, **here})
 

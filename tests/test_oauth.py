@@ -126,7 +126,7 @@ def test_new_setting(
     fresh = sandbox.identity.grant(sandbox.token)
     duck.run(source(refresh_token=fresh).with_resources("tasks"))
     assert kept(settings)["refresh_token"] == fresh
-    duck.run(source(refresh_token=None).with_resources("tasks"))  # the file is enough
+    duck.run(source(refresh_token="").with_resources("tasks"))  # the file is enough
 
 
 def test_two_at_once(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
@@ -254,10 +254,10 @@ def test_passing_trouble(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
     [
         ({"api_key": "a"}, "`api_key` and `client_id` are both set: keep"),
         ({"client_id": None}, "`client_id` is missing: copy it from"),
-        ({"client_secret": None}, "`client_secret` is missing: copy it from"),
+        ({"client_secret": ""}, "`client_secret` is missing: copy it from"),
         ({"client_secret": "a b"}, "`client_secret` holds characters"),
         ({"refresh_token": " "}, "`refresh_token` is missing"),
-        ({"refresh_token": None}, "`refresh_token` is missing, and there is no `token_file`"),
+        ({"refresh_token": ""}, "`refresh_token` is missing, and there is no `token_file`"),
         ({"id_url": "http://id.getharvest.com"}, "`id_url` is not encrypted"),
         ({"id_url": "nowhere"}, "`id_url` does not begin with https://: write it like https://id."),
         ({"account_id": "x"}, "`account_id` is not a number"),
@@ -328,7 +328,7 @@ def test_default_file(sandbox: Sandbox, source: Make, duck: Pipeline, tmp_path: 
     duck.run(source(token_file=None).with_resources("tasks"))
     (file,) = (tmp_path / "dlt" / "harvest").glob("oauth2-*.json")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    duck.run(source(token_file=None, refresh_token=None).with_resources("tasks"))
+    duck.run(source(token_file=None, refresh_token="").with_resources("tasks"))
     assert renewals(sandbox) == [200]
 
 
@@ -439,7 +439,7 @@ def test_authorize(
     assert "777777" not in said  # Forecast's
     assert "secret" not in said
     assert stat.S_IMODE(Path(application["token_file"]).stat().st_mode) == 0o600
-    duck.run(source(refresh_token=None).with_resources("tasks"))
+    duck.run(source(refresh_token="").with_resources("tasks"))
     assert_equal(duck, sandbox, "tasks")
 
 

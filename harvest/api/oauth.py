@@ -26,11 +26,13 @@ from pathlib import Path
 from tempfile import mkstemp
 from threading import Lock
 from time import time
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import dlt
 import msgspec
 from dlt.common import logger
+from dlt.common.configuration.specs.base_configuration import NotResolved
 from dlt.sources.helpers.rest_client.auth import OAuth2AuthBase
 from filelock import FileLock
 from oauthlib.common import add_params_to_uri
@@ -56,6 +58,12 @@ HOW_TO_AUTHORIZE = "authorize the application with `dlt-harvest --authorize`"
 
 EARLY = 60.0
 """Seconds by which an access token is renewed before it runs out, so that it lasts on its way."""
+
+Unlisted = Annotated[str, NotResolved()]
+"""A secret among the source's arguments that `sign_in` looks up where it is not given.
+
+`dlt init` puts each argument that dlt resolves as a secret into the user's secrets, needed or not.
+"""
 
 OTHERS = 0o077
 """What anyone but a file's owner may do with it."""
@@ -440,30 +448,38 @@ class SignIn:
 
 def sign_in(
     api_key: str | None,
+    id_url: str,
+    user_agent: str,
+    folder: Path,
     *,
     client_id: str | None,
     client_secret: str | None,
     refresh_token: str | None,
-    **settings: Any,
+    token_file: str | None,
 ) -> SignIn:
     """Return who asks: by the personal token, or by an application's tokens.
 
     Args:
         api_key: The personal token; None where an application is configured.
-        client_id: See `access_tokens`, as for the rest.
+        id_url: See `access_tokens`.
+        user_agent: See there.
+        folder: See there.
+        client_id: See there; empty to read by the personal token whatever is configured.
         client_secret: See there.
         refresh_token: See there.
-        settings: The other arguments of `access_tokens`.
+        token_file: See there.
 
     Raises:
         ConfigurationError: Both are configured or none, or a setting is malformed.
     """
+    client_secret = client_secret or dlt.secrets.get("sources.harvest.client_secret")
+    refresh_token = refresh_token or dlt.secrets.get("sources.harvest.refresh_token")
     named = {
         "client_id": client_id,
         "client_secret": client_secret,
         "refresh_token": refresh_token,
     }
-    given = [name for name, value in named.items() if value]
+    given = [name for name, value in named.items() if value and client_id != ""]
     if not given and api_key is None:
         raise MissingCredentialsError
     if not given:
@@ -477,7 +493,13 @@ def sign_in(
             "read with an application's",
         )
     tokens = access_tokens(
-        client_id=client_id, client_secret=client_secret, refresh_token=refresh_token, **settings
+        client_id=client_id,
+        client_secret=client_secret,
+        refresh_token=refresh_token,
+        token_file=token_file,
+        id_url=id_url,
+        user_agent=user_agent,
+        folder=folder,
     )
     if not refresh_token and not tokens.file.path.exists():
         raise _missing_refresh_token(tokens.file)
@@ -516,7 +538,7 @@ def access_tokens(
         secret,
         TokenFile(path),
         HarvestId(id_url, user_agent),
-        _clean("refresh_token", refresh_token) if refresh_token is not None else "",
+        _clean("refresh_token", refresh_token) if refresh_token else "",
     )
 
 
