@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import dlt
-from dlt.common.typing import TSecretStrValue
+from dlt.common.typing import TSecretValue
 from dlt.extract import DltResource
 
+from .api.accounts import Auth, by_account, sign_ins
 from .api.client import HarvestClient
-from .api.oauth import Unlisted, sign_in
+from .api.oauth import HarvestId, Unlisted
 from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
-from .extract.context import Account
+from .extract.context import Account, Accounts
 from .extract.resources import child_table, list_reader, list_table, singleton_table
-from .recover import recover_active
+from .recover import RunsWatch
 from .settings import (
     BASE_URL,
     RATE_LIMIT,
@@ -35,8 +39,8 @@ __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
 @dlt.source(name="harvest")
 def harvest_source(
-    api_key: TSecretStrValue | None = dlt.secrets.value,
-    account_id: str = dlt.secrets.value,
+    api_key: TSecretValue | None = dlt.secrets.value,
+    account_id: Any = dlt.secrets.value,
     anchor_date: str | None = None,
     base_url: str = BASE_URL,
     user_agent: str = USER_AGENT,
@@ -55,9 +59,11 @@ def harvest_source(
     refresh_token: Unlisted = "",
     token_file: str | None = None,
     id_url: str | None = None,
+    only_account: int | None = None,
+    note_settings: Callable[[Settings], object] | None = None,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
-    """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
+    """Read a Harvest account, or several, as https://help.getharvest.com/api-v2/ documents it.
 
     - Each endpoint is a resource and a table of its name; select with `with_resources`.
     - Rows are merged on `_account_id` and their ids. The first run reads all in scope, a later one
@@ -71,8 +77,13 @@ def harvest_source(
 
     Args:
         api_key: Personal access token, from https://id.getharvest.com/developers. An
-            administrator's sees everything. Not with an application, see `client_id`.
-        account_id: The Harvest account's number, from the same page.
+            administrator's sees everything. For several accounts one token that reaches them all,
+            or a list with one for each, in the order of `account_id`. Not with an application, see
+            `client_id`.
+        account_id: The Harvest account's number, from the same page. A list of numbers, a text
+            with commas, or "all" for each Harvest account that the token reaches: all are loaded
+            into the same tables, and `_account_id` tells their rows apart. "all" is asked for when
+            the source is made.
         anchor_date: ISO 8601 date or datetime (UTC where it names no zone). History last changed
             before it is not read; "all" reads all of it. Default: one year before the first run.
         base_url: The API's address. Set it for a proxy or the sandbox.
@@ -86,7 +97,7 @@ def harvest_source(
         full_read_hours: List everything in scope again when the last time is so long ago; 0 on
             each run, -1 only when asked by `full_read`. Only then deletions are found.
         confirm_deletions: Accept that most rows of a table are gone, or that the token sees less
-            than the one before it.
+            than the one before it. Where there are several accounts, for `only_account`.
         in_batches: Bring a long history in several runs, newest first, each of which loads what it
             read. Run again while the state of the account's last run has `requests_left`.
             `harvest.run.load` does.
@@ -103,6 +114,9 @@ def harvest_source(
             file in dlt's data directory.
         id_url: Harvest ID's address. Default: https://id.getharvest.com, or that of a `base_url`
             of your own.
+        only_account: Of several accounts, read this one in this run. The others stay as they are.
+        note_settings: Is given the settings when the source is made. `harvest.run.load` learns from
+            them which accounts there are.
         sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
@@ -113,21 +127,21 @@ def harvest_source(
             endpoint and what to do.
     """
     sizes = sizes or Sizes()
-    recover_active(dlt.current.source_schema().name)
-    folder = Path(dlt.current.run_context().data_dir) / "harvest"
-    auth = sign_in(
+    id_address = checked_id_url(id_url, base_url)
+    signed_in = sign_ins(
         api_key,
-        checked_id_url(id_url, base_url),
+        id_address,
         user_agent,
-        folder,
+        Path(dlt.current.run_context().data_dir) / "harvest",
         client_id=client_id,
         client_secret=client_secret,
         refresh_token=refresh_token,
         token_file=token_file,
-    ).account(account_id)
-    account = int(auth.account_id)
+    )
+    auths = by_account(signed_in, account_id, HarvestId(id_address, user_agent))
     settings = Settings(
-        account_ids=(account,),
+        account_ids=tuple(auths),
+        only_account=only_account,
         anchor_date=anchor(anchor_date),
         deletions=deletions,
         children=children,
@@ -138,17 +152,16 @@ def harvest_source(
         keep_going=keep_going,
         public_links=public_links,
     )
-    client = HarvestClient(
-        checked_base_url(base_url),
-        auth,
-        checked_user_agent(user_agent),
-        limiters(
-            checked_rate_limit(rate_limit),
-            folder / auth.account_id,
-        ),
-        sizes,
+    url, client_of = checked_base_url(base_url), clients(base_url, user_agent, rate_limit, sizes)
+    if note_settings:
+        note_settings(settings)
+    accounts = Accounts(
+        [
+            Account(account, client_of(url, auths[account]), settings, sizes)
+            for account in settings.accounts_read
+        ]
     )
-    accounts = [Account(account, client, settings, sizes)]
+    RunsWatch(dlt.current.source_schema().name, owner=accounts)
     readers: dict[str, DltResource] = {}
     for endpoint in ENDPOINTS:
         if endpoint.singleton:
@@ -158,3 +171,21 @@ def harvest_source(
         else:
             readers[endpoint.name] = list_reader(accounts, endpoint)
             yield list_table(readers[endpoint.name], endpoint, settings)
+
+
+def clients(
+    base_url: str, user_agent: str, rate_limit: int, sizes: Sizes
+) -> Callable[[str, Auth], HarvestClient]:
+    """Return what makes clients that share Harvest's limits.
+
+    Harvest does not say whether it counts by token, account or address, so all that this machine
+    asks of one server counts together.
+    """
+    server = urlsplit(checked_base_url(base_url)).netloc.replace(":", "-")
+    folder = Path(dlt.current.run_context().data_dir) / "harvest" / server
+    return partial(
+        HarvestClient,
+        user_agent=checked_user_agent(user_agent),
+        limiters=limiters(checked_rate_limit(rate_limit), folder),
+        sizes=sizes,
+    )

@@ -23,13 +23,13 @@ from typing import Any
 
 import dlt
 from dlt.common.configuration import with_config
-from dlt.common.typing import TSecretStrValue
+from dlt.common.typing import TSecretStrValue, TSecretValue
 
+from . import clients
+from .api.accounts import by_account, sign_ins
 from .api.answers import Page
-from .api.auth import clean_account_id
 from .api.client import HarvestClient
-from .api.oauth import HarvestId, Reached, sign_in
-from .api.rate_limit import limiters
+from .api.oauth import HarvestId
 from .catalog import BY_NAME, ENDPOINTS, Endpoint
 from .errors import ConfigurationError, HarvestError, MalformedAnswerError, StatusError
 from .extract.plan import plan_list, plan_table, requests_needed
@@ -49,8 +49,6 @@ from .settings import (
     anchor,
     checked_base_url,
     checked_id_url,
-    checked_rate_limit,
-    checked_user_agent,
 )
 
 FEW = 100
@@ -417,13 +415,14 @@ PROBES = (
 @with_config(sections=("sources", "harvest"))
 def check(
     tell: Tell = print,
-    api_key: TSecretStrValue | None = None,
-    account_id: str | None = None,
+    api_key: TSecretValue | None = None,
+    account_id: Any | None = None,
     anchor_date: str | None = None,
     base_url: str = BASE_URL,
     user_agent: str = USER_AGENT,
     rate_limit: int = RATE_LIMIT,
     *,
+    only_account: int | None = None,
     client_id: str | None = None,
     client_secret: TSecretStrValue | None = None,
     refresh_token: TSecretStrValue | None = None,
@@ -440,6 +439,7 @@ def check(
         base_url: See there.
         user_agent: See there.
         rate_limit: See there.
+        only_account: See there.
         client_id: See there.
         client_secret: See there.
         refresh_token: See there.
@@ -452,60 +452,51 @@ def check(
     Raises:
         HarvestError: Harvest can't be asked, or not as this account; its text says what to do.
     """
-    address, folder = checked_base_url(base_url), Path(dlt.current.run_context().data_dir)
-    began = anchor(anchor_date)
-    asks = sign_in(
+    began, id_address = anchor(anchor_date), checked_id_url(id_url, base_url)
+    address, client_of = (
+        checked_base_url(base_url),
+        clients(base_url, user_agent, rate_limit, Sizes()),
+    )
+    signed_in = sign_ins(
         api_key,
-        checked_id_url(id_url, base_url),
+        id_address,
         user_agent,
-        folder / "harvest",
+        Path(dlt.current.run_context().data_dir) / "harvest",
         client_id=client_id,
         client_secret=client_secret,
         refresh_token=refresh_token,
         token_file=token_file,
     )
-    harvest_id = HarvestId(checked_id_url(id_url, base_url), user_agent)
-    reached = harvest_id.accounts(asks.token())
-    account = _configured(account_id, reached)
-    client = HarvestClient(
-        address,
-        asks.account(account),
-        checked_user_agent(user_agent),
-        limiters(checked_rate_limit(rate_limit), folder / "harvest" / str(account)),
-        Sizes(),
+    harvest_id = HarvestId(id_address, user_agent)
+    reached = sorted(
+        {account.id for each in signed_in for account in harvest_id.accounts(each.token())}
     )
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("dlt", "requests"))
-    tell(f"dlt-harvest {VERSION}, {libraries}, Python {platform.python_version()}")
-    look = Look(client)
-    _tell_access(
-        look, account, reached, "an application" if client_id else "a personal token", tell
-    )
-    _tell_first_run(look, began, rate_limit, tell)
-    return _tell_probes(look, tell)
-
-
-def _configured(account_id: str | None, reached: list[Reached]) -> int:
-    """Return the account that is configured and reached.
-
-    Raises:
-        ConfigurationError: There is none; it names those that could be.
-    """
-    numbers = ", ".join(str(account.id) for account in reached) or "no Harvest account"
+    numbers = ", ".join(map(str, reached)) or "no Harvest account"
     if account_id is None:
         raise ConfigurationError("account_id", "is missing", f"your token reaches {numbers}")
-    account = int(clean_account_id(account_id))
-    if account not in [each.id for each in reached]:
-        raise ConfigurationError(
-            "account_id", f"is {account}, which your token does not reach", f"it reaches {numbers}"
-        )
-    return account
+    auths = by_account(signed_in, account_id, harvest_id)
+    if wrong := [str(account) for account in auths if account not in reached]:
+        problem = f"names {', '.join(wrong)}, which your token does not reach"
+        raise ConfigurationError("account_id", problem, f"it reaches {numbers}")
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("dlt", "requests"))
+    tell(f"dlt-harvest {VERSION}, {libraries}, Python {platform.python_version()}")
+    kind = "an application" if client_id else "a personal token"
+    others = [str(account) for account in reached if account not in auths]
+    tell(f"Asked by {kind}. Configured: {', '.join(map(str, auths))}; also reached: "
+         f"{', '.join(others) or 'none'}")  # fmt: skip
+    well = True
+    for account in Settings(account_ids=tuple(auths), only_account=only_account).accounts_read:
+        look = Look(client_of(address, auths[account]))
+        _tell_access(look, account, tell)
+        _tell_first_run(look, began, rate_limit, tell)
+        well &= _tell_probes(look, tell)
+    return well
 
 
-def _tell_access(look: Look, account: int, reached: list[Reached], kind: str, tell: Tell) -> None:
+def _tell_access(look: Look, account: int, tell: Tell) -> None:
     roles = ", ".join(look.me.get("access_roles") or ["not said"])
-    others = [str(each.id) for each in reached if each.id != account]
-    tell(f"Who asks      user {look.me.get('id')} by {kind}; access roles: {roles}")
-    tell(f"Accounts      {account} is configured; also reached: {', '.join(others) or 'none'}")
+    tell(f"\nAccount       {account}")
+    tell(f"Who asks      user {look.me.get('id')}; access roles: {roles}")
     flags = {name: look.company.get(f"{name}_feature") for name in MODULES}
     on = [name for name, flag in flags.items() if flag]
     off = [name for name, flag in flags.items() if flag is False]

@@ -25,7 +25,7 @@ from dlt.common.runtime.collector import NullCollector
 from . import ENDPOINTS, HarvestError, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
-from .errors import InternalError, MissingCredentialsError
+from .errors import AccountsError, InternalError, MissingCredentialsError
 from .progress import display
 from .settings import VERSION
 
@@ -54,7 +54,8 @@ exit codes:
   2    the command line is wrong
   130  interrupted with Ctrl-C; the next run goes on
 
-Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml, see the README."""
+Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml. Each setting is
+explained in docs/settings.md of the repository, and by `harvest_source` in harvest/__init__.py."""
 
 Warehouse = Callable[[], dlt.Pipeline]
 
@@ -75,13 +76,21 @@ def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: A
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
-    summary = run.load(pipeline, *tables, tell=tell, **options)
+    failed: AccountsError | None = None
+    try:
+        summary = run.load(pipeline, *tables, tell=tell, **options)
+    except AccountsError as error:
+        if not error.loaded:
+            raise
+        failed, summary = error, error.summary
     with pipeline.destination_client() as client:
         where = str(client.config)
     if as_json:
         print(json.dumps({**summary.as_dict(), "in": where, "dataset": pipeline.dataset_name}))
     else:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
+    if failed:
+        raise failed
 
 
 def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
@@ -173,6 +182,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
         '"all"; default: one year before the first run')  # fmt: skip
     add("--full-read", action="store_true",
         help="list everything in scope again: finds deletions and mends what is stale")  # fmt: skip
+    add("--account", metavar="ID", dest="only_account",
+        help="of several accounts, load this one only")  # fmt: skip
     add("--confirm-deletions", action="store_true",
         help="accept that most rows of a table are gone, or that the token sees less")  # fmt: skip
     add("--refresh", action="store_true",
@@ -214,10 +225,8 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         parser.error(f"no such destination: {args.destination}; dlt's documentation lists all")
     except (MissingCredentialsError, ConfigFieldMissingException) as error:
         sys.exit(_missing(error, program))
-    except InternalError as error:
-        traceback.print_exception(error.__cause__)
-        sys.exit(str(error))
     except (HarvestError, ConfigurationException) as error:
+        _print_traces(error)
         sys.exit(str(error))
     except KeyboardInterrupt:
         print("Interrupted. Nothing is lost: run again to go on.", file=sys.stderr, flush=True)
@@ -230,10 +239,10 @@ def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], boo
     tell = partial(print, flush=True)
     if args.authorize is not None:
         return partial(authorize, args.authorize, tell)
-    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json")
+    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account")
     options = {name: value for name in names if (value := getattr(args, name))}
     if args.check:
-        given = {"anchor_date": args.anchor_date} if args.anchor_date else {}
+        given = {k: v for k, v in options.items() if k in ("anchor_date", "only_account")}
         return (
             partial(in_demo, check, tell, **given) if args.demo else partial(check, tell, **given)
         )
@@ -250,6 +259,14 @@ def _missing(error: MissingCredentialsError | ConfigFieldMissingException, progr
         return NO_CREDENTIALS.format(program=program)
     missing = " ".join(line.strip() for line in str(error).splitlines()[:2])
     return f"{missing}: put them into .dlt/secrets.toml, see {DLT_CREDENTIALS}"
+
+
+def _print_traces(error: Exception) -> None:
+    """Print the traces of bugs."""
+    errors = error.errors.values() if isinstance(error, AccountsError) else (error,)
+    for one in errors:
+        if isinstance(one, InternalError):
+            traceback.print_exception(one.__cause__)
 
 
 def _check_table(parser: argparse.ArgumentParser, table: str) -> None:

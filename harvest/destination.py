@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from threading import Lock
@@ -34,20 +34,24 @@ ONE_AT_A_TIME = Lock()
 them would take from the others. So statements run in a thread apart, one after the other."""
 
 
-def deleted_at_column(deletions: str) -> TColumnSchema:
-    """Return the column that marks a row as gone. With "remove", dlt deletes what is marked."""
+def deleted_at_column(*, removes: bool) -> TColumnSchema:
+    """Return the column that marks a row as gone.
+
+    Args:
+        removes: Whether dlt deletes what comes marked. With "flag" and "keep" no row does.
+    """
     return {
         "name": DELETED_AT,
         "data_type": "timestamp",
         "timezone": True,
-        "hard_delete": deletions == "remove",
+        "hard_delete": removes,
     }
 
 
 class Destination:
     """What the destination holds of one account.
 
-    Threads: any; statements run one after the other.
+    Threads: any. The lock `ONE_AT_A_TIME` lets statements run one after the other.
 
     Args:
         pipeline: The pipeline that loads into it; None when a resource is looked at without one.
@@ -186,15 +190,16 @@ class Destination:
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
 
-    def empty(self, table: str) -> None:
-        """Delete the account's rows of a table."""
-        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id}")  # noqa: S608
+    def empty(self, table: str, accounts: Iterable[int]) -> None:
+        """Delete the rows of some accounts from a table."""
+        among = ", ".join(map(str, accounts))
+        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} IN ({among})")  # noqa: S608
 
     def flag(self, endpoint: Endpoint, keys: list[Key]) -> None:
         """Note in rows that they are gone from Harvest.
 
-        A merged row would null every column that it does not name, so an update sets the flag. Each
-        flag is true by itself, whatever becomes of the run.
+        A merged row would null every column that it does not name, so an update sets the flag. A
+        flag is right even if the run fails later.
         """
         for first in range(0, len(keys), FLAGS_AT_ONCE):
             which = " OR ".join(
@@ -246,7 +251,7 @@ class Destination:
 
 
 def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:
-    """Tell whether a column takes all that is written into it, or refuses it aloud."""
+    """Tell whether a column keeps each value that is written into it, or else fails the load."""
     kinds = there.get("data_type"), wanted["data_type"]
     if kinds == ("decimal", "decimal"):
         return (there.get("scale") or 0) >= (wanted.get("scale") or 0)

@@ -121,6 +121,7 @@ class Settings:
     """
 
     account_ids: tuple[int, ...] = ()
+    only_account: int | None = None
     anchor_date: datetime | None = None
     deletions: str = "remove"
     children: str = "complete"
@@ -135,6 +136,18 @@ class Settings:
         """Refuse what is none of a setting's choices."""
         _one_of("deletions", self.deletions, DELETIONS)
         _one_of("children", self.children, CHILDREN)
+        if not self.accounts_read and self.account_ids:
+            remedy = f"choose one of {', '.join(map(str, self.account_ids))}"
+            raise ConfigurationError("only_account", "is none of the accounts", remedy)
+        if self.confirm_deletions and len(self.accounts_read) > 1:
+            remedy = "say which, by `only_account` (--account)"
+            raise ConfigurationError("confirm_deletions", "holds for one account", remedy)
+
+    @property
+    def accounts_read(self) -> tuple[int, ...]:
+        """The accounts that a run reads, of those that are configured."""
+        only = self.only_account
+        return tuple(i for i in self.account_ids if only is None or str(i) == str(only))
 
 
 def anchor(text: Any) -> datetime | None:

@@ -1,6 +1,6 @@
 """Harvest as a service: a request goes in, an answer comes out. It knows nothing about sockets.
 
-Sections (§) are those of the notes on Harvest's API that the README names.
+Sections (§) are those of docs/harvest-api.md.
 """
 
 from __future__ import annotations

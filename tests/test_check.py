@@ -56,7 +56,7 @@ def test_all_well(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) ->
     assert well, text
     for probe in PROBES:
         assert line_of(text, probe.expected).startswith("  yes"), text
-    assert "424242 is configured; also reached: none" in text
+    assert "Asked by a personal token. Configured: 424242; also reached: none" in text
     assert "access roles: administrator" in text
     assert "May read      every table" in text
     assert len(sandbox.log) < 80
@@ -199,6 +199,20 @@ def test_wrong_account(
         check(str, **reaches)
 
 
+def test_several_accounts(sandbox: Sandbox, settings: dict[str, Any]) -> None:
+    """Of several accounts each is looked at, or the one that is asked for."""
+    other = sandbox.add_account()
+    both = {**settings, "api_key": sandbox.shared_token, "account_id": "all"}
+    other.account.company["invoice_feature"] = False
+    well, text = checked(both)
+    assert well, text
+    assert re.findall(r"^Account +(\d+)$", text, re.MULTILINE) == ["424242", "515151"]
+    assert text.count("invoice off") == 1
+    assert "Account       424242" not in checked({**both, "only_account": 515151})[1]
+    each = {"api_key": [sandbox.token, other.token], "account_id": [424242, 515151]}
+    assert "Configured: 424242, 515151; also reached: none" in checked({**settings, **each})[1]
+
+
 def test_wrong_token(settings: dict[str, Any]) -> None:
     """A token that Harvest does not know is refused in one line."""
     with pytest.raises(StatusError, match="`accounts`: Harvest answered 401"):
@@ -234,8 +248,7 @@ def test_application(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path)
     }
     well, text = checked({**settings, **application})
     assert well
-    assert "by an application; access roles: administrator" in text
-    assert "424242 is configured; also reached: 515151" in text
+    assert "Asked by an application. Configured: 424242; also reached: 515151" in text
 
 
 @pytest.mark.parametrize(("cap", "code"), [(2000, 0), (100, 1)])

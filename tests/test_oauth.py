@@ -33,7 +33,7 @@ from harvest_sandbox import Sandbox
 from harvest_sandbox.identity import CLIENT_ID, CLIENT_SECRET
 
 from .running import EVER, SCRIPT, Make, failure, run_script, running
-from .truth import assert_equal
+from .truth import assert_equal, read
 
 TOKEN = "/api/v2/oauth2/token"  # noqa: S105 - a path
 
@@ -78,6 +78,20 @@ def test_load(sandbox: Sandbox, source: Make, duck: Pipeline, settings: dict[str
     duck.run(source(full_read=True))
     assert renewals(sandbox) == [200]  # the next run finds it in the file
     assert stat.S_IMODE(Path(settings["token_file"]).stat().st_mode) == 0o600
+
+
+def test_all_accounts(sandbox: Sandbox, duck: Pipeline, settings: dict[str, Any]) -> None:
+    """One application reads all accounts that its person belongs to, by one token."""
+    other = sandbox.add_account()
+    shared = sandbox.identity.grant(sandbox.shared_token)
+    load(duck, "clients", **{**settings, "refresh_token": shared, "account_id": "all"})
+    loaded = {(row["_account_id"], row["id"]) for row in read(duck, "clients")}
+    assert loaded == {
+        (account_id, client)
+        for account_id, account in ((sandbox.account_id, sandbox.account), (515151, other.account))
+        for client in account.records["clients"]
+    }
+    assert renewals(sandbox) == [200]
 
 
 @pytest.mark.parametrize("rotates", [True, False])

@@ -57,7 +57,7 @@ def test_named_table(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 def test_used_to_load(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """A table that used to load and may not be read any more is an error, not silence."""
+    """A table that used to load and may not be read any more is an error, never left out."""
     duck.run(source())
     before = read(duck, "estimates")
     sandbox.account.company["estimate_feature"] = False

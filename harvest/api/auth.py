@@ -1,7 +1,7 @@
 """Who asks: what a client puts on every request so that Harvest knows the token and the account.
 
-A client takes any of dlt's auth objects. As such a token stays out of dlt's debug log, which shows
-the headers that a client sets itself.
+A client takes any of dlt's auth objects. dlt's debug log shows the headers that a client sets
+itself, but not those that an auth object adds, so the token stays out of the log.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PersonalToken(BearerTokenAuth):
         return super().__call__(request)
 
 
-def clean_token(text: str) -> str:
+def clean_token(text: TSecretStrValue) -> str:
     """Return a token without what copying left in it.
 
     Raises:
@@ -60,7 +60,7 @@ def clean_token(text: str) -> str:
 
 
 def clean_account_id(text: str | int) -> str:
-    """Return an account's number without what copying left around it.
+    """Return the number of an account without what copying left around it.
 
     Raises:
         ConfigurationError: It is no number.

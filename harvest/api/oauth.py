@@ -17,10 +17,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkstemp
@@ -29,7 +28,6 @@ from time import time
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-import dlt
 import msgspec
 from dlt.common import logger
 from dlt.common.configuration.specs.base_configuration import NotResolved
@@ -42,14 +40,14 @@ from requests.adapters import HTTPAdapter
 
 from ..errors import (
     ConfigurationError,
-    MissingCredentialsError,
+    MalformedAnswerError,
     NoAccessTokenError,
     RedirectRefusedError,
     StatusError,
     UnreachableError,
 )
 from ..settings import checked_user_agent, pasted
-from .auth import DEVELOPERS, PersonalToken, clean_account_id, clean_token
+from .auth import DEVELOPERS, clean_account_id
 from .rate_limit import LimitedClient
 
 AUTHORIZE, TOKEN, ACCOUNTS = "/oauth2/authorize", "/api/v2/oauth2/token", "/api/v2/accounts"
@@ -60,7 +58,7 @@ EARLY = 60.0
 """Seconds by which an access token is renewed before it runs out, so that it lasts on its way."""
 
 Unlisted = Annotated[str, NotResolved()]
-"""A secret among the source's arguments that `sign_in` looks up where it is not given.
+"""A secret among the source's arguments that `sign_ins` looks up where it is not given.
 
 `dlt init` puts each argument that dlt resolves as a secret into the user's secrets, needed or not.
 """
@@ -69,12 +67,18 @@ OTHERS = 0o077
 """What anyone but a file's owner may do with it."""
 
 
-@dataclass(frozen=True)
-class Reached:
-    """A Harvest account that a token reaches."""
+class Reached(msgspec.Struct):
+    """An account that a token reaches."""
 
     id: int
-    name: str
+    product: str
+    name: str = ""
+
+
+class Reaches(msgspec.Struct):
+    """All of them, those of Forecast too."""
+
+    accounts: list[Reached]
 
 
 class HarvestId:
@@ -115,17 +119,18 @@ class HarvestId:
 
         Raises:
             StatusError: The token is refused.
+            MalformedAnswerError: The answer lists no accounts.
             UnreachableError: No answer came.
         """
         bearer = {"Authorization": f"Bearer {token}"}
         answer = self._ask("GET", ACCOUNTS, headers={**self._headers, **bearer})
         if answer.status_code != 200:
             raise StatusError("accounts", answer)
-        return [
-            Reached(int(account["id"]), str(account.get("name") or ""))
-            for account in answer.json().get("accounts", ())
-            if account.get("product") == "harvest"
-        ]
+        try:
+            reaches = msgspec.json.decode(answer.content, type=Reaches)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise MalformedAnswerError("accounts", "it lists no accounts", answer) from None
+        return [account for account in reaches.accounts if account.product == "harvest"]
 
     def _ask(self, method: str, path: str, **options: Any) -> Response:
         try:
@@ -390,7 +395,7 @@ class AccessTokens:
         if self._set and (kept is None or kept.replaces != self._mark):
             return Kept(self._set, replaces=self._mark)
         if kept is None:
-            raise _missing_refresh_token(self.file)
+            raise missing_refresh_token(self.file)
         return kept
 
 
@@ -433,79 +438,6 @@ class OAuth2(OAuth2AuthBase):
         return answer
 
 
-@dataclass(frozen=True, repr=False)
-class SignIn:
-    """Who asks, by whichever kind of token.
-
-    Attributes:
-        account: Makes what asks for an account, by its number.
-        token: Returns the token that is good now.
-    """
-
-    account: Callable[[str | int], PersonalToken | OAuth2]
-    token: Callable[[], str]
-
-
-def sign_in(
-    api_key: str | None,
-    id_url: str,
-    user_agent: str,
-    folder: Path,
-    *,
-    client_id: str | None,
-    client_secret: str | None,
-    refresh_token: str | None,
-    token_file: str | None,
-) -> SignIn:
-    """Return who asks: by the personal token, or by an application's tokens.
-
-    Args:
-        api_key: The personal token; None where an application is configured.
-        id_url: See `access_tokens`.
-        user_agent: See there.
-        folder: See there.
-        client_id: See there; empty to read by the personal token whatever is configured.
-        client_secret: See there.
-        refresh_token: See there.
-        token_file: See there.
-
-    Raises:
-        ConfigurationError: Both are configured or none, or a setting is malformed.
-    """
-    client_secret = client_secret or dlt.secrets.get("sources.harvest.client_secret")
-    refresh_token = refresh_token or dlt.secrets.get("sources.harvest.refresh_token")
-    named = {
-        "client_id": client_id,
-        "client_secret": client_secret,
-        "refresh_token": refresh_token,
-    }
-    given = [name for name, value in named.items() if value and client_id != ""]
-    if not given and api_key is None:
-        raise MissingCredentialsError
-    if not given:
-        token = clean_token(str(api_key))
-        return SignIn(partial(PersonalToken, token), lambda: token)
-    if api_key:
-        raise ConfigurationError(
-            "api_key",
-            f"and `{given[0]}` are both set",
-            "keep `api_key` to read with a personal token, or `client_id` and `client_secret` to "
-            "read with an application's",
-        )
-    tokens = access_tokens(
-        client_id=client_id,
-        client_secret=client_secret,
-        refresh_token=refresh_token,
-        token_file=token_file,
-        id_url=id_url,
-        user_agent=user_agent,
-        folder=folder,
-    )
-    if not refresh_token and not tokens.file.path.exists():
-        raise _missing_refresh_token(tokens.file)
-    return SignIn(partial(OAuth2, tokens), tokens.current)
-
-
 def access_tokens(
     *,
     client_id: str | None,
@@ -542,7 +474,7 @@ def access_tokens(
     )
 
 
-def _missing_refresh_token(file: TokenFile) -> ConfigurationError:
+def missing_refresh_token(file: TokenFile) -> ConfigurationError:
     """Return the error of an application that nobody authorized."""
     remedy = f"set it, or {HOW_TO_AUTHORIZE}"
     return ConfigurationError(

@@ -6,7 +6,9 @@ the list is read, what is gone is decided, and what the next run needs is saved 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from threading import RLock
 from typing import Any
@@ -19,12 +21,12 @@ from ..abilities import Abilities
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, ENDPOINTS, Endpoint
 from ..destination import DELETED_AT, Destination, deleted_at_column
-from ..errors import HarvestError, StatusError
+from ..errors import AccountError, HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .plan import ListPlan, TablePlan, plan_list, plan_table
-from .state import Extraction, LastRun, StateStore, TableState
+from .state import Extraction, LastRun, StateStore, TableState, tell
 from .unchanged import UnchangedRows
 
 
@@ -34,10 +36,9 @@ def disposition(resource: DltResource) -> str:
     return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
 
 
+@dataclass(frozen=True)
 class Account:
     """A Harvest account that the source reads.
-
-    One source may be run many times. Each of its runs is opened by the resource that begins first.
 
     Args:
         account_id: The account's number.
@@ -46,34 +47,71 @@ class Account:
         sizes: How much is read at once.
     """
 
-    def __init__(
-        self, account_id: int, client: HarvestClient, settings: Settings, sizes: Sizes
-    ) -> None:
-        self.account_id, self.client = account_id, client
-        self.settings, self.sizes = settings, sizes
-        self._lock = RLock()
-        self._run: Run | None = None
+    account_id: int
+    client: HarvestClient
+    settings: Settings
+    sizes: Sizes
 
-    def run(self) -> Run:
-        """Return the run that is under way; whoever comes first opens it, and all others wait.
+    @property
+    def named(self) -> int | None:
+        """The account as messages name it; None where there is but one."""
+        return self.account_id if len(self.settings.account_ids) > 1 else None
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Let what fails name the account, where there are several."""
+        try:
+            yield
+        except HarvestError as error:
+            if self.named is None:
+                raise
+            raise AccountError(self.named, error) from error
+
+
+class Accounts:
+    """All Harvest accounts that the source reads, one after the other.
+
+    One source may be run many times. Each of its runs is opened by the resource that begins first:
+    of all accounts, before anything of any is read, since a table's hints and the state are theirs
+    in common.
+
+    Threads: any. A lock lets one thread open the runs, and all others wait for them.
+
+    Args:
+        accounts: The accounts.
+    """
+
+    def __init__(self, accounts: list[Account]) -> None:
+        self._accounts = accounts
+        self._lock = RLock()
+        self._runs: list[Run] = []
+
+    def runs(self) -> list[Run]:
+        """Return the runs that are under way; whoever comes first opens them, and all others wait.
 
         Raises:
             HarvestError: Harvest or the state can't be read.
         """
         extraction = Extraction()
         with self._lock:
-            if self._run is None or self._run.extraction.load_id != extraction.load_id:
-                self._run = Run(self, extraction)
-            return self._run
+            if not self._runs or self._runs[0].extraction.load_id != extraction.load_id:
+                runs = []
+                for account in self._accounts:
+                    with account.named_in_errors():
+                        runs.append(Run(account, extraction))
+                self._runs = runs
+            return self._runs
 
 
 class Run:
     """What one run knows.
 
-    Threads: any. Everything here is set when the run is opened, but what `store` and `access` guard
-    themselves.
+    Threads: any. Everything is set while the run is opened, when no other thread has begun to read,
+    hints of resources included. Later changes are those that `store` and `access` guard, and which
+    rows are unchanged, which is asked for only where dlt extracts.
 
     Attributes:
+        account: Whose run.
         extraction: What dlt says of the run.
         store: What is remembered of the account.
         access: What the token may read.
@@ -86,7 +124,7 @@ class Run:
     """
 
     def __init__(self, account: Account, extraction: Extraction) -> None:
-        self.account_id, self.client = account.account_id, account.client
+        self.account, self.account_id, self.client = account, account.account_id, account.client
         self.settings, self.sizes = account.settings, account.sizes
         self.extraction = extraction
         if extraction.pipeline:
@@ -100,10 +138,12 @@ class Run:
             self.store,
             {endpoint.name for endpoint in self.selected},
             confirmed=self.settings.confirm_deletions,
+            account_named=account.named,
         )
         self.anchor = self._anchor()
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self.can = self._adapt_to_destination()
+        self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._there = self._look_at_destination()
         # What a package that is still to be loaded will write is not there yet.
         self._trusted = set() if extraction.others_pending() else self._remembered_tables()
@@ -149,10 +189,9 @@ class Run:
 
     def note_unchanged(self, endpoint: Endpoint, rows: int) -> None:
         """Count rows that were read and not written, because the destination holds them."""
-        counts = self.store.account.last_run.unchanged
-        counts[endpoint.name] = counts.get(endpoint.name, 0) + rows
+        with self.store.noting() as run:
+            run.unchanged[endpoint.name] = run.unchanged.get(endpoint.name, 0) + rows
         self.extraction.show_progress(endpoint.name, done=rows)  # dlt counts what is written
-        self.store.save_account()
 
     def must_make(self, endpoint: Endpoint) -> bool:
         """Tell whether a table must be made though no row may come."""
@@ -162,6 +201,12 @@ class Run:
         if self._there is None:
             return self.store.table(endpoint.name) == TableState()
         return endpoint.name not in self._there
+
+    def must_make_list(self, endpoint: Endpoint, name: str) -> bool:
+        """Tell whether the nested table of a list must be made though no row may come."""
+        can = self.can.get(endpoint.name)
+        removes = can and can.removes and disposition(self.resource(endpoint)) == "merge"
+        return bool(removes) and not self.holds(f"{endpoint.name}__{name}")
 
     def scope_of(self, endpoint: Endpoint) -> datetime | None:
         """Return how far back a table is read (UTC); None for reference data."""
@@ -189,16 +234,16 @@ class Run:
 
     def note_failure(self, endpoint: Endpoint, text: str) -> None:
         """Note that a table was not read to its end."""
-        logger.warning(text)
-        self.store.account.last_run.failed[endpoint.name] = text
-        self.store.save_account()
+        tell(self.account.named, text)
+        with self.store.noting() as run:
+            run.failed[endpoint.name] = text
 
     def note_refused(self, endpoint: Endpoint, records: str) -> None:
         """Note whose children Harvest refuses. What the destination holds of them stays."""
         text = f"Harvest refuses them for {endpoint.parent} {records}"
-        logger.warning(f"`{endpoint.name}`: {text}.")
-        self.store.account.last_run.refused[endpoint.name] = text
-        self.store.save_account()
+        tell(self.account.named, f"`{endpoint.name}`: {text}.")
+        with self.store.noting() as run:
+            run.refused[endpoint.name] = text
 
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:
         """Return the ids of rows that the destination holds, but a read does not cover."""
@@ -207,8 +252,8 @@ class Run:
 
     def note_requests_left(self, table: str, requests: int) -> None:
         """Note that a table needs a further batch, of about so many requests."""
-        self.store.account.last_run.requests_left[table] = requests
-        self.store.save_account()
+        with self.store.noting() as run:
+            run.requests_left[table] = requests
 
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""
@@ -234,8 +279,7 @@ class Run:
                         write_disposition={"disposition": "merge", "strategy": "upsert"}
                     )
             if not endpoint.singleton:
-                chosen = can.deletions(self.settings.deletions)
-                resource.apply_hints(columns={DELETED_AT: deleted_at_column(chosen)})
+                resource.apply_hints(columns={DELETED_AT: deleted_at_column(removes=can.removes)})
         if any(can.one_load_job for can in found.values()):
             self.destination.load_one_after_the_other()
         for notice in sorted({can.notice for can in found.values() if can.notice}):
@@ -255,15 +299,15 @@ class Run:
                 *filter(self.destination.loaded_before, endpoint.nested_tables),
             )
             missing = set(tables) - there.keys()
-            if missing and self.store.table(endpoint.name) != TableState():
-                logger.warning(
+            if missing and self.store.forget_table(endpoint.name):
+                tell(
+                    self.account.named,
                     f"`{endpoint.name}` is read whole again: the destination lacks "
-                    f"{', '.join(sorted(missing))}."
+                    f"{', '.join(sorted(missing))}.",
                 )
-                self.store.forget_table(endpoint.name)
                 for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
                     if endpoint.name in missing:  # The rows that these belonged to are gone.
-                        self.destination.empty(orphaned)
+                        self.destination.empty(orphaned, self.store.accounts)
                 # dlt creates missing tables only when the schema changed.
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}

@@ -1,8 +1,8 @@
 """What a run reads: a pure function of what is remembered, the settings and the time.
 
-A table is read whole, or by its changes, or it goes on with a first read that comes in batches.
-A list is read once for its own table and for the children of its records, so their plans are
-joined into one plan for the list.
+Of a table, a run reads everything in scope (a full read), or what changed, or the next batch of a
+first read (a backfill). A list is read once for its own table and for the children of its records,
+so their plans are joined into one plan for the list.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ class TablePlan:
     """What a run reads for one table.
 
     Attributes:
-        mode: "whole": everything in scope is read, and what was not found is gone. "changes": what
-            changed since the cursor. "backfill": the next batch of a first read, and what changed
-            since the cursor. "later": nothing yet, because lists by date come first. Of children:
-            those of all parents, of parents that changed, of the next parents, or of none.
+        mode: What is read of a list, or of which parents children are read.
+            "whole": everything in scope, so what was not found is gone; children of all parents.
+            "changes": what changed since the cursor; children of parents that changed.
+            "backfill": the next batch of a first read, and what changed since the cursor; children
+            of the next parents, and of those that changed.
+            "later": nothing yet, because lists by date come first; children of no parent.
         since: The moment from which on changes are read (UTC); None where everything is read.
         until: The last day that is left of a list's backfill.
         below_id: The id below which the parents of a child's backfill are left; None for all.
-        limit: How much a batch brings: records of a list, or parents asked for children. 0 for
-            no limit.
+        limit: How much a batch brings: records of a list, or parents whose children are read. 0
+            for no limit.
     """
 
     mode: Mode

@@ -1,8 +1,9 @@
 """Leaves out rows that the destination holds already, so that a run writes only what changed.
 
 dlt gives each row an id, `_dlt_id`, at random. Here the first half of the id of a table's row is a
-fingerprint of the row's content, so the ids that the destination holds tell which rows it needs no
-more. The rest is random, since a row that comes back must not meet what was left of the old one.
+fingerprint of the row's content, so the ids that the destination holds tell which rows need not be
+written again. The rest is random, so that a row that comes back does not get the items that were
+left of its former self.
 
 dlt has merge strategies that skip unchanged rows, but no hard deletes with them, see DECISIONS.md.
 """
@@ -35,7 +36,7 @@ MOST_ITEMS = 256**ITEMS - 1
 class UnchangedRows:
     """Tells which rows of a table need not be written again, in one run.
 
-    Threads: one at a time.
+    Threads: the one where dlt extracts. Nothing needs a guard.
 
     Args:
         endpoint: The table.
