@@ -18,6 +18,8 @@ VERSION = "0.1.0"
 
 BASE_URL = "https://api.harvestapp.com/v2"
 
+ID_URL = "https://id.getharvest.com"
+
 RATE_LIMIT = 100
 """Requests that each of Harvest's budgets allows. Lower it when other tools share them."""
 
@@ -206,30 +208,53 @@ def pasted(text: str) -> str:
     return re.sub(f"^[{SPACES}{QUOTES}]+|[{SPACES}{QUOTES}]+$", "", text)
 
 
-def checked_base_url(text: str) -> str:
-    """Return the API's address without what copying left around it, and without a slash at its end.
+def checked_base_url(text: str, setting: str = "base_url", usual: str = BASE_URL) -> str:
+    """Return an address without what copying left around it, and without a slash at its end.
+
+    Args:
+        text: The setting.
+        setting: Its name.
+        usual: What it is without a proxy.
 
     Raises:
         ConfigurationError: It is no address that a token may be sent to.
     """
     url = pasted(text).rstrip("/")
-    remedy = f"write it like {BASE_URL}"
+    remedy = f"write it like {usual}"
     if "://" not in url:
-        raise ConfigurationError("base_url", "does not begin with https://", remedy)
+        raise ConfigurationError(setting, "does not begin with https://", remedy)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or re.search(r"\s", url):
-        raise ConfigurationError("base_url", "is no web address", remedy)
+        raise ConfigurationError(setting, "is no web address", remedy)
     if parts.query or parts.fragment or parts.username is not None:
-        raise ConfigurationError("base_url", "holds more than an address and a path", remedy)
+        raise ConfigurationError(setting, "holds more than an address and a path", remedy)
     if parts.scheme == "http" and not _is_near(host):
-        if host.endswith("harvestapp.com"):
-            raise ConfigurationError("base_url", "is not encrypted", remedy)
-        logger.warning(f"`base_url` is not encrypted: the token can be read on its way to {host}.")
+        if host.endswith(("harvestapp.com", "getharvest.com")):
+            raise ConfigurationError(setting, "is not encrypted", remedy)
+        logger.warning(f"`{setting}` is not encrypted: the token can be read on its way to {host}.")
     return url
+
+
+def checked_id_url(text: str | None, base_url: str) -> str:
+    """Return Harvest ID's address, without a slash at its end.
+
+    Args:
+        text: The setting; None for the one that goes with `base_url`.
+        base_url: The API's address. A proxy, or the sandbox, stands for both, since a token must
+            not be sent past it.
+
+    Raises:
+        ConfigurationError: It is no address that a token may be sent to.
+    """
+    if text is not None:
+        return checked_base_url(text, "id_url", ID_URL)
+    parts = urlsplit(checked_base_url(base_url))
+    usual = parts.hostname == urlsplit(BASE_URL).hostname
+    return ID_URL if usual else f"{parts.scheme}://{parts.netloc}"
 
 
 def checked_user_agent(text: str) -> str:

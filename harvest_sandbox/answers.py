@@ -77,6 +77,11 @@ def invalid_token() -> AnswerNow:
     return AnswerNow(401, error, **{"WWW-Authenticate": challenge})
 
 
+def oauth_error(status: int, error: str) -> AnswerNow:
+    """§5: the token endpoint refuses."""
+    return AnswerNow(status, {"error": error, "error_description": "The request was refused."})
+
+
 def no_manager() -> AnswerNow:
     """§1.5, §4.6: only a manager has teammates."""
     return AnswerNow(422, {"message": "User must be a Manager to have teammates"})
@@ -87,7 +92,9 @@ def invalid(name: str) -> AnswerNow:
     return AnswerNow(422, {"message": f"{name} is invalid"})
 
 
-def filters(route: Route, params: dict[str, str], *, exclusive: bool) -> dict[str, Any]:
+def filters(
+    route: Route, params: dict[str, str], *, exclusive: bool, days_exclusive: bool
+) -> dict[str, Any]:
     """Return the documented filters as fields of a `Query`; others are ignored (§3.3)."""
     fields: dict[str, Any] = {}
     if "updated_since" in params and route.updated_since:
@@ -95,8 +102,8 @@ def filters(route: Route, params: dict[str, str], *, exclusive: bool) -> dict[st
     if route.table in DATE_ORDER and ("from" in params or "to" in params):
         first, last = EVER
         fields["days"] = (
-            _day("from", params["from"]) if "from" in params else first + 1,
-            _day("to", params["to"]) if "to" in params else last,
+            _day("from", params["from"]) + days_exclusive if "from" in params else first + 1,
+            _day("to", params["to"]) - days_exclusive if "to" in params else last,
         )
     equal = []
     for documented in route.filters.split():

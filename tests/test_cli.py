@@ -77,6 +77,7 @@ def test_init(sandbox: Sandbox, postgres: Pipeline, postgres_url: str, tmp_path:
     assert "[sources.harvest]" in secrets
     assert "api_key" in secrets
     assert "account_id" in secrets
+    assert "client_secret" not in secrets  # an application is the exception
     requirements = (tmp_path / "requirements.txt").read_text()
     assert "dlt[postgres]" in requirements
     assert "filelock" in requirements

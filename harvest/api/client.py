@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from dlt.common import logger
 from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
 from dlt.common.jsonpath import compile_path
@@ -62,6 +63,7 @@ class HarvestClient:
 
     Attributes:
         answers: What checks each answer.
+        headers: What the last answer said beside its data.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class HarvestClient:
     ) -> None:
         self.base_url, self.answers = base_url, Answers()
         self._answered: datetime | None = None
+        self.headers: Mapping[str, str] = {}
         self._auth, self._per_page = auth, sizes.per_page
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._http = {
@@ -140,7 +143,12 @@ class HarvestClient:
         return self._answered or datetime.now(timezone.utc)
 
     def _note_time(self, response: Response) -> None:
-        self._answered = moment_of(response)
+        if self._answered is None and "Date" not in response.headers:
+            logger.warning(
+                "Harvest does not say what time it is, so this machine's clock is trusted: if it "
+                "is ahead, a change may be seen a full read later."
+            )
+        self._answered, self.headers = moment_of(response), response.headers
 
     def _paginate(
         self, path: str, params: dict[str, Any], selector: Any, check: Check, budget: Budget

@@ -132,6 +132,12 @@ class Endpoint:
         object.__setattr__(self, "key", self.key or self.path.rsplit("/", 1)[-1])
 
     @property
+    def archives(self) -> bool:
+        """Whether the list's records can be archived, which Harvest filters by `is_active`."""
+        own = not self.parent and not self.singleton
+        return own and "is_active" in self.columns.flags.split()
+
+    @property
     def id_columns(self) -> tuple[str, ...]:
         """The columns that name a row within its account.
 
