@@ -18,7 +18,14 @@ from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
 from .extract.context import Account, Accounts
-from .extract.resources import child_table, list_reader, list_table, singleton_table
+from .extract.resources import (
+    child_table,
+    list_reader,
+    list_table,
+    report_reader,
+    report_table,
+    singleton_table,
+)
 from .recover import RunsWatch
 from .settings import (
     BASE_URL,
@@ -52,6 +59,9 @@ def harvest_source(
     in_batches: bool = Settings.in_batches,
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
+    reports: bool = Settings.reports,
+    report_period: str = Settings.report_period,
+    report_lookback: int = Settings.report_lookback,
     only_account: int | None = None,
     note_settings: Callable[[Settings], object] | None = None,
     sizes: Sizes | None = None,
@@ -97,6 +107,10 @@ def harvest_source(
             account's last run what `failed`. `harvest.run.load` does, and reports it.
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
             the invoice or statement without a login.
+        reports: Load the tables `report_*` too. Without it, only those that are named.
+        report_period: How long a period of a report is: "month", "week" (from Monday) or "day".
+        report_lookback: How many closed periods of a report each run reads again, beside the
+            current one. Older ones are read again by `full_read` only.
         only_account: Of several accounts, read this one in this run. The others stay as they are.
         note_settings: Is given the settings when the source is made. `harvest.run.load` learns from
             them which accounts there are.
@@ -124,6 +138,9 @@ def harvest_source(
         in_batches=in_batches,
         keep_going=keep_going,
         public_links=public_links,
+        reports=reports,
+        report_period=report_period,
+        report_lookback=report_lookback,
     )
     url = checked_base_url(base_url)
     if note_settings:
@@ -136,9 +153,12 @@ def harvest_source(
     )
     RunsWatch(dlt.current.source_schema().name, owner=accounts)
     readers: dict[str, DltResource] = {}
+    of_reports = report_reader(accounts)
     for endpoint in ENDPOINTS:
         if endpoint.singleton:
             yield singleton_table(accounts, endpoint, settings)
+        elif endpoint.report:
+            yield report_table(of_reports, endpoint, settings)
         elif endpoint.parent:
             yield child_table(readers[endpoint.parent], endpoint, settings)
         else:

@@ -24,9 +24,10 @@ from dlt.common.runtime.collector import NullCollector
 
 from . import ENDPOINTS, HarvestError, run
 from .errors import AccountsError, InternalError
+from .extract.plan import report_requests
 from .metrics import build
 from .progress import display
-from .settings import VERSION
+from .settings import VERSION, Settings
 
 NO_CREDENTIALS = """No Harvest credentials found.
   1. Make a personal access token at https://id.getharvest.com/developers
@@ -168,10 +169,15 @@ def _redirected(warehouse: Warehouse, destination: str | None, dataset: str | No
 
 
 def list_tables() -> None:
-    """Print each table with its parent."""
+    """Print each table with its parent, and what those cost that are loaded on request only."""
     print(f"{'table':<28}parent")
     for endpoint in ENDPOINTS:
-        print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())
+        if not endpoint.report:
+            print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())
+    print(f"\n{'on request, or by reports = true':<36}requests for a year, and in later runs")
+    for name, (first, later) in report_requests(Settings()).items():
+        print(f"{name:<36}{first}, {later}")
+    print("\nHarvest allows 100 requests for reports in 15 minutes; nothing else waits for them.")
 
 
 def arguments(program: str) -> argparse.ArgumentParser:
@@ -184,7 +190,7 @@ def arguments(program: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all")
+    add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all but reports")
     add("--list", action="store_true", help="list the tables and stop")
     add("--anchor-date", metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
         '"all"; default: one year before the first run')  # fmt: skip

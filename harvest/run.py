@@ -23,7 +23,8 @@ from dlt.extract import DltSource
 from dlt.load.exceptions import LoadClientJobException
 from filelock import FileLock, Timeout
 
-from . import ENDPOINTS, harvest_source
+from . import harvest_source
+from .catalog import BY_NAME, ENDPOINTS, REPORTS
 from .catalog.schema import ACCOUNT_ID
 from .defaults import defaults
 from .errors import (
@@ -35,12 +36,11 @@ from .errors import (
     HarvestError,
     InternalError,
     LoadError,
-    OtherAccountError,
     PartialLoadError,
     SharedTableError,
-    UnknownStateError,
     by_account,
 )
+from .extract.plan import report_minutes
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line
 from .recover import forget, recover
 from .refused import explained
@@ -56,8 +56,8 @@ M_ARENA_MAX = -8  # as malloc.h has it
 
 SOURCE = "harvest"
 
-OF_ALL_ACCOUNTS = (ConfigurationError, OtherAccountError, UnknownStateError)
-"""Errors that every account would meet."""
+SNAPSHOTS = {e.name for e in REPORTS if e.report and e.report.span != "period"}
+"""Tables whose earlier rows can't be read again, so that a refresh must not drop them."""
 
 BUGS = (
     ArithmeticError,
@@ -205,6 +205,9 @@ def load(
         raise ConfigurationError(
             "refresh", f"names {', '.join(sorted(unknown))}", "name only tables that are loaded"
         )
+    if kept := dropped & SNAPSHOTS:
+        dropped -= kept
+        tell(f"{', '.join(sorted(kept))} stays: figures of earlier days can't be read again.")
     _share_heaps()
     began, started = datetime.now(timezone.utc), time.monotonic()
     with _alone(pipeline), defaults(pipeline):
@@ -265,13 +268,7 @@ class _Part:
             if not is_read:
                 self._run(self._make())
             while (run := self._last_run).requests_left and not run.failed:
-                left = run.requests_left
-                requests = sum(left.values())
-                minutes = max(1, round(requests / RATE_LIMIT * RATE_PERIOD / 60))
-                self.tell(
-                    f"Left: some {requests:,} requests, {minutes} min or more, for "
-                    f"{', '.join(left)}."
-                )
+                self.tell(_what_is_left(run.requests_left))
                 self._run(self._make(**NEXT_BATCH))
             self._take_notes()
             if run.failed:
@@ -312,7 +309,7 @@ def _load_each(
     """Load one account after the other; return what failed where there are several.
 
     Raises:
-        HarvestError: The only account failed, or no account could be loaded.
+        HarvestError: The only account failed, or what failed concerns all accounts.
     """
     errors: dict[int, HarvestError] = {}
     for account, part in parts.items():
@@ -323,10 +320,8 @@ def _load_each(
                 if errors:
                     recover(pipeline, SOURCE)  # what the account before left is not to be loaded
                 part.load(is_read=is_read)
-        except OF_ALL_ACCOUNTS:
-            raise
         except HarvestError as error:
-            if len(parts) == 1:
+            if len(parts) == 1 or error.concerns_all_accounts:
                 raise
             errors[account] = error.error if isinstance(error, AccountError) else error
     return errors
@@ -356,6 +351,15 @@ def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
         )
     source: DltSource = harvest_source(**{**BY_LOAD, **settings})
     return source.with_resources(*tables) if tables else source
+
+
+def _what_is_left(requests: Mapping[str, int]) -> str:
+    """Say for which tables there are requests left, and how long they take at least."""
+    of_reports = sum(count for table, count in requests.items() if BY_NAME[table].report)
+    total = sum(requests.values())
+    minutes = round((total - of_reports) / RATE_LIMIT * RATE_PERIOD / 60)
+    minutes = max(1, minutes, report_minutes(of_reports))
+    return f"Left: some {total:,} requests, {minutes} min or more, for {', '.join(requests)}."
 
 
 def _share_heaps() -> None:
@@ -458,7 +462,8 @@ def _refresh(
             raise SharedTableError(shared)
         rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
-    everything = tables == source.resources.keys()
+    by_default = {e.name for e in ENDPOINTS if not e.on_request}
+    everything = tables >= by_default and tables >= {*_loaded(pipeline).values()}
     forget(pipeline, SOURCE, tables)
     # "drop_sources" forgets what concerns no single table too.
     pipeline.run(source, refresh="drop_sources" if everything else "drop_resources")
@@ -484,16 +489,20 @@ def _others(
     return found
 
 
+def _loaded(pipeline: Pipeline) -> dict[str, str]:
+    """Return the tables that were loaded, nested tables included, each with its resource."""
+    if SOURCE not in pipeline.schemas:
+        return {}  # nothing was ever loaded
+    schema = pipeline.schemas[SOURCE]
+    return {
+        table: str(get_root_table(schema.tables, table).get("resource"))
+        for table in schema.data_table_names(seen_data_only=True)
+    }
+
+
 def _tables(pipeline: Pipeline, selected: Collection[str]) -> list[str]:
     """Return the tables of resources that were loaded, nested tables included."""
-    if SOURCE not in pipeline.schemas:
-        return []  # nothing was ever loaded
-    schema = pipeline.schemas[SOURCE]
-    return sorted(
-        table
-        for table in schema.data_table_names(seen_data_only=True)
-        if get_root_table(schema.tables, table).get("resource") in selected
-    )
+    return sorted(table for table, name in _loaded(pipeline).items() if name in selected)
 
 
 def _count(

@@ -135,7 +135,13 @@ class RateLimiter:
             if self._under_way + len(recent) < self.requests:
                 self._under_way += 1
                 return 0.0
-            return recent[0] + self.period - now if recent else 0.02
+            seconds = recent[0] + self.period - now if recent else 0.02
+        if seconds > TOLD_FROM:
+            logger.warning(
+                f"{self.requests} requests were sent in {self.period / 60:.0f} min, as many as "
+                f"Harvest allows for reports: the next one leaves in {seconds:.0f} s."
+            )
+        return seconds
 
     @property
     def _recent(self) -> deque[float]:

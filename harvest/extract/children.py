@@ -58,7 +58,10 @@ class ChildReader:
         try:
             return self._read(parent_id)
         except StatusError as error:
-            if error.status == 404 and not self._lives(parent_id):
+            if error.status == self._endpoint.none_status:
+                with self._condition:
+                    self._found[parent_id] = set()
+            elif error.status == 404 and not self._lives(parent_id):
                 with self._condition:
                     self._gone_parents.add(parent_id)
             elif error.status in (403, 404):

@@ -25,7 +25,7 @@ from ..errors import AccountError, HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
-from .plan import ListPlan, TablePlan, plan_list, plan_table
+from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState, tell
 from .unchanged import UnchangedRows
 
@@ -63,7 +63,7 @@ class Account:
         try:
             yield
         except HarvestError as error:
-            if self.named is None:
+            if self.named is None or error.concerns_all_accounts:
                 raise
             raise AccountError(self.named, error) from error
 
@@ -120,6 +120,7 @@ class Run:
         can: What the destination can do with each table.
         anchor: How far back history is read (UTC).
         plans: What is read of each list.
+        reports: What is read of each report.
         left_before: Requests that the run before this one left, by table.
     """
 
@@ -137,6 +138,7 @@ class Run:
             self.client,
             self.store,
             {endpoint.name for endpoint in self.selected},
+            {e.name for e in ENDPOINTS if e.by_default(reports=self.settings.reports)},
             confirmed=self.settings.confirm_deletions,
             account_named=account.named,
         )
@@ -148,7 +150,8 @@ class Run:
         # What a package that is still to be loaded will write is not there yet.
         self._trusted = set() if extraction.others_pending() else self._remembered_tables()
         self._unchanged: dict[str, UnchangedRows | None] = {}
-        self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
+        self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not (e.parent or e.report)}
+        self.reports = {e.name: self._plan_report(e) for e in self.selected if e.report}
         self.store.save_account()
 
     def resource(self, endpoint: Endpoint) -> DltResource:
@@ -162,7 +165,16 @@ class Run:
         """
         can = self.can.get(endpoint.name)
         merged = disposition(self.resource(endpoint)) == "merge"
-        return can.deletions(self.settings.deletions) if can and merged else "keep"
+        # Figures of a report are no records: where others take their place, none may be kept.
+        chosen = "remove" if endpoint.report else self.settings.deletions
+        return can.deletions(chosen) if can and merged else "keep"
+
+    @property
+    def reports_wait(self) -> bool:
+        """Whether reports wait for a further batch, so that all else is loaded before."""
+        others = any(not endpoint.report for endpoint in self.selected)
+        left = self.left_before.keys()
+        return self.settings.in_batches and others and not (left and left <= self.reports.keys())
 
     def holds(self, table: str) -> bool:
         """Tell whether the destination has a table; never, where it can't be asked."""
@@ -171,13 +183,14 @@ class Run:
     def unchanged_rows(self, endpoint: Endpoint) -> UnchangedRows | None:
         """Return what tells which rows of a table need not be written.
 
-        None where the destination can't be asked, or where dlt does not merge. A table that is read
-        anew may be about to be dropped, so all its rows are written.
+        None where the destination can't be asked, or where dlt does not merge, and of a report,
+        whose rows of a period replace each other as a whole. A table that is read anew may be about
+        to be dropped, so all its rows are written.
         """
         if endpoint.name not in self._unchanged:
             can = self.can.get(endpoint.name)
             possible = can and can.removes and disposition(self.resource(endpoint)) == "merge"
-            unchanged = UnchangedRows(endpoint) if possible else None
+            unchanged = UnchangedRows(endpoint) if possible and not endpoint.report else None
             if unchanged and self.holds(endpoint.name) and endpoint.name in self._trusted:
                 plan = self.plans[endpoint.parent or endpoint.name]
                 own = plan.tables[endpoint.name]
@@ -276,7 +289,8 @@ class Run:
                     resource.apply_hints(write_disposition="append")
                 elif can.merge_strategy == "upsert":
                     resource.apply_hints(
-                        write_disposition={"disposition": "merge", "strategy": "upsert"}
+                        write_disposition={"disposition": "merge", "strategy": "upsert"},
+                        merge_key="",  # with upsert, dlt warns that it has no use for one
                     )
             if not endpoint.singleton:
                 resource.apply_hints(columns={DELETED_AT: deleted_at_column(removes=can.removes)})
@@ -317,6 +331,16 @@ class Run:
 
     def _remembered_tables(self) -> set[str]:
         return {e.name for e in self.selected if self.store.table(e.name) != TableState()}
+
+    def _plan_report(self, endpoint: Endpoint) -> ReportPlan:
+        return plan_report(
+            endpoint,
+            self.store.table(endpoint.name),
+            self.settings,
+            anchor=self.anchor,
+            now=self.access.now,
+            replaced=disposition(self.resource(endpoint)) == "replace",
+        )
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
         children = [e for e in self.selected if e.parent == endpoint.name]

@@ -29,6 +29,7 @@ from .context import Account, Accounts, Run
 from .deletions import Gone, mark_of
 from .lists import ListEnd, ListReader, Rows
 from .records import Record, prepare
+from .reports import OfReport, read_reports
 from .state import TableState
 
 
@@ -172,6 +173,37 @@ def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) 
             yield DataItemWithMeta(Rows(run), [record])
 
     table = dlt.resource(read, parallelized=True, **_hints(endpoint, settings))
+    return table.add_step(LastStep(endpoint))
+
+
+def report_reader(accounts: Accounts) -> DltResource:
+    """Return the resource that reads all reports. It is no table: tables are made from it."""
+
+    def read() -> Iterator[TDataItems]:
+        for run in accounts.runs():
+            with run.account.named_in_errors():
+                yield from read_reports(run)
+
+    return dlt.resource(read, name="_reports", parallelized=True)
+
+
+def report_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
+    """Return the table of a report."""
+
+    def rows(item: TDataItems, meta: Any = None) -> TDataItems:
+        if not isinstance(meta, OfReport) or meta.table != endpoint.name:
+            return None
+        progress = meta.inner.run.extraction.show_progress
+        progress(endpoint.name, REQUESTS, done=meta.done, more=meta.planned)
+        return DataItemWithMeta(meta.inner, item)
+
+    table = dlt.transformer(
+        rows,
+        data_from=reader,
+        merge_key=endpoint.merge_key,
+        selected=endpoint.by_default(reports=settings.reports),
+        **_hints(endpoint, settings),
+    )
     return table.add_step(LastStep(endpoint))
 
 

@@ -45,6 +45,14 @@ class Backfill(_Remembered):
     ] = None
 
 
+class PeriodsRead(_Remembered):
+    """Which periods of a report were read: all from the oldest one on."""
+
+    length: Annotated[str, Note(description="how long each is: month, week or day")]
+    first: Annotated[date, Note(description="the first day of the oldest period that was read")]
+    read_at: Annotated[datetime, Note(description="when the newest were read last, Harvest's time")]
+
+
 class TableState(_Remembered):
     """What is remembered of one table of one account."""
 
@@ -60,6 +68,9 @@ class TableState(_Remembered):
     ] = None
     backfill: Annotated[
         Backfill | None, Note(description="what is left of a first read; none: nothing")
+    ] = None
+    periods: Annotated[
+        PeriodsRead | None, Note(description="of a report by periods: those that were read")
     ] = None
 
 
