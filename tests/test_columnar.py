@@ -119,6 +119,16 @@ def test_pages_of_both_kinds(sandbox: Sandbox, source: Make, pipeline: Pipeline)
     assert_equal(pipeline, sandbox, "time_entries", "clients")
 
 
+def test_ids_of_dlt(
+    sandbox: Sandbox, source: Make, duck: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user who lets dlt add ids to Arrow tables gets each once."""
+    monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID", "true")
+    monkeypatch.setenv("NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID", "true")
+    duck.run(source().with_resources("clients"))
+    assert_equal(duck, sandbox, "clients")
+
+
 def test_formats(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """Lists without lists in them come as columns, and no other table does."""
     pipeline.run(source())
