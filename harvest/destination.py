@@ -27,6 +27,8 @@ DELETED_AT = "_deleted_at"
 Key = tuple[int, ...]
 """The values of an endpoint's id columns: of a child, its parent's id and its own."""
 
+Span = tuple[int | None, int | None]
+
 FLAGS_AT_ONCE = 500
 
 ONE_AT_A_TIME = Lock()
@@ -123,14 +125,21 @@ class Destination:
                 )
 
     def keys(
-        self, endpoint: Endpoint, *, changed_after: datetime | None, unflagged: bool
-    ) -> set[Key]:
+        self,
+        endpoint: Endpoint,
+        *,
+        changed_after: datetime | None,
+        unflagged: bool,
+        ids: Span = (None, None),
+    ) -> list[Key]:
         """Return the keys of the account's rows.
 
         Args:
             endpoint: Whose table.
             changed_after: Only rows with a later stamp (UTC), or none; None for all rows.
             unflagged: Only rows that are not flagged as gone.
+            ids: Only rows with an id from the first to the one before the second; None leaves an
+                end open.
         """
         where, values = [f"{ACCOUNT_ID} = {self._account_id}"], []
         if changed_after and changed_after.year >= 1970:  # Databases differ in what they hold.
@@ -138,9 +147,12 @@ class Destination:
             values.append(changed_after)
         if unflagged:
             where.append(f"{DELETED_AT} IS NULL")
+        where += [
+            f"id {sign} {i}" for sign, i in zip((">=", "<"), ids, strict=True) if i is not None
+        ]
         columns = ", ".join(endpoint.id_columns)
         statement = f"SELECT {columns} FROM {{table}} WHERE {' AND '.join(where)}"  # noqa: S608
-        return set(self._ask(endpoint.name, statement, *values))
+        return self._ask(endpoint.name, statement, *values)
 
     def ids_before(self, endpoint: Endpoint, moment: datetime) -> set[int]:
         """Return the ids of the account's rows that are stamped at or before a moment (UTC)."""

@@ -75,6 +75,10 @@ class Sizes:
     """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which
     is what an interruption costs."""
 
+    keys_at_once: int = 200_000
+    """Keys of a list that the destination is asked for at once, to see which are gone: some 20 MB.
+    A database without an index on ids walks through the whole table for each such piece."""
+
 
 FULL_READ_HOURS = 24.0
 """How old the last full read may be. A full read costs a request for each 2,000 records; what
