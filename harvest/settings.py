@@ -51,7 +51,7 @@ class Sizes:
     connections: int = 40
     """Connections kept open: those of the workers, and those of lists read in several windows."""
 
-    parallel_windows: int = 14
+    parallel_windows: int = 20
     """Windows of dates of one list that are read side by side. At 2 s for a page of 2,000 records,
     pages read one after the other would use a fifteenth of the rate limit. Each takes some
     14 MB."""
@@ -68,8 +68,9 @@ class Sizes:
     """Requests for children of one kind that the first batch may take; where there are more, they
     wait for the next batch."""
 
-    batch_records: int = 100_000
-    """Records of a list in each further batch. More would take more memory to load."""
+    batch_records: int = 200_000
+    """Records of a list in each further batch. Each begins with one page alone and ends by waiting
+    for the last one, so smaller ones leave the rate limit unused; an interruption costs one."""
 
     batch_requests: int = 2_000
     """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which
