@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+DOCS := README.md CONTRIBUTING.md harvest/README.md docs/*.md
 
 .PHONY: help demo test test-mariadb lint format docs bench
 help: ## Show the commands
@@ -21,18 +22,18 @@ test-mariadb: .venv/stamp ## Test against the MariaDB or MySQL that TEST_MARIADB
 	$(BIN)/pip install -q pymysql
 	$(BIN)/python -m pytest tests/test_destinations.py -k mariadb
 
-lint: .venv/stamp ## Check style, types and what the README quotes from the code
+lint: .venv/stamp ## Check style, types and what the documents quote from the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cog --check README.md CONTRIBUTING.md
+	$(BIN)/cog -I . --check --verbosity=1 $(DOCS)
 
 format: .venv/stamp ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: .venv/stamp ## Renew what the README quotes from the code
-	$(BIN)/cog -r README.md CONTRIBUTING.md
+docs: .venv/stamp ## Renew what the documents quote from the code
+	$(BIN)/cog -I . -r $(DOCS)
 
 bench: .venv/stamp ## Measure the source against the fewest requests that the API allows
 	$(BIN)/python -m benchmarks

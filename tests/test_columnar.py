@@ -88,6 +88,18 @@ def test_odd_rows(sandbox: Sandbox, odd: dict[str, Any]) -> None:
     assert columnar().table(entries) is None
 
 
+def test_ids_are_kept(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """The ids by which unchanged rows are known stand in the columns, so none is written again."""
+    duck.run(source().with_resources("time_entries"))
+    before = {row["id"] for row in read(duck, "time_entries")}
+    duck.run(source(full_read=True).with_resources("time_entries"))
+    assert duck.last_trace
+    assert duck.last_trace.last_normalize_info
+    assert duck.last_trace.last_normalize_info.row_counts.get("time_entries", 0) <= 2  # timers
+    assert {row["id"] for row in read(duck, "time_entries")} == before
+    assert_equal(duck, sandbox, "time_entries")
+
+
 def test_moments_of_a_step(sandbox: Sandbox) -> None:
     """Moments and days that a user's step made are taken as they are."""
     entries = rows(sandbox)

@@ -33,7 +33,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Run a command to its good end, away from this checkout; return what it printed."""
+    """Run a command outside this checkout, demand that it succeeds, and return what it printed."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(  # noqa: S603 - our own commands
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False
@@ -65,7 +65,7 @@ def test_sdist_holds(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     about = {"README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", ".gitignore"}
     build = {"pyproject.toml", "hatch_build.py", "harvest_pipeline.py"}
-    assert names == tracked("harvest", "harvest_sandbox") | about | build
+    assert names == tracked("harvest", "harvest_sandbox", "docs") | about | build
 
 
 def test_fresh_environment(dist: Path, tmp_path: Path) -> None:

@@ -47,7 +47,10 @@ class LinksPaginator(JSONLinkPaginator):
 
 
 class HarvestClient:
-    """Reads Harvest's lists, a page at a time, and single objects. Threads may share it.
+    """Reads Harvest's lists, a page at a time, and single objects.
+
+    Threads: any. It changes nothing but the time of the last answer, which is replaced as a whole;
+    limiters, sessions (`LimitedClient`) and `Answers` guard themselves.
 
     Args:
         base_url: The API's address, with its version.
@@ -56,8 +59,9 @@ class HarvestClient:
         limiters: What holds back the requests of each budget; clients that share Harvest's limits
             share them.
         sizes: How much is asked for at once, and how often.
-        keeps_nul: Tells whether the destination holds text with a NUL character; where it does
-            not, the character is replaced. Asked when an answer has one.
+
+    Attributes:
+        answers: What checks each answer.
     """
 
     def __init__(
@@ -67,9 +71,8 @@ class HarvestClient:
         user_agent: str,
         limiters: Mapping[Budget, RateLimiter],
         sizes: Sizes,
-        keeps_nul: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.base_url, self._answers = base_url, Answers(keeps_nul)
+        self.base_url, self.answers = base_url, Answers()
         self._answered: datetime | None = None
         self._auth, self._per_page = auth, sizes.per_page
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
@@ -112,7 +115,7 @@ class HarvestClient:
 
         def check(response: Response, *_: Any, **__: Any) -> None:
             self._note_time(response)
-            self._answers.check(response, path, key, identified=identified)
+            self.answers.check(response, path, key, identified=identified)
 
         for answer in self._paginate(path, query, path_of(key), check, budget):
             yield Page(answer, key)
@@ -126,7 +129,7 @@ class HarvestClient:
 
         def check(response: Response, *_: Any, **__: Any) -> None:
             self._note_time(response)
-            self._answers.check(response, path)
+            self.answers.check(response, path)
 
         answer = next(self._paginate(path, {}, path_of("$"), check, "general"))
         record: dict[str, Any] = answer[0]
@@ -142,7 +145,9 @@ class HarvestClient:
     def _paginate(
         self, path: str, params: dict[str, Any], selector: Any, check: Check, budget: Budget
     ) -> Iterator[PageData[Any]]:
-        # A session belongs to its thread, so the REST client around it is made where it is used.
+        # dlt keeps a session for each thread, and `LimitedClient` says what follows for a list that
+        # is continued in another thread. A REST client remembers where it is in its list, so each
+        # list has its own.
         rest_client = RESTClient(
             self.base_url,
             headers=self._headers,

@@ -23,11 +23,11 @@ NAMED = 10
 class ChildReader:
     """Reads one table of children in one run, once all parents are known.
 
-    All that a parent has is read together, so what it does not list any more is gone, and with a
-    parent that is gone go its children.
+    All children of a parent are read together, so one that is no longer listed is gone. When a
+    parent is gone, so are its children.
 
-    Threads: `parents` and the construction run where dlt extracts, `read` and `finish` in its pool.
-    The condition guards what the requests brought.
+    Threads: it is made where dlt extracts, and `read` and `finish` run in dlt's pool. A condition
+    guards what the requests brought; `finish` waits on it until all of them came.
 
     Args:
         parents: The end of the parents' list.
@@ -58,7 +58,10 @@ class ChildReader:
         try:
             return self._read(parent_id)
         except StatusError as error:
-            if error.status == 404 and not self._lives(parent_id):
+            if error.status == self._endpoint.none_status:
+                with self._condition:
+                    self._found[parent_id] = set()
+            elif error.status == 404 and not self._lives(parent_id):
                 with self._condition:
                     self._gone_parents.add(parent_id)
             elif error.status in (403, 404):
@@ -78,8 +81,8 @@ class ChildReader:
     def finish(self) -> Gone:
         """Wait for all requests, decide what is gone, and remember how far this run came.
 
-        dlt begins items in their order, so all requests were begun before this, and no thread waits
-        here for one that could not begin.
+        dlt begins items in their order, so all requests have begun before this waits for them, and
+        it never holds the thread that one of them needs.
 
         Raises:
             HarvestError: The table may not be read, or most of it would go.
@@ -149,8 +152,9 @@ class ChildReader:
     def _missing_parents(self) -> list[int]:
         """Return parents that are not listed, though the destination holds children of them.
 
-        They are gone, or their stamps lie before the anchor, so that this list does not hold them
-        though another run's did. Harvest is asked, because only a 404 tells.
+        Either they are gone, or their stamps lie before the anchor, so that this list lacks them
+        though an earlier one held them. Harvest is asked for each, because only a 404 shows that it
+        is gone.
         """
         if not self._list.complete:
             return []

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 from dlt.common.configuration import known_sections, resolve_configuration
-from dlt.common.normalizers.utils import generate_dlt_ids
+from dlt.common.normalizers.utils import generate_dlt_id
 from dlt.common.schema.typing import C_DLT_ID, C_DLT_LOAD_ID, TColumnSchema, TTableSchemaColumns
 from dlt.normalize.configuration import ItemsNormalizerConfiguration
 
@@ -86,7 +86,7 @@ class Columnar:
                 self._fields.append((name, make))
         self._required = {n for n, column in columns.items() if column.get("nullable") is False}
         self._required |= dlt_columns().keys()
-        self._known = {name for name, _ in self._fields} | self._objects.keys()
+        self._known = {C_DLT_ID, *self._objects, *(name for name, _ in self._fields)}
 
     @staticmethod
     def takes(columns: TTableSchemaColumns) -> bool:
@@ -117,7 +117,8 @@ class Columnar:
         except (pa.ArrowException, OverflowError):
             return None
         columns[C_DLT_LOAD_ID] = pa.array([self._load_id] * len(rows), pa.string())
-        columns[C_DLT_ID] = pa.array(generate_dlt_ids(len(rows)), pa.string())
+        ids = [row.get(C_DLT_ID) or generate_dlt_id() for row in rows]
+        columns[C_DLT_ID] = pa.array(ids, pa.string())
         fields = [
             pa.field(name, values.type, nullable=name not in self._required)
             for name, values in columns.items()

@@ -54,7 +54,9 @@ class ListEnd:
 
 
 class ListReader:
-    """Reads one list in one run. It runs in one thread of dlt's pool.
+    """Reads one list in one run.
+
+    Threads: one at a time of dlt's pool, not always the same. Nothing needs a guard.
 
     Args:
         run: The run.
@@ -94,7 +96,7 @@ class ListReader:
             self._run.leave_out(self._endpoint, error)
 
     def _rows(self, read: Read, unstamped: Filters | None = None) -> Iterator[TDataItems]:
-        """Yield the records of one pass, but for those that came before or that the table has.
+        """Yield the records of one pass, without those that came before or that the table has.
 
         Args:
             read: The pass.

@@ -37,7 +37,7 @@ def prepare(
     record[ACCOUNT_ID] = account_id
     _drop_empty(record, endpoint.columns.objects)
     for name, columns in endpoint.nested:
-        for item in _items(record, name):
+        for item in items_of(record, name):
             item[ACCOUNT_ID] = account_id
             _drop_empty(item, columns.objects)
     if not public_links:
@@ -46,7 +46,8 @@ def prepare(
     return stamp
 
 
-def _items(record: Record, name: str) -> list[Record]:
+def items_of(record: Record, name: str) -> list[Record]:
+    """Return the objects in a list of a record."""
     items = record.get(name)
     return [i for i in items if isinstance(i, dict)] if isinstance(items, list) else []
 
