@@ -129,6 +129,12 @@ class ChildReader:
         if plan.mode == "changes":
             changed = [parent for parent, stamp in stamps.items() if self._changed(stamp)]
             return [*changed, *self._missing_parents()]
+        if plan.mode == "differing":
+            # What is stamped at the cursor came in an earlier run, a minute after its stamp at
+            # least, so it is not asked for again.
+            differing = self._list.differing[self._endpoint.name]
+            chosen = [i for i, stamp in stamps.items() if i in differing or self._is_news(stamp)]
+            return [*chosen, *self._missing_parents()]
         ids = sorted(stamps, reverse=True)
         left = [i for i in ids if plan.below_id is None or i < plan.below_id]
         now = left[: plan.limit] if plan.limit else left
@@ -159,6 +165,10 @@ class ChildReader:
     def _changed(self, stamp: datetime | None) -> bool:
         since = self._plan.since
         return since is None or stamp is None or stamp >= since
+
+    def _is_news(self, stamp: datetime | None) -> bool:
+        since = self._plan.since
+        return since is None or stamp is None or stamp > since
 
     def _lives(self, parent_id: int) -> bool:
         """Tell whether Harvest still has a parent that answers 404 for its children."""

@@ -147,6 +147,12 @@ class Run:
         self.can = self._adapt_to_destination()
         self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._there = self._look_at_destination()
+        if self.settings.children == "differing" and self._there is None and self.can:
+            logger.warning(
+                "This destination can't be asked what it holds, so children are not compared: "
+                '`children = "differing"` does here what "complete" does, or "changed" where rows '
+                "can't be replaced."
+            )
         # What a package that is still to be loaded will write is not there yet.
         self._trusted = set() if extraction.others_pending() else self._remembered_tables()
         self._unchanged: dict[str, UnchangedRows | None] = {}
@@ -350,6 +356,8 @@ class Run:
             can, settings = self.can.get(e.name), self.settings
             if can and not can.full_reads:
                 settings = replace(settings, children="changed", full_read_hours=-1)
+            elif settings.children == "differing" and self._there is None:
+                settings = replace(settings, children="complete")
             return plan_table(
                 e,
                 self.store.table(e.name),

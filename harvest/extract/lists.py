@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from dlt.common.typing import TDataItems
 from dlt.extract.items import DataItemWithMeta
 
-from ..catalog import Endpoint
+from ..catalog import BY_NAME, Endpoint
 from ..errors import HarvestError
 from ..settings import OVERLAP_SECONDS
 from .context import Run
 from .deletions import Deletions, Gone
+from .differences import Differences
 from .listing import Listing
 from .plan import Read
 from .records import prepare
@@ -35,6 +36,8 @@ class ListEnd:
     Attributes:
         run: The run.
         parents: The stamps of the list's records by id, where children need them.
+        differing: The parents whose children may differ from what the destination holds, by table
+            of children, where that is how these are read.
         complete: Whether these are all the records in scope, without a doubt.
         started: When the list's first page came, by Harvest's clock (UTC).
         cursor: From where the next run must ask for changes (UTC).
@@ -43,6 +46,7 @@ class ListEnd:
 
     run: Run
     parents: dict[int, datetime | None]
+    differing: dict[str, set[int]]
     complete: bool
     started: datetime
     cursor: datetime
@@ -67,6 +71,8 @@ class ListReader:
         self._listings: list[Listing] = []
         self._parents: dict[int, datetime | None] = {}
         self._keeps_parents = len(self._plan.tables) > bool(self._own)
+        children = [BY_NAME[n] for n, t in self._plan.tables.items() if t.mode == "differing"]
+        self._differences = Differences(run.destination, endpoint, children) if children else None
 
     def read(self) -> Iterator[TDataItems]:
         """Yield records in lists, and at last an empty list with the `ListEnd`.
@@ -115,7 +121,8 @@ class ListReader:
                 if self._keeps_parents:
                     self._parents[record["id"]] = stamp
                 came = any(record["id"] in ids for ids in earlier)
-                if not came and not (oldest and stamp and stamp < oldest):
+                differs = self._differences and self._differences.note(record)
+                if not came and (differs or not (oldest and stamp and stamp < oldest)):
                     rows.append(record)
             if rows:
                 yield DataItemWithMeta(Rows(run), page if len(rows) == len(page) else rows)
@@ -134,7 +141,8 @@ class ListReader:
             if complete:
                 gone = Deletions(self._run, self._endpoint).of_list(first.ids)
             self._save(first, cursor)
-        return ListEnd(self._run, self._parents, complete, first.started, cursor, gone)
+        differing = self._differences.parents if self._differences else {}
+        return ListEnd(self._run, self._parents, differing, complete, first.started, cursor, gone)
 
     def _save(self, first: Listing, cursor: datetime) -> None:
         """Remember what the next run needs to know of the list's own table."""

@@ -25,6 +25,7 @@ from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
+from .columnar import Columnar, dlt_columns
 from .context import Account, Accounts, Run
 from .deletions import Gone, mark_of
 from .lists import ListEnd, ListReader, Rows
@@ -48,6 +49,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         super().__init__(lambda item: item)
         self._endpoint = endpoint
         self._chosen_for: Run | None = None
+        self._columnar: Columnar | None = None
         self._filled: set[str] = set()
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
@@ -60,6 +62,9 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             item = self._to_write(meta.run, item if isinstance(item, list) else [item])
         if item and isinstance(meta, (Rows, ListEnd, Gone)) and meta.run is not self._chosen_for:
             self._choose_file_format(meta.run)
+        if self._columnar and isinstance(meta, Rows) and item:
+            table = self._columnar.table(item)
+            return item if table is None else table
         return item
 
     def _absent_with_lists(self, run: Run) -> list[dict[str, Any]]:
@@ -94,8 +99,16 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         Postgres' driver fails on a file without any.
         """
         self._chosen_for, can = run, run.can.get(self._endpoint.name)
-        if can and can.file_format:
-            run.resource(self._endpoint).apply_hints(file_format=can.file_format)
+        self._columnar, resource = None, run.resource(self._endpoint)
+        if not can or not can.file_format:
+            return
+        resource.apply_hints(file_format=can.file_format)
+        columns = resource.compute_table_schema()["columns"]
+        # With other dispositions dlt makes the ids of rows in its own way.
+        merged = resource.write_disposition == "merge" and can.merge_strategy == "delete-insert"
+        if merged and not self._endpoint.nested and Columnar.takes(columns):
+            self._columnar = Columnar(columns, run.extraction.load_id)
+            resource.apply_hints(columns=dlt_columns())
 
 
 def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
