@@ -104,7 +104,7 @@ class Counts(Collector):
 
     def _is_of_interest(self, name: str) -> bool:
         if self._phase == "Extract":
-            return name != "Resources" and not name.startswith("_dlt")
+            return name != "Resources" and not name.startswith("_")
         return name == BARS.get(self._phase)
 
     def _show(self) -> None:

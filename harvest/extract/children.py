@@ -13,7 +13,7 @@ from ..errors import HarvestError, StatusError
 from .deletions import Deletions, Gone
 from .listing import Listing
 from .lists import ListEnd
-from .records import prepare
+from .records import newest, prepare
 from .state import Backfill, TableState
 
 NAMED = 10
@@ -45,6 +45,7 @@ class ChildReader:
         self._condition = Condition()
         self._under_way = len(self.parents)
         self._found: dict[int, set[int]] = {}
+        self._newest: datetime | None = None
         self._gone_parents: set[int] = set()
         self._refused: dict[int, StatusError] = {}
         self._failed: dict[int, HarvestError] = {}
@@ -99,7 +100,7 @@ class ChildReader:
         if self._failed:
             self._run.note_failure(self._endpoint, self._describe_failures())
         else:
-            self._save()
+            self._save(gone)
         if self._refused:
             self._run.note_refused(self._endpoint, _name(self._refused))
         return gone
@@ -115,6 +116,7 @@ class ChildReader:
                 rows.append(record)
         with self._condition:
             self._found[parent_id] = {row["id"] for row in rows}
+            self._newest = newest(self._newest, *(row.get("updated_at") for row in rows))
         return rows
 
     def _choose(self) -> list[int]:
@@ -171,7 +173,7 @@ class ChildReader:
         self._backfill = backfill
         self._run.note_requests_left(self._endpoint.name, requests)
 
-    def _save(self) -> None:
+    def _save(self, gone: Gone) -> None:
         before, full_read_at = self._before, self._before.full_read_at
         if not self._backfill and self._reads_all():
             full_read_at = (
@@ -179,8 +181,12 @@ class ChildReader:
                 if before.backfill and self._plan.mode == "backfill"
                 else self._list.started
             )
+        later = self._plan.mode == "later"
+        found_gone = self._list.started if gone.count else None
         table = TableState(
-            cursor=before.cursor if self._plan.mode == "later" else self._list.cursor,
+            cursor=before.cursor if later else self._list.cursor,
+            read_at=before.read_at if later else self._list.started,
+            changed_at=newest(before.changed_at, self._newest, found_gone),
             full_read_at=full_read_at,
             anchor=self._run.scope_of(self._endpoint) if self._reads_all() else before.anchor,
             backfill=self._backfill,

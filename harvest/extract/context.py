@@ -23,6 +23,7 @@ from ..errors import HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
+from .freshness import FRESHNESS, freshness_row, prepare_freshness
 from .plan import ListPlan, TablePlan, plan_list, plan_table
 from .state import Extraction, LastRun, StateStore, TableState
 
@@ -104,6 +105,7 @@ class Run:
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self.can = self._adapt_to_destination()
         self._there = self._look_at_destination()
+        self._freshness_lacks = self._prepare_freshness()
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
         self.store.save_account()
 
@@ -170,6 +172,18 @@ class Run:
         self.store.account.last_run.refused[endpoint.name] = text
         self.store.save_account()
 
+    def freshness(self, endpoint: Endpoint) -> list[dict[str, Any]]:
+        """Return the rows that say how fresh a table is, now that it was read to its end or left.
+
+        Where the destination has none so far, they speak of the tables that are not read too.
+        """
+        lacking, self._freshness_lacks = self._freshness_lacks, []
+        last_run = self.store.account.last_run
+        return [
+            freshness_row(self.account_id, name, self.store.table(name), last_run)
+            for name in (endpoint.name, *lacking)
+        ]
+
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:
         """Return the ids of rows that the destination holds, but a read does not cover."""
         anchor = self.scope_of(endpoint)
@@ -214,7 +228,7 @@ class Run:
 
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there; forget what is remembered of those that are not."""
-        names = [n for e in self.selected for n in (e.name, *e.nested_tables)]
+        names = [n for e in self.selected for n in (e.name, *e.nested_tables)] + [FRESHNESS]
         there = self.destination.tables(names)
         if there is None:
             return None
@@ -240,6 +254,21 @@ class Run:
                 )
             self.destination.check_types(there, endpoint)
         return there
+
+    def _prepare_freshness(self) -> list[str]:
+        """Make the tables ready to write how fresh they are.
+
+        Return the other tables whose rows must be written too, because the destination has none:
+        it never had, somebody dropped them, or a refresh of one table drops them with it.
+        """
+        dropped = FRESHNESS in self.extraction.dropped
+        missing = dropped or (self._there is not None and FRESHNESS not in self._there)
+        hints = {"x-harvest-made-again": self.extraction.load_id} if missing else {}
+        for endpoint in self.selected:
+            if can := self.can.get(endpoint.name):
+                prepare_freshness(self.resource(endpoint), can, **hints)
+        read = {endpoint.name for endpoint in self.selected}
+        return sorted(self.store.known_tables() - read) if missing else []
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
         children = [e for e in self.selected if e.parent == endpoint.name]

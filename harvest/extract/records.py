@@ -46,6 +46,11 @@ def prepare(
     return stamp
 
 
+def newest(*stamps: datetime | None) -> datetime | None:
+    """Return the latest of some stamps (UTC); None if there is none."""
+    return max(filter(None, stamps), default=None)
+
+
 def _items(record: Record, name: str) -> list[Record]:
     items = record.get(name)
     return [i for i in items if isinstance(i, dict)] if isinstance(items, list) else []

@@ -26,7 +26,8 @@ from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader
 from .context import Account, Run
-from .deletions import Gone
+from .deletions import Gone, NotRead
+from .freshness import FRESHNESS
 from .lists import ListEnd, ListReader, Rows
 from .records import prepare
 from .state import TableState
@@ -50,22 +51,35 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
         """Return the rows to load."""
-        if isinstance(meta, Gone):
-            item = meta.rows
-            if not item and meta.run.must_make(self._endpoint):
-                return dlt.mark.materialize_table_schema()
-        elif isinstance(meta, (Rows, ListEnd)):
+        if isinstance(meta, (Gone, NotRead)):
+            return self._end(meta)
+        if isinstance(meta, (Rows, ListEnd)):
             for row in item if isinstance(item, list) else [item]:
                 row.setdefault(ACCOUNT_ID, meta.run.account_id)
-        if item and isinstance(meta, (Rows, ListEnd, Gone)) and meta.run is not self._chosen_for:
-            self._choose_file_format(meta.run)
+            if item:
+                self._choose_file_format(meta.run)
         return item
+
+    def _end(self, end: Gone | NotRead) -> Iterator[TDataItems]:
+        """Yield what a table's end brings: what is gone, and how fresh the table is."""
+        run = end.run
+        if isinstance(end, Gone) and end.rows:
+            self._choose_file_format(run)
+            yield end.rows
+        elif isinstance(end, Gone) and run.must_make(self._endpoint):
+            yield dlt.mark.materialize_table_schema()
+        # Who looks at a resource without a pipeline wants its records only. And a function that
+        # names the table of each row knows nothing of these.
+        if run.extraction.pipeline and not run.resource(self._endpoint).has_dynamic_table_name:
+            yield dlt.mark.with_table_name(run.freshness(self._endpoint), FRESHNESS)
 
     def _choose_file_format(self, run: Run) -> None:
         """Choose once in a run, and not before there are rows.
 
         Postgres' driver fails on a file without any.
         """
+        if run is self._chosen_for:
+            return
         self._chosen_for, can = run, run.can.get(self._endpoint.name)
         if can and can.file_format:
             run.resource(self._endpoint).apply_hints(file_format=can.file_format)
@@ -114,6 +128,8 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
             for parent_id in children.parents:
                 yield read_one(children, parent_id)
             yield finish(children)
+        elif isinstance(meta, NotRead):
+            yield DataItemWithMeta(meta, [])
 
     def show(item: TDataItems, meta: Any = None) -> TDataItems:
         if isinstance(meta, ListEnd):
@@ -136,10 +152,13 @@ def singleton_table(
                 record = dict(run.access.record(endpoint.path))
             except HarvestError as error:
                 run.leave_out(endpoint, error)
+                yield DataItemWithMeta(NotRead(run), [])
                 continue
             prepare(endpoint, record, run.account_id, public_links=settings.public_links)
-            run.store.save_table(endpoint.name, TableState(full_read_at=run.access.now))
+            now = run.access.now
+            run.store.save_table(endpoint.name, TableState(read_at=now, full_read_at=now))
             yield DataItemWithMeta(Rows(run), [record])
+            yield DataItemWithMeta(Gone(run, []), [])
 
     table = dlt.resource(read, parallelized=True, **_hints(endpoint, settings))
     return table.add_step(LastStep(endpoint))

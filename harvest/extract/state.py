@@ -50,6 +50,14 @@ class TableState(_Remembered):
     cursor: Annotated[
         datetime | None, Note(description="the next run asks for what changed from here on (UTC)")
     ] = None
+    read_at: Annotated[
+        datetime | None,
+        Note(description="when the last read that came to its end began, Harvest's time"),
+    ] = None
+    changed_at: Annotated[
+        datetime | None,
+        Note(description="the newest stamp that was read, or when rows were found to be gone"),
+    ] = None
     full_read_at: Annotated[
         datetime | None,
         Note(description="when the last full read began, Harvest's time; none: never finished"),
@@ -108,13 +116,16 @@ class Extraction:
         pipeline: The pipeline that runs, None without one.
         schema_name: The name of the source's schema.
         selected: The resources that are extracted, by name.
+        dropped: Tables that a refresh drops when this load begins.
     """
 
     def __init__(self) -> None:
         try:
-            self.load_id = str(dlt.current.load_package_state()["load_id"])
+            package: Any = dlt.current.load_package_state()
         except CurrentLoadPackageStateNotAvailable:
-            self.load_id = ""
+            package = {}
+        self.load_id = str(package.get("load_id", ""))
+        self.dropped = {str(table["name"]) for table in package.get("dropped_tables", ())}
         self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
         self.schema_name: str = dlt.current.source_schema().name
         self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
@@ -172,6 +183,10 @@ class StateStore:
     def table(self, name: str) -> TableState:
         """Return what is remembered of a table; what can't be read makes a full read of it."""
         return self._tables.get(name, TableState())
+
+    def known_tables(self) -> set[str]:
+        """Return the tables of which something is remembered."""
+        return {name for name, table in self._tables.items() if table != TableState()}
 
     def save_table(self, name: str, table: TableState) -> None:
         """Remember what the next run needs to know of a table."""
