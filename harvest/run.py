@@ -1,4 +1,4 @@
-"""Runs a pipeline to its end, and says what arrived."""
+"""Runs a pipeline to its end."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dlt import Pipeline
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
-from dlt.common.schema.utils import get_root_table
 from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
@@ -34,6 +32,7 @@ from .errors import (
 from .extract.state import anchor_of, last_run
 from .recover import forget, recover
 from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD
+from .summary import Rows, Summary, count_rows, loaded_by, started_with
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
@@ -57,53 +56,6 @@ BUGS = (
 
 OUR_FOLDER = Path(__file__).parent
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
-
-
-class Rows(NamedTuple):
-    """What a run did to one table.
-
-    Attributes:
-        loaded: Rows that were sent to the destination.
-        now: Rows that the destination holds after it.
-    """
-
-    loaded: int
-    now: int
-
-
-@dataclass
-class Summary:
-    """What a run brought.
-
-    Attributes:
-        tables: What happened to each table that was selected, its nested tables included.
-        skipped: Why, by table that the token may not read.
-        notices: What a user should know besides.
-        seconds: How long it took.
-    """
-
-    tables: dict[str, Rows] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the summary as JSON takes it."""
-        tables = {table: rows._asdict() for table, rows in self.tables.items()}
-        return {**asdict(self), "tables": tables, "seconds": round(self.seconds, 1)}
-
-    def __str__(self) -> str:
-        """Return the summary as a table for people."""
-        lines = [f"{'table':<32}{'rows loaded':>12}{'rows now':>12}"]
-        lines += [f"{t:<32}{rows.loaded:>12,}{rows.now:>12,}" for t, rows in self.tables.items()]
-        lines += [f"{table:<32}left out: {reason}" for table, reason in self.skipped.items()]
-        lines += [f"\nNote: {notice}" for notice in self.notices]
-        return "\n".join([*lines, f"\nTook {_spoken(self.seconds)}."])
-
-
-def _spoken(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def load(
@@ -158,11 +110,12 @@ def load(
         )
     _share_heaps()
     with _alone(pipeline), defaults(pipeline), _explained():
-        summary, started = Summary(), time.monotonic()
+        started = time.monotonic()
         recover(pipeline, source.name)
+        summary = started_with(pipeline, source)
         if dropped:
             # What is dropped must come back whole, so nothing may be left out of this run.
-            _refresh(pipeline, make(dropped, keep_going=False), tell)
+            _refresh(pipeline, make(dropped, keep_going=False), summary, tell)
             _add_up(pipeline, source, summary)
         if dropped != selected:
             pipeline.run(source)
@@ -183,6 +136,7 @@ def load(
         anchor = anchor_of(pipeline, source.name)
         bounded = any(e.anchored and e.name in selected for e in ENDPOINTS)
         if bounded and anchor and anchor != EVERYTHING:
+            summary.history_from = anchor
             summary.notices.append(
                 f"Records last changed before {anchor:%Y-%m-%d} were not read, so months before it "
                 'may lack some; `anchor_date = "all"` (--anchor-date all) reads everything.'
@@ -283,9 +237,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _refresh(pipeline: Pipeline, source: DltSource, tell: Callable[[str], object]) -> None:
+def _refresh(
+    pipeline: Pipeline, source: DltSource, summary: Summary, tell: Callable[[str], object]
+) -> None:
     """Drop the selected tables of a source and read them anew, in one load."""
-    if there := _count(pipeline, source):
+    if there := count_rows(pipeline, source.name, source.selected_resources):
+        for table in there:
+            summary.tables[table] = Rows()
         rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
     everything = source.selected_resources.keys() == source.resources.keys()
@@ -295,28 +253,6 @@ def _refresh(pipeline: Pipeline, source: DltSource, tell: Callable[[str], object
 
 
 def _add_up(pipeline: Pipeline, source: DltSource, summary: Summary) -> None:
-    """Add what the pipeline's last run loaded, and what the selected tables hold now."""
-    trace = pipeline.last_trace
-    loaded = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
-    for table, now in _count(pipeline, source).items():
-        before = summary.tables.get(table, Rows(0, 0))
-        summary.tables[table] = Rows(before.loaded + loaded.get(table, 0), now)
-
-
-def _count(pipeline: Pipeline, source: DltSource) -> dict[str, int]:
-    """Return how many rows the destination holds, by table of the selected resources."""
-    if source.name not in pipeline.schemas:
-        return {}  # nothing was ever loaded
-    schema = pipeline.schemas[source.name]
-    tables = sorted(
-        table
-        for table in schema.data_table_names(seen_data_only=True)
-        if get_root_table(schema.tables, table).get("resource") in source.selected_resources
-    )
-    counts = {}
-    with pipeline.sql_client(source.name) as client:
-        for table in tables:
-            name = client.make_qualified_table_name(table)
-            rows = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - our own names
-            counts[table] = rows[0][0] if rows else 0
-    return counts
+    """Add what the pipeline's last run did, and what the selected tables hold now."""
+    now = count_rows(pipeline, source.name, source.selected_resources)
+    summary.add(last_run(pipeline, source.name), loaded_by(pipeline), now)

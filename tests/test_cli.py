@@ -211,7 +211,11 @@ def test_json(tmp_path: Path) -> None:
     done = run_script("--demo", "clients", "--json", home=tmp_path)
     (line,) = done.stdout.splitlines()
     said = json.loads(line)
-    assert said["tables"] == {"clients": {"loaded": 8, "now": 8}}
+    assert said["tables"].keys() == {"clients"}
+    figures = {"added": 8, "changed": 0, "removed": 0, "flagged": 0, "unchanged": 0}
+    assert said["tables"]["clients"] == {"loaded": 8, "now": 8, **figures}
+    assert said["requests"] == 2  # the token's owner, and a page
+    assert said["history_from"] is None
     assert said["in"].endswith("harvest_demo.duckdb")
     assert "clients: 8 records" in done.stderr
 
@@ -240,7 +244,7 @@ def test_bug(tmp_path: Path) -> None:
     script.write_text(
         "from unittest import mock\n"
         "from harvest import cli\n"
-        "with mock.patch('harvest.run._count', side_effect=KeyError('gone')):\n"
+        "with mock.patch('harvest.run.loaded_by', side_effect=KeyError('gone')):\n"
         "    cli.main()\n",
         encoding="utf-8",
     )

@@ -55,7 +55,7 @@ def test_steps(sandbox: Sandbox, small: dict[str, Any], pipeline: Pipeline) -> N
     assert_equal(pipeline, sandbox)
     assert len(said) >= 3
     assert "invoice_messages" in said[0]
-    assert summary.tables["time_entries"][1] == 150
+    assert summary.tables["time_entries"].now == 150
     asked = children_asked(sandbox)
     twice = {path.split("/")[3] for path in asked if asked.count(path) > 1}
     assert twice <= newest(sandbox)

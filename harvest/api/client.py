@@ -71,6 +71,7 @@ class HarvestClient:
     ) -> None:
         self.base_url, self._answers = base_url, Answers(keeps_nul)
         self._answered: datetime | None = None
+        self.limiters = limiters
         self._auth, self._per_page = auth, sizes.per_page
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._http = {
@@ -131,6 +132,11 @@ class HarvestClient:
         answer = next(self._paginate(path, {}, path_of("$"), check, "general"))
         record: dict[str, Any] = answer[0]
         return record
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent, those that were tried again included."""
+        return sum(limiter.sent for limiter in self.limiters.values())
 
     def now(self) -> datetime:
         """Return the time by Harvest's clock when it answered last (UTC), ours before that."""

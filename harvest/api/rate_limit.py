@@ -96,6 +96,9 @@ class RateLimiter:
         requests: How many may fall into one period.
         period: Seconds.
         log: Where the requests of other processes are found, and those of this one noted.
+
+    Attributes:
+        sent: How many requests it has let through.
     """
 
     def __init__(
@@ -104,7 +107,7 @@ class RateLimiter:
         self.requests, self.period = requests, period
         self._log = log or RequestLog(None)
         self._answered: deque[float] | None = None  # not yet looked up
-        self._under_way = 0
+        self._under_way = self.sent = 0
         self._paused_until = 0.0
         self._lock = Lock()
 
@@ -129,6 +132,7 @@ class RateLimiter:
                 return self._paused_until - now
             if self._under_way + len(recent) < self.requests:
                 self._under_way += 1
+                self.sent += 1
                 return 0.0
             return recent[0] + self.period - now if recent else 0.02
 

@@ -13,7 +13,7 @@ from ..errors import HarvestError, StatusError
 from .deletions import Deletions, Gone
 from .listing import Listing
 from .lists import ListEnd
-from .records import newest, prepare
+from .records import changed_since, newest, prepare
 from .state import Backfill, TableState
 
 NAMED = 10
@@ -46,6 +46,7 @@ class ChildReader:
         self._under_way = len(self.parents)
         self._found: dict[int, set[int]] = {}
         self._newest: datetime | None = None
+        self._changed_rows = 0
         self._gone_parents: set[int] = set()
         self._refused: dict[int, StatusError] = {}
         self._failed: dict[int, HarvestError] = {}
@@ -101,6 +102,7 @@ class ChildReader:
             self._run.note_failure(self._endpoint, self._describe_failures())
         else:
             self._save(gone)
+            self._run.note_result(self._endpoint, self._changed_rows, gone.count)
         if self._refused:
             self._run.note_refused(self._endpoint, _name(self._refused))
         return gone
@@ -117,6 +119,7 @@ class ChildReader:
         with self._condition:
             self._found[parent_id] = {row["id"] for row in rows}
             self._newest = newest(self._newest, *(row.get("updated_at") for row in rows))
+            self._changed_rows += sum(changed_since(row, self._before.read_at) for row in rows)
         return rows
 
     def _choose(self) -> list[int]:

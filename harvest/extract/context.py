@@ -87,6 +87,7 @@ class Run:
 
     def __init__(self, account: Account, extraction: Extraction) -> None:
         self.account_id, self.client = account.account_id, account.client
+        self._requests_before = self.client.requests
         self.settings, self.sizes = account.settings, account.sizes
         self.extraction = extraction
         if extraction.pipeline:
@@ -179,10 +180,27 @@ class Run:
         """
         lacking, self._freshness_lacks = self._freshness_lacks, []
         last_run = self.store.account.last_run
+        last_run.requests = self.client.requests - self._requests_before
+        self.store.save_account()
         return [
             freshness_row(self.account_id, name, self.store.table(name), last_run)
             for name in (endpoint.name, *lacking)
         ]
+
+    def note_result(self, endpoint: Endpoint, changed: int, gone: int) -> None:
+        """Note what became of a table's rows, where a row stands for a record.
+
+        Args:
+            endpoint: The table.
+            changed: How many records are older than the read before, but stamped since.
+            gone: How many rows were removed or flagged.
+        """
+        if disposition(self.resource(endpoint)) != "merge":
+            return
+        last_run = self.store.account.last_run
+        last_run.changed[endpoint.name] = changed
+        left = last_run.flagged if self.deletions(endpoint) == "flag" else last_run.removed
+        left[endpoint.name] = gone
 
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:
         """Return the ids of rows that the destination holds, but a read does not cover."""

@@ -16,7 +16,7 @@ from .context import Run
 from .deletions import Deletions, Gone, NotRead
 from .listing import Listing
 from .plan import Read
-from .records import newest, prepare
+from .records import changed_since, newest, prepare
 from .state import Backfill, TableState
 from .windows import Filters
 
@@ -61,7 +61,9 @@ class ListReader:
         self._run, self._endpoint = run, endpoint
         self._plan = run.plans[endpoint.name]
         self._own = self._plan.tables.get(endpoint.name)
+        self._read_before = run.store.table(endpoint.name).read_at
         self._newest: datetime | None = None
+        self._changed = 0
         self._listings: list[Listing] = []
         self._parents: dict[int, datetime | None] = {}
         self._keeps_parents = len(self._plan.tables) > bool(self._own)
@@ -117,6 +119,7 @@ class ListReader:
                 came = any(record["id"] in ids for ids in earlier)
                 if not came and not (oldest and stamp and stamp < oldest):
                     rows.append(record)
+                    self._changed += changed_since(record, self._read_before)
             if rows:
                 yield DataItemWithMeta(Rows(run), page if len(rows) == len(page) else rows)
 
@@ -134,6 +137,7 @@ class ListReader:
             if complete:
                 gone = Deletions(self._run, self._endpoint).of_list(first.ids)
             self._save(first, cursor, gone)
+            self._run.note_result(self._endpoint, self._changed, gone.count)
         return ListEnd(self._run, self._parents, complete, first.started, cursor, gone)
 
     def _save(self, first: Listing, cursor: datetime, gone: Gone) -> None:

@@ -46,6 +46,18 @@ def prepare(
     return stamp
 
 
+def changed_since(record: Record, moment: datetime | None) -> bool:
+    """Tell whether a prepared record is older than a moment (UTC), but stamped since."""
+    stamp = record.get("updated_at")
+    if not moment or not stamp or stamp < moment:
+        return False
+    created = record.get("created_at")
+    try:
+        return created is None or ensure_datetime_in_tz(created, timezone.utc) < moment
+    except (ValueError, TypeError):
+        return True
+
+
 def newest(*stamps: datetime | None) -> datetime | None:
     """Return the latest of some stamps (UTC); None if there is none."""
     return max(filter(None, stamps), default=None)

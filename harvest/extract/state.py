@@ -92,6 +92,12 @@ class LastRun(_Remembered):
     requests_left: Annotated[
         dict[str, int], Note(description="tables that need a further batch, and its requests")
     ] = {}
+    requests: Annotated[int, Note(description="requests that it took so far")] = 0
+    changed: Annotated[
+        dict[str, int], Note(description="rows older than the read before, but stamped since")
+    ] = {}
+    removed: Annotated[dict[str, int], Note(description="rows that left their table")] = {}
+    flagged: Annotated[dict[str, int], Note(description="rows that were flagged as gone")] = {}
 
 
 class AccountState(_Remembered):
