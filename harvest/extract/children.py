@@ -10,6 +10,7 @@ from dlt.common.runtime.signals import raise_if_signalled
 
 from ..catalog import BY_NAME, Endpoint
 from ..errors import HarvestError, StatusError
+from .context import Run
 from .deletions import Deletions, Gone
 from .listing import Listing
 from .lists import ListEnd
@@ -206,6 +207,21 @@ class ChildReader:
         first = next(iter(self._failed.values()))
         whose = f"{self._parent.name} {_name(self._failed)}"
         return f"`{self._endpoint.name}` of {whose} could not be read: {first}"
+
+
+def requests_expected(run: Run, endpoint: Endpoint, parents: int) -> int:
+    """Return how many requests a table probably takes, as far as its parents' first page tells.
+
+    Args:
+        run: The run.
+        endpoint: The children.
+        parents: How many parents are listed.
+    """
+    plan = run.plans[endpoint.parent or ""]
+    table = plan.tables[endpoint.name]
+    if table.mode == "later" or (table.mode == "changes" and plan.complete):
+        return 0  # of all that are listed, those that changed are not known yet
+    return min(parents, table.limit or parents)
 
 
 def _name(records: dict[int, Any]) -> str:

@@ -92,6 +92,7 @@ class Run:
         self.extraction = extraction
         if extraction.pipeline:
             be_at_work(extraction.pipeline)
+        extraction.show_waiting(self.client.limiters["general"])
         self.store = StateStore(account.account_id, account.settings.account_ids)
         self.left_before = self.store.account.last_run.requests_left
         self.store.account.last_run = LastRun()

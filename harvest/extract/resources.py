@@ -24,7 +24,7 @@ from ..destination import DELETED_AT, deleted_at_column
 from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
-from .children import ChildReader
+from .children import ChildReader, requests_expected
 from .context import Account, Run
 from .deletions import Gone, NotRead
 from .freshness import FRESHNESS
@@ -120,11 +120,17 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     def finish(children: ChildReader) -> TDataItems:
         return DataItemWithMeta(children.finish(), [])
 
-    def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:  # noqa: ARG001
+    expected: dict[Run, int] = {}
+    """The requests that were told to be needed when the first page of parents came, by run."""
+
+    def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:
+        if isinstance(item, Page) and item.total and meta.run not in expected:
+            expected[meta.run] = requests = requests_expected(meta.run, endpoint, item.total)
+            meta.run.extraction.show_progress(endpoint.name, REQUESTS, more=requests)
         if isinstance(meta, ListEnd):
             children = ChildReader(meta, endpoint)
-            progress = meta.run.extraction.show_progress
-            progress(endpoint.name, REQUESTS, more=len(children.parents))
+            more = len(children.parents) - expected.pop(meta.run, 0)
+            meta.run.extraction.show_progress(endpoint.name, REQUESTS, more=more)
             for parent_id in children.parents:
                 yield read_one(children, parent_id)
             yield finish(children)

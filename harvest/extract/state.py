@@ -18,7 +18,9 @@ from dlt.common import logger
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
+from ..api.rate_limit import RateLimiter
 from ..errors import OtherAccountError, UnknownStateError
+from ..progress import Counts
 
 VERSION = 1
 """The layout of the state. A run refuses a state of another version."""
@@ -135,6 +137,11 @@ class Extraction:
         self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
         self.schema_name: str = dlt.current.source_schema().name
         self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
+
+    def show_waiting(self, limiter: RateLimiter) -> None:
+        """Let our own display tell what waits for a limiter; those of dlt can't."""
+        if self.pipeline and isinstance(self.pipeline.collector, Counts):
+            self.pipeline.collector.watch(limiter)
 
     def show_progress(
         self, counter: str, label: str = "", *, done: int = 0, more: int = 0, total: int = 0
