@@ -30,6 +30,7 @@ from .errors import (
     PartialLoadError,
 )
 from .extract.state import anchor_of, last_run
+from .notify import notifies
 from .recover import forget, recover
 from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD
 from .summary import Rows, Summary, count_rows, loaded_by, started_with
@@ -58,6 +59,7 @@ OUR_FOLDER = Path(__file__).parent
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
+@notifies
 def load(
     pipeline: Pipeline,
     *tables: str,
@@ -90,7 +92,8 @@ def load(
         What arrived.
 
     Raises:
-        HarvestError: The run failed; its text is one line with cause and remedy.
+        HarvestError: The run failed; its text is one line with cause and remedy. A webhook is told
+            the same where dlt's `runtime.slack_incoming_hook` names one.
         dlt.common.configuration.exceptions.ConfigurationException: A setting or a credential is
             missing.
     """
