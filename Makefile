@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-mariadb lint format docs bench
+.PHONY: help demo test test-engines test-mariadb lint format docs bench
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -20,6 +20,15 @@ test-mariadb: .venv/stamp ## Test against the MariaDB or MySQL that TEST_MARIADB
 	@test "$$TEST_MARIADB_URL" || { echo "Set TEST_MARIADB_URL, e.g. mysql+pymysql://user:password@localhost/harvest"; exit 1; }
 	$(BIN)/pip install -q pymysql
 	$(BIN)/python -m pytest tests/test_destinations.py -k mariadb
+
+test-engines: .venv-airflow/stamp .venv-dagster/stamp ## Run the examples for Airflow and Dagster by these engines
+	.venv-airflow/bin/python -m pytest tests/engines/test_airflow.py
+	.venv-dagster/bin/python -m pytest tests/engines/test_dagster.py
+
+.venv-%/stamp: tests/engines/%.txt requirements.txt harvest/requirements.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install -q -r $<
+	touch $@
 
 lint: .venv/stamp ## Check style, types and what the README quotes from the code
 	$(BIN)/ruff check .

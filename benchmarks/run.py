@@ -99,7 +99,7 @@ def perform(task: Task) -> Usage:
         cpu_seconds=_cpu_seconds() - cpu,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         loaded=sum(rows.loaded for rows in summary.tables.values()),
-        rows={table: rows.now for table, rows in summary.tables.items()} | edited,
+        rows={table: rows.now or 0 for table, rows in summary.tables.items()} | edited,
     )
 
 

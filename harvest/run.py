@@ -247,7 +247,10 @@ def _refresh(
     if there := count_rows(pipeline, source.name, source.selected_resources):
         for table in there:
             summary.tables[table] = Rows()
-        rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
+        rows = ", ".join(
+            table if count is None else f"{table} ({count:,} rows)"
+            for table, count in there.items()
+        )
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
     everything = source.selected_resources.keys() == source.resources.keys()
     forget(pipeline, source.name, source.selected_resources.keys())

@@ -8,8 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from dlt import Pipeline
+from dlt.common import logger
+from dlt.common.destination.exceptions import DestinationException
+from dlt.common.exceptions import MissingDependencyException
 from dlt.common.schema.utils import get_root_table
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 
 from .extract.freshness import FRESHNESS
@@ -26,7 +30,7 @@ class Rows:
 
     Attributes:
         before: Rows that the destination held before it.
-        now: Rows that the destination holds after it.
+        now: Rows that the destination holds after it; None where it can't be asked.
         loaded: Rows that were sent to the destination.
         changed: Rows that changed; None where it can't be told: of nested tables, of `company`,
             which has no stamp, and where every state of a record is kept.
@@ -34,8 +38,8 @@ class Rows:
         flagged: Rows that were flagged instead.
     """
 
-    before: int = 0
-    now: int = 0
+    before: int | None = 0
+    now: int | None = 0
     loaded: int = 0
     changed: int | None = None
     removed: int = 0
@@ -44,15 +48,17 @@ class Rows:
     @property
     def added(self) -> int:
         """Rows that the destination did not have before."""
-        return self.now - self.before + self.removed
+        return (self.now or 0) - (self.before or 0) + self.removed
 
     @property
     def unchanged(self) -> int:
         """Rows that are as they were."""
-        return max(0, self.now - self.added - (self.changed or 0) - self.flagged)
+        return max(0, (self.now or 0) - self.added - (self.changed or 0) - self.flagged)
 
     def as_dict(self) -> dict[str, int]:
         """Return the figures that can be told."""
+        if self.now is None:
+            return {"loaded": self.loaded}
         names = ["now", "loaded"]
         if self.changed is not None:
             names += ["added", "changed", "removed", "flagged", "unchanged"]
@@ -80,7 +86,7 @@ class Summary:
     requests: int = 0
     seconds: float = 0.0
 
-    def add(self, run: LastRun, loaded: dict[str, int], now: dict[str, int]) -> None:
+    def add(self, run: LastRun, loaded: dict[str, int], now: dict[str, int | None]) -> None:
         """Add what one run of the pipeline did.
 
         Args:
@@ -112,6 +118,8 @@ class Summary:
         columns = ["added", "changed", "removed", "flagged", "unchanged", "now"]
         if not any(rows.flagged for rows in self.tables.values()):
             columns.remove("flagged")
+        if any(rows.now is None for rows in self.tables.values()):
+            columns = ["loaded"]
         lines = [f"{'table':<30}" + "".join(f"{column:>11}" for column in columns)]
         for table, rows in self.tables.items():
             said = rows.as_dict()
@@ -122,8 +130,14 @@ class Summary:
         return "\n".join([*lines, f"\n{self.requests:,} requests, {_spoken(self.seconds)}."])
 
 
-def count_rows(pipeline: Pipeline, source_name: str, resources: Collection[str]) -> dict[str, int]:
+def count_rows(
+    pipeline: Pipeline, source_name: str, resources: Collection[str]
+) -> dict[str, int | None]:
     """Return how many rows the destination holds, by table of the resources.
+
+    dlt asks files by way of DuckDB, which needs extensions from the internet for Delta and Iceberg,
+    and may not be installed. Where it can't be asked the count is None, since what was loaded was
+    loaded all the same.
 
     Args:
         pipeline: Where.
@@ -139,16 +153,23 @@ def count_rows(pipeline: Pipeline, source_name: str, resources: Collection[str])
         # Each table writes how fresh it is, so dlt takes that table to belong to one of them.
         if table != FRESHNESS and get_root_table(schema.tables, table).get("resource") in resources
     )
-    counts = {}
-    with pipeline.sql_client(source_name) as client:
-        for table in tables:
-            name = client.make_qualified_table_name(table)
-            try:
-                rows = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - our names
-            except DatabaseUndefinedRelation:  # somebody dropped it
-                rows = None
-            counts[table] = rows[0][0] if rows else 0
-    return counts
+    try:
+        with pipeline.sql_client(source_name) as client:
+            return {table: _count(client, table) for table in tables}
+    except (DestinationException, MissingDependencyException) as error:
+        if isinstance(pipeline.destination_client(source_name), SqlJobClientBase):
+            raise
+        logger.info(f"The rows of the tables can't be counted: {error}")
+        return dict.fromkeys(tables)
+
+
+def _count(client: Any, table: str) -> int:
+    name = client.make_qualified_table_name(table)
+    try:
+        rows = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - our own names
+    except DatabaseUndefinedRelation:  # somebody dropped it
+        return 0
+    return int(rows[0][0])
 
 
 def loaded_by(pipeline: Pipeline) -> dict[str, int]:
