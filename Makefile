@@ -1,20 +1,27 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-engines test-mariadb lint format docs bench
+# What a change breaks first, without Postgres.
+QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py \
+	tests/test_failures.py tests/test_roles.py tests/test_summary.py tests/test_load.py
+
+.PHONY: help demo test quick test-engines test-mariadb lint format docs bench lock
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-.venv/stamp: requirements-dev.txt requirements.txt harvest/requirements.txt
+.venv/stamp: requirements-dev.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -r requirements-dev.txt
+	$(BIN)/pip install -q -r requirements-dev.lock
 	touch $@
 
 demo: .venv/stamp ## Load the local sandbox account into DuckDB and show what arrived
 	$(BIN)/python harvest_pipeline.py --demo
 
-test: lint ## Lint, then run all tests, real Postgres included
-	$(BIN)/python -m pytest
+test: lint ## Lint, then run all tests, real Postgres included; say what took longest
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
+
+quick: .venv/stamp ## Run what a change breaks first, in less than a minute
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -k "not postgres" $(QUICK)
 
 test-mariadb: .venv/stamp ## Test against the MariaDB or MySQL that TEST_MARIADB_URL names
 	@test "$$TEST_MARIADB_URL" || { echo "Set TEST_MARIADB_URL, e.g. mysql+pymysql://user:password@localhost/harvest"; exit 1; }
@@ -42,6 +49,15 @@ format: .venv/stamp ## Format the code
 
 docs: .venv/stamp ## Renew what the README quotes from the code
 	$(BIN)/cog -r README.md CONTRIBUTING.md
+
+lock: .venv-lock/stamp ## Renew the lock of the tools and libraries for development
+	.venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links requirements-dev.txt -o requirements-dev.lock
+
+.venv-lock/stamp:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install -q uv
+	touch $@
 
 bench: .venv/stamp ## Measure the source against the fewest requests that the API allows
 	$(BIN)/python -m benchmarks

@@ -85,3 +85,14 @@ def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
         "print(dict(pipeline.dataset().row_counts().fetchall()))"
     )
     assert "'clients': 8" in run(folder / "python", "-c", code, cwd=home)
+
+
+def test_lock() -> None:
+    """The lock names a version of everything that development needs, and no place to get it."""
+    lock = (ROOT / "requirements-dev.lock").read_text()
+    locked = dict(line.split(" ")[0].split("==") for line in lock.splitlines())
+    files = (ROOT / "requirements-dev.txt", ROOT / "requirements.txt", ROOT / "harvest/requirements.txt")
+    for line in [line for file in files for line in file.read_text().splitlines()]:
+        if name := re.match(r"[\w-]+", line.partition("#")[0]):
+            if not line.startswith("-r"):
+                assert name[0].lower() in locked, f"{line}: run `make lock`"
