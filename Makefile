@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+DOCS := README.md CONTRIBUTING.md harvest/README.md docs/*.md
 
 # What a change breaks first, without Postgres.
 QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py \
@@ -37,18 +38,18 @@ test-engines: .venv-airflow/stamp .venv-dagster/stamp ## Run the examples for Ai
 	.venv-$*/bin/pip install -q -r $<
 	touch $@
 
-lint: .venv/stamp ## Check style, types and what the README quotes from the code
+lint: .venv/stamp ## Check style, types and what the documents quote from the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cog --check README.md CONTRIBUTING.md
+	$(BIN)/cog -I . --check --verbosity=1 $(DOCS)
 
 format: .venv/stamp ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: .venv/stamp ## Renew what the README quotes from the code
-	$(BIN)/cog -r README.md CONTRIBUTING.md
+docs: .venv/stamp ## Renew what the documents quote from the code
+	$(BIN)/cog -I . -r $(DOCS)
 
 lock: .venv-lock/stamp ## Renew the lock of the tools and libraries for development
 	.venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --no-annotate --no-header \

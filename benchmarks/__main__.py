@@ -56,6 +56,9 @@ def _table_of(name: str) -> str:
     return name.removeprefix("edited ").partition("__")[0]
 
 
+TABLES = [endpoint.name for endpoint in ENDPOINTS if not endpoint.on_request]
+
+
 @contextmanager
 def warehouse(destination: str) -> Iterator[str]:
     """Give the credentials of an empty destination; Postgres is started from the pip package."""
@@ -74,7 +77,10 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "benchmarks", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    names, runs = [endpoint.name for endpoint in ENDPOINTS], list(SCENARIOS)
+    names, runs = (
+        [endpoint.name for endpoint in ENDPOINTS if not endpoint.on_request],
+        list(SCENARIOS),
+    )
     add = parser.add_argument
     add("--size", choices=["small", "10k", "100k", "400k"], default="10k", help="time entries")
     add("--destination", choices=["duckdb", "postgres"], default="duckdb", help="where to")
@@ -91,7 +97,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def title(args: argparse.Namespace) -> str:
     """Say in one line what is measured."""
-    every = len(args.tables) == len(ENDPOINTS)
+    every = len(args.tables) == len(TABLES)
     what = f"children {args.children}" if every else ", ".join(args.tables)
     limit = "no rate limit" if args.no_rate_limit else "100 requests in 15 s"
     latency = f"{args.latency_ms:g} ms + {args.latency_per_record_ms:g} ms a record"

@@ -1,4 +1,4 @@
-"""One run of the pipeline in a process of its own, so that time and memory are its alone."""
+"""One run of the pipeline in a process of its own, so that its figures are its alone."""
 
 from __future__ import annotations
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import dlt
-from dlt.common.typing import TSecretStrValue
+from dlt.common.typing import TSecretValue
 from dlt.extract import DltResource
 
-from .api.auth import PersonalToken
+from .api.accounts import ClientOf, tokens_by_account
 from .api.client import HarvestClient
 from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
-from .extract.context import Account
-from .extract.resources import child_table, list_reader, list_table, singleton_table
-from .recover import recover_active
+from .extract.context import Account, Accounts
+from .extract.resources import (
+    child_table,
+    list_reader,
+    list_table,
+    report_reader,
+    report_table,
+    singleton_table,
+)
+from .recover import RunsWatch
 from .settings import (
     BASE_URL,
     RATE_LIMIT,
@@ -34,8 +44,8 @@ __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
 @dlt.source(name="harvest")
 def harvest_source(
-    api_key: TSecretStrValue = dlt.secrets.value,
-    account_id: str = dlt.secrets.value,
+    api_key: TSecretValue = dlt.secrets.value,
+    account_id: Any = dlt.secrets.value,
     anchor_date: str | None = None,
     base_url: str = BASE_URL,
     user_agent: str = USER_AGENT,
@@ -49,9 +59,14 @@ def harvest_source(
     in_batches: bool = Settings.in_batches,
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
+    reports: bool = Settings.reports,
+    report_period: str = Settings.report_period,
+    report_lookback: int = Settings.report_lookback,
+    only_account: int | None = None,
+    note_settings: Callable[[Settings], object] | None = None,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
-    """Read a Harvest account, as https://help.getharvest.com/api-v2/ documents it.
+    """Read a Harvest account, or several, as https://help.getharvest.com/api-v2/ documents it.
 
     - Each endpoint is a resource and a table of its name; select with `with_resources`.
     - Rows are merged on `_account_id` and their ids. The first run reads all in scope, a later one
@@ -65,8 +80,12 @@ def harvest_source(
 
     Args:
         api_key: Personal access token, from https://id.getharvest.com/developers. An
-            administrator's sees everything.
-        account_id: The Harvest account's number, from the same page.
+            administrator's sees everything. For several accounts one token that reaches them all,
+            or a list with one for each, in the order of `account_id`.
+        account_id: The Harvest account's number, from the same page. A list of numbers, a text
+            with commas, or "all" for each Harvest account that the token reaches: all are loaded
+            into the same tables, and `_account_id` tells their rows apart. "all" is asked for when
+            the source is made.
         anchor_date: ISO 8601 date or datetime (UTC where it names no zone). History last changed
             before it is not read; "all" reads all of it. Default: one year before the first run.
         base_url: The API's address. Set it for a proxy or the sandbox.
@@ -80,7 +99,7 @@ def harvest_source(
         full_read_hours: List everything in scope again when the last time is so long ago; 0 on
             each run, -1 only when asked by `full_read`. Only then deletions are found.
         confirm_deletions: Accept that most rows of a table are gone, or that the token sees less
-            than the one before it.
+            than the one before it. Where there are several accounts, for `only_account`.
         in_batches: Bring a long history in several runs, newest first, each of which loads what it
             read. Run again while the state of the account's last run has `requests_left`.
             `harvest.run.load` does.
@@ -88,6 +107,13 @@ def harvest_source(
             account's last run what `failed`. `harvest.run.load` does, and reports it.
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
             the invoice or statement without a login.
+        reports: Load the tables `report_*` too. Without it, only those that are named.
+        report_period: How long a period of a report is: "month", "week" (from Monday) or "day".
+        report_lookback: How many closed periods of a report each run reads again, beside the
+            current one. Older ones are read again by `full_read` only.
+        only_account: Of several accounts, read this one in this run. The others stay as they are.
+        note_settings: Is given the settings when the source is made. `harvest.run.load` learns from
+            them which accounts there are.
         sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
@@ -98,11 +124,11 @@ def harvest_source(
             endpoint and what to do.
     """
     sizes = sizes or Sizes()
-    recover_active(dlt.current.source_schema().name)
-    auth = PersonalToken(api_key, account_id)
-    account = int(auth.account_id)
+    client_of = _clients(base_url, user_agent, rate_limit, sizes)
+    tokens = tokens_by_account(api_key, account_id, base_url, client_of)
     settings = Settings(
-        account_ids=(account,),
+        account_ids=tuple(tokens),
+        only_account=only_account,
         anchor_date=anchor(anchor_date),
         deletions=deletions,
         children=children,
@@ -112,24 +138,45 @@ def harvest_source(
         in_batches=in_batches,
         keep_going=keep_going,
         public_links=public_links,
+        reports=reports,
+        report_period=report_period,
+        report_lookback=report_lookback,
     )
-    client = HarvestClient(
-        checked_base_url(base_url),
-        auth,
-        checked_user_agent(user_agent),
-        limiters(
-            checked_rate_limit(rate_limit),
-            Path(dlt.current.run_context().data_dir) / "harvest" / auth.account_id,
-        ),
-        sizes,
+    url = checked_base_url(base_url)
+    if note_settings:
+        note_settings(settings)
+    accounts = Accounts(
+        [
+            Account(account, client_of(url, tokens[account]), settings, sizes)
+            for account in settings.accounts_read
+        ]
     )
-    accounts = [Account(account, client, settings, sizes)]
+    RunsWatch(dlt.current.source_schema().name, owner=accounts)
     readers: dict[str, DltResource] = {}
+    of_reports = report_reader(accounts)
     for endpoint in ENDPOINTS:
         if endpoint.singleton:
             yield singleton_table(accounts, endpoint, settings)
+        elif endpoint.report:
+            yield report_table(of_reports, endpoint, settings)
         elif endpoint.parent:
             yield child_table(readers[endpoint.parent], endpoint, settings)
         else:
             readers[endpoint.name] = list_reader(accounts, endpoint)
             yield list_table(readers[endpoint.name], endpoint, settings)
+
+
+def _clients(base_url: str, user_agent: str, rate_limit: int, sizes: Sizes) -> ClientOf:
+    """Return what makes clients that share Harvest's limits.
+
+    Harvest does not say whether it counts by token, account or address, so all that this machine
+    asks of one server counts together.
+    """
+    server = urlsplit(checked_base_url(base_url)).netloc.replace(":", "-")
+    folder = Path(dlt.current.run_context().data_dir) / "harvest" / server
+    return partial(
+        HarvestClient,
+        user_agent=checked_user_agent(user_agent),
+        limiters=limiters(checked_rate_limit(rate_limit), folder),
+        sizes=sizes,
+    )

@@ -1,4 +1,4 @@
-"""What a destination can do, told from dlt's description of it, and what is done where it can't."""
+"""What a destination can do, by dlt's description of it, and what is done where it can't."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ class Abilities:
 
     Attributes:
         merge_strategy: How dlt merges the table; None where every row is appended.
-        removes: Whether dlt can delete rows that are gone from Harvest. Whoever removes rows must
-            know which are there, so such a destination can also be asked for its keys.
+        removes: Whether dlt can delete rows that are gone from Harvest. To find them, one must
+            know which rows are there, so such a destination can also be asked for its keys.
         flags: Whether an update can set a flag in rows that are gone.
-        merges_lists: Whether an item that left a list of a record leaves the nested table too.
-        full_reads: Whether a full read that is due may happen by itself, and children of parents
+        merges_lists: Whether an item that is no longer in a record's list leaves the nested table.
+        full_reads: Whether a full read may happen by itself when it is due, and children of parents
             that did not change may be read. Where rows are appended, each full read stores the
-            whole account once more, so there it is for the user to ask for one.
+            whole account once more, so there only the user starts one.
         once: Whether a record may come only once in a load package.
         makes_empty_tables: Whether dlt can make a table without a row.
+        keeps_nul: Whether a text may hold a NUL character.
         one_load_job: Whether load jobs must run one after the other.
         file_format: The file format to load from; None for dlt's default.
         notice: What the user must know, in one line; None where nothing is given up.
@@ -38,6 +39,7 @@ class Abilities:
     full_reads: bool
     once: bool
     makes_empty_tables: bool
+    keeps_nul: bool
     one_load_job: bool
     file_format: Literal["parquet"] | None
     notice: str | None
@@ -64,12 +66,12 @@ def abilities(
     *,
     speaks_sql: bool,
 ) -> Abilities:
-    """Tell what a destination can do with a table.
+    """Return what a destination can do with a table.
 
     Args:
         destination_type: dlt's short name of the destination, such as "filesystem".
-        capabilities: As the destination's client has them. Those of a destination whose credentials
-            are not resolved yet do not know SQLite from MariaDB.
+        capabilities: Those that the destination's client has. Before the credentials are
+            resolved, capabilities do not tell SQLite from MariaDB.
         table: The table's schema, since files of a table format such as Delta can be merged.
         speaks_sql: Whether the client is a `SqlJobClientBase`. Plain files, Delta and Iceberg are
             read by DuckDB, which can't write them, needs extensions from the internet for the table
@@ -88,6 +90,8 @@ def abilities(
         # With other strategies dlt makes a row's id from its key, which it also demands of the
         # empty row that stands for an empty table: KeyError in `get_row_hash`.
         makes_empty_tables=strategy in (None, "delete-insert"),
+        # Postgres refuses it. DuckDB keeps it, though dlt's insert statements would drop it there.
+        keeps_nul=destination_type == "duckdb",
         # SQLite has one writer. dlt waits for the others by failing and trying again, and prints
         # the traceback of each failure.
         one_load_job=capabilities.sqlglot_dialect == "sqlite",
@@ -97,7 +101,7 @@ def abilities(
 
 
 def latest_rows(table: str, keys: Sequence[str]) -> str:
-    """Return a query of the latest row of each record, where every state of it is kept.
+    """Return a query of the latest row of each record, for a table that keeps all its states.
 
     Rows of nested tables belong to them by `_dlt_parent_id = _dlt_id`. It is DuckDB's SQL, by which
     dlt reads files; Snowflake, BigQuery and Databricks understand it too.
@@ -106,7 +110,7 @@ def latest_rows(table: str, keys: Sequence[str]) -> str:
         table: The table's name, quoted and qualified as needed.
         keys: The columns that name a record.
     """
-    # What was loaded last is what Harvest said last. A load's id is its time in seconds.
+    # What was loaded last is what Harvest said last. The id of a load is its time in seconds.
     return (
         f"SELECT * FROM {table} QUALIFY row_number() OVER ("  # noqa: S608 - names of ours
         f"PARTITION BY {', '.join(keys)} ORDER BY CAST(_dlt_load_id AS DOUBLE) DESC) = 1"
@@ -138,15 +142,15 @@ def _file_format(destination_type: str, table: TTableSchema) -> Literal["parquet
 def _notice(place: str, strategy: TLoaderMergeStrategy | None, *, in_sql: bool) -> str | None:
     if strategy is None:
         return (
-            f"{place}: rows can't be replaced here, so every state of a record that is read stays "
-            "as a row, also of records that are deleted in Harvest, and what has no newer stamp is "
-            "read again only by `full_read` (--full-read). The README has a query of the latest "
-            "rows."
+            f"{place}: rows can't be replaced here. So each state of a record that is read stays "
+            "as a row of its own, records that are deleted in Harvest stay too, and what changed "
+            "without a new `updated_at` is read only by `full_read` (--full-read). A query of the "
+            "latest rows stands in docs/destinations.md of the connector's repository."
         )
     if not in_sql:
         return (
-            f"{place}: rows can be replaced but not removed here, so records that are "
-            "deleted in Harvest stay, and so do items that left a list such as "
+            f"{place}: rows can be replaced here, but not removed. So records that are deleted in "
+            "Harvest stay, and so do items that left a list, such as lines of an invoice in "
             "`invoices__line_items`."
         )
     return None

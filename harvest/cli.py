@@ -23,9 +23,11 @@ from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.runtime.collector import NullCollector
 
 from . import ENDPOINTS, HarvestError, run
-from .errors import InternalError
+from .errors import AccountsError, InternalError
+from .extract.plan import report_requests
+from .metrics import build
 from .progress import display
-from .settings import VERSION
+from .settings import VERSION, Settings
 
 NO_CREDENTIALS = """No Harvest credentials found.
   1. Make a personal access token at https://id.getharvest.com/developers
@@ -50,18 +52,26 @@ exit codes:
   2    the command line is wrong
   130  interrupted with Ctrl-C; the next run goes on
 
-Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml, see the README."""
+Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml. Each setting is
+explained in docs/settings.md of the repository, and by `harvest_source` in harvest/__init__.py."""
 
 Warehouse = Callable[[], dlt.Pipeline]
 
 
-def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: Any) -> None:
+def load(
+    warehouse: Warehouse,
+    *tables: str,
+    as_json: bool = False,
+    metrics: bool = False,
+    **options: Any,
+) -> None:
     """Load the named tables, or all, and print what arrived.
 
     Args:
         warehouse: Makes the pipeline to load into.
         tables: What to load; everything if none is named.
         as_json: Print the summary as one line of JSON, and all else to stderr.
+        metrics: Build the metrics from all that the dataset holds then.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
     Raises:
@@ -71,13 +81,26 @@ def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: A
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
-    summary = run.load(pipeline, *tables, tell=tell, **options)
+    failed: AccountsError | None = None
+    try:
+        summary = run.load(pipeline, *tables, tell=tell, **options)
+    except AccountsError as error:
+        if not error.loaded:
+            raise
+        failed, summary = error, error.summary
     with pipeline.destination_client() as client:
         where = str(client.config)
-    if as_json:
-        print(json.dumps({**summary.as_dict(), "in": where, "dataset": pipeline.dataset_name}))
-    else:
+    place = {"in": where, "dataset": pipeline.dataset_name}
+    if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
+    if metrics and not failed:
+        place["metrics"] = build(pipeline, tell=tell)
+        if not as_json:
+            print(f"Metrics in dataset {place['metrics']}.")
+    if as_json:
+        print(json.dumps({**summary.as_dict(), **place}))
+    if failed:
+        raise failed
 
 
 def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
@@ -104,13 +127,14 @@ def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
     except ModuleNotFoundError as error:
         sys.exit(f"--demo needs the sandbox ({error}): run it in the connector's repository.")
-    with Sandbox("small") as sandbox:
+    with Sandbox("story", rate_limit=None) as sandbox:
         here = {
+            "rate_limit": 100_000,  # a local server has none
             "api_key": sandbox.token,
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
         }
-        load(warehouse, *tables, **{**options, **here})
+        load(warehouse, *tables, **{"anchor_date": "all", **options, **here})
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
@@ -145,10 +169,15 @@ def _redirected(warehouse: Warehouse, destination: str | None, dataset: str | No
 
 
 def list_tables() -> None:
-    """Print each table with its parent."""
+    """Print each table with its parent, and what those cost that are loaded on request only."""
     print(f"{'table':<28}parent")
     for endpoint in ENDPOINTS:
-        print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())
+        if not endpoint.report:
+            print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())
+    print(f"\n{'on request, or by reports = true':<36}requests for a year, and in later runs")
+    for name, (first, later) in report_requests(Settings()).items():
+        print(f"{name:<36}{first}, {later}")
+    print("\nHarvest allows 100 requests for reports in 15 minutes; nothing else waits for them.")
 
 
 def arguments(program: str) -> argparse.ArgumentParser:
@@ -161,18 +190,22 @@ def arguments(program: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all")
+    add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all but reports")
     add("--list", action="store_true", help="list the tables and stop")
     add("--anchor-date", metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
         '"all"; default: one year before the first run')  # fmt: skip
     add("--full-read", action="store_true",
         help="list everything in scope again: finds deletions and mends what is stale")  # fmt: skip
+    add("--account", metavar="ID", dest="only_account",
+        help="of several accounts, load this one only")  # fmt: skip
     add("--confirm-deletions", action="store_true",
         help="accept that most rows of a table are gone, or that the token sees less")  # fmt: skip
     add("--refresh", action="store_true",
         help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
     add("--destination", metavar="NAME", help="another of dlt's destinations, e.g. postgres")
     add("--dataset", metavar="NAME", help="another dataset (schema) there")
+    add("--metrics", action="store_true",
+        help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
@@ -199,7 +232,10 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
     start = load_demo if args.demo else load
-    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json")
+    names = (
+        "anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account",
+        "metrics",
+    )  # fmt: skip
     options = {name: value for name in names if (value := getattr(args, name))}
     try:
         start(chosen, *args.tables, **options)
@@ -210,15 +246,21 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
             sys.exit(NO_CREDENTIALS.format(program=program))
         missing = " ".join(line.strip() for line in str(error).splitlines()[:2])
         sys.exit(f"{missing}: put them into .dlt/secrets.toml, see {DLT_CREDENTIALS}")
-    except InternalError as error:
-        traceback.print_exception(error.__cause__)
-        sys.exit(str(error))
     except (HarvestError, ConfigurationException) as error:
+        _print_traces(error)
         sys.exit(str(error))
     except KeyboardInterrupt:
         print("Interrupted. Nothing is lost: run again to go on.", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # threads that still wait for an answer must not hold the exit
+
+
+def _print_traces(error: Exception) -> None:
+    """Print the traces of bugs."""
+    errors = error.errors.values() if isinstance(error, AccountsError) else (error,)
+    for one in errors:
+        if isinstance(one, InternalError):
+            traceback.print_exception(one.__cause__)
 
 
 def _check_table(parser: argparse.ArgumentParser, table: str) -> None:

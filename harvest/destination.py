@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from threading import Lock
@@ -34,20 +34,24 @@ ONE_AT_A_TIME = Lock()
 them would take from the others. So statements run in a thread apart, one after the other."""
 
 
-def deleted_at_column(deletions: str) -> TColumnSchema:
-    """Return the column that marks a row as gone. With "remove", dlt deletes what is marked."""
+def deleted_at_column(*, removes: bool) -> TColumnSchema:
+    """Return the column that marks a row as gone.
+
+    Args:
+        removes: Whether dlt deletes what comes marked. With "flag" and "keep" no row does.
+    """
     return {
         "name": DELETED_AT,
         "data_type": "timestamp",
         "timezone": True,
-        "hard_delete": deletions == "remove",
+        "hard_delete": removes,
     }
 
 
 class Destination:
     """What the destination holds of one account.
 
-    Threads: any; statements run one after the other.
+    Threads: any. The lock `ONE_AT_A_TIME` lets statements run one after the other.
 
     Args:
         pipeline: The pipeline that loads into it; None when a resource is looked at without one.
@@ -142,6 +146,40 @@ class Destination:
         statement = f"SELECT {columns} FROM {{table}} WHERE {' AND '.join(where)}"  # noqa: S608
         return set(self._ask(endpoint.name, statement, *values))
 
+    def row_ids(self, endpoint: Endpoint, *, changed_since: datetime | None) -> list[str]:
+        """Return dlt's ids of the account's rows whose key stands there once, and not as gone.
+
+        Args:
+            endpoint: Whose table.
+            changed_since: Only rows with this stamp or a later one (UTC), and those that change
+                without a stamp; None for all rows.
+        """
+        where = [f"{ACCOUNT_ID} = {self._account_id}"]
+        values: list[Any] = []
+        if changed_since and changed_since.year >= 1970:
+            recent = ["updated_at >= %s"]
+            values.append(changed_since)
+            if endpoint.unstamped_filter:  # It has the name of a column.
+                recent.append(f"{endpoint.unstamped_filter} = %s")
+                values.append(True)
+            where.append(f"({' OR '.join(recent)})")
+        having = "count(*) = 1"
+        if not endpoint.singleton:
+            having += f" AND max({DELETED_AT}) IS NULL"
+        statement = (
+            f"SELECT max(_dlt_id) FROM {{table}} WHERE {' AND '.join(where)} "  # noqa: S608
+            f"GROUP BY {', '.join(endpoint.primary_key)} HAVING {having}"
+        )
+        return [row[0] for row in self._ask(endpoint.name, statement, *values)]
+
+    def items_by_row(self, nested_table: str) -> dict[str, int]:
+        """Return how many of the account's items a nested table holds, by the id of their row."""
+        statement = (
+            f"SELECT _dlt_parent_id, count(*) FROM {{table}} "  # noqa: S608
+            f"WHERE {ACCOUNT_ID} = {self._account_id} GROUP BY _dlt_parent_id"
+        )
+        return dict(self._ask(nested_table, statement))
+
     def ids_before(self, endpoint: Endpoint, moment: datetime) -> set[int]:
         """Return the ids of the account's rows that are stamped at or before a moment (UTC)."""
         if moment.year < 1970:
@@ -152,15 +190,16 @@ class Destination:
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
 
-    def empty(self, table: str) -> None:
-        """Delete the account's rows of a table."""
-        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id}")  # noqa: S608
+    def empty(self, table: str, accounts: Iterable[int]) -> None:
+        """Delete the rows of some accounts from a table."""
+        among = ", ".join(map(str, accounts))
+        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} IN ({among})")  # noqa: S608
 
     def flag(self, endpoint: Endpoint, keys: list[Key]) -> None:
         """Note in rows that they are gone from Harvest.
 
-        A merged row would null every column that it does not name, so an update sets the flag. Each
-        flag is true by itself, whatever becomes of the run.
+        A merged row would null every column that it does not name, so an update sets the flag. A
+        flag is right even if the run fails later.
         """
         for first in range(0, len(keys), FLAGS_AT_ONCE):
             which = " OR ".join(
@@ -178,10 +217,10 @@ class Destination:
             )
             self._ask(endpoint.name, statement, datetime.now(timezone.utc))
 
-    def _ask(self, table: str, statement: str, *values: Any) -> list[Key]:
+    def _ask(self, table: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Execute a statement on a table; a table that is not there has no rows."""
 
-        def ask(pipeline: Pipeline) -> list[Key]:
+        def ask(pipeline: Pipeline) -> list[tuple[Any, ...]]:
             with pipeline.sql_client(self._known_schema(pipeline)) as client:
                 qualified = client.make_qualified_table_name(table)
                 rows = client.execute_sql(statement.format(table=qualified), *values)
@@ -190,7 +229,7 @@ class Destination:
         if not self._pipeline:
             return []
         try:
-            rows: list[Key] = self._apart(ask)
+            rows: list[tuple[Any, ...]] = self._apart(ask)
         except DatabaseUndefinedRelation:
             return []
         except SqlClientNotAvailable:
@@ -212,7 +251,7 @@ class Destination:
 
 
 def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:
-    """Tell whether a column takes all that is written into it, or refuses it aloud."""
+    """Tell whether a column keeps each value that is written into it, or else fails the load."""
     kinds = there.get("data_type"), wanted["data_type"]
     if kinds == ("decimal", "decimal"):
         return (there.get("scale") or 0) >= (wanted.get("scale") or 0)

@@ -6,14 +6,20 @@ HarvestError
 ├── OtherAccountError          the pipeline holds another account
 ├── ColumnTypeError            a column would not hold what is written into it
 ├── BusyError                  the pipeline runs already
+├── AccountError               what failed, of which of several accounts
+├── AccountsError              some of several accounts were not loaded, the rest was
+├── SharedTableError           a refresh would drop the rows of another account
 ├── PartialLoadError           some tables could not be read, the rest was loaded
 ├── LoadError                  dlt or the destination failed
+├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
+├── MetricsError               the data was loaded, but no metrics were built from it
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
 ├── CountMismatchError         a list holds fewer records than Harvest counts
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
+├── NarrowerTokenError         a token that sees less would replace a report's figures
 ├── MalformedRecordError       a record's cursor is no timestamp
 ├── ForeignAddressError        a link or redirect would carry the token to another host
 └── AnswerError                Harvest answered, but not with data
@@ -23,6 +29,9 @@ HarvestError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from dlt.extract.exceptions import DltSourceException
 from requests import HTTPError, Response
 
@@ -31,7 +40,7 @@ REMEDIES = {
     401: "the token or the account id is missing, wrong or expired; check `api_key` and "
     "`account_id` (tokens are made at https://id.getharvest.com/developers)",
     403: "the token's owner may not read this, or the module is switched off; use an "
-    "administrator's token or leave this table out",
+    "administrator's token, or leave this table out",
     404: "nothing is there for this account; check `account_id` and `base_url`",
     422: "Harvest did not accept a parameter; check `anchor_date`",
     429: "the rate limit is used up, perhaps by other tools; lower `rate_limit` or run again later",
@@ -40,19 +49,21 @@ SERVER_TROUBLE = "Harvest is in trouble; run again later, nothing was lost"
 
 
 class HarvestError(DltSourceException):
-    """Something the user can act on; its text is one line with cause and remedy.
+    """A failure that the user can act on; its text is one line with cause and remedy.
 
     Attributes:
         concerns_everything: Whether nothing else can be read either, so that a run must end.
+        concerns_all_accounts: Whether this holds for other accounts too.
     """
 
     concerns_everything = False
+    concerns_all_accounts = False
 
 
 class ConfigurationError(HarvestError):
     """A setting is missing or malformed."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
         self.setting = setting
@@ -62,7 +73,7 @@ class ConfigurationError(HarvestError):
 class UnknownStateError(HarvestError):
     """The pipeline's state was written by another version of this connector."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, found: object, known: int) -> None:
         super().__init__(
@@ -75,15 +86,15 @@ class UnknownStateError(HarvestError):
 class OtherAccountError(HarvestError):
     """The pipeline has loaded another account than the configured one."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, held: list[str], configured: list[str]) -> None:
         self.held, self.configured = held, configured
         super().__init__(
             f"`account_id` is {', '.join(configured)}, but this pipeline has loaded account "
             f"{', '.join(held)}: correct `account_id`, give the other account a pipeline of its "
-            f"own, or load both with account_id = [{', '.join([*held, *configured])}]. Nothing was "
-            "changed."
+            f"own, or load them together with account_id = [{', '.join([*held, *configured])}]. "
+            "Nothing was changed."
         )
 
 
@@ -102,12 +113,62 @@ class ColumnTypeError(HarvestError):
 class BusyError(HarvestError):
     """The pipeline runs already."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, pipeline: str) -> None:
         super().__init__(
             f"Pipeline `{pipeline}` is running already on this machine: wait until it ends. "
             "Nothing was changed."
+        )
+
+
+class AccountError(HarvestError):
+    """What failed, where several accounts are read.
+
+    Attributes:
+        account_id: Of which account.
+        error: What failed.
+    """
+
+    def __init__(self, account_id: int, error: HarvestError) -> None:
+        self.account_id, self.error = account_id, error
+        self.concerns_everything = error.concerns_everything
+        super().__init__(f"Account {account_id}: {error}")
+
+
+class AccountsError(HarvestError):
+    """Some of several accounts were not loaded to their end; the others were.
+
+    Attributes:
+        errors: What failed, by account.
+        loaded: The other accounts.
+        summary: What was loaded of all.
+    """
+
+    def __init__(self, errors: dict[int, HarvestError], loaded: list[int], summary: Any) -> None:
+        self.errors, self.loaded, self.summary = errors, loaded, summary
+        said = " ".join(by_account((account, str(error)) for account, error in errors.items()))
+        rest = f"Loaded: {', '.join(map(str, loaded))}." if loaded else "No account was loaded."
+        super().__init__(f"{said} {rest}")
+
+
+class SharedTableError(HarvestError):
+    """A refresh would drop rows of accounts that the run does not read."""
+
+    concerns_everything = concerns_all_accounts = True
+
+    def __init__(self, held: dict[str, dict[int, int]]) -> None:
+        self.held = held
+        rows = ", ".join(
+            f"`{table}` ({count:,} rows of account {account})"
+            for table, accounts in held.items()
+            for account, count in accounts.items()
+        )
+        super().__init__(
+            f"A refresh would drop {rows}, and this run does not read them: name all accounts of "
+            "these tables in `account_id` and refresh them together, or delete those rows first; "
+            "`full_read` (--full-read) reads one account again without dropping. Nothing was "
+            "changed."
         )
 
 
@@ -122,18 +183,41 @@ class PartialLoadError(HarvestError):
         self.failed = failed
         super().__init__(
             f"Not everything was loaded: {' '.join(failed.values())} What was loaded is right, the "
-            "rest is as it was before; run again to bring it."
+            "rest is as it was before; run again to load it too."
         )
 
 
 class LoadError(HarvestError):
-    """dlt or the destination failed, after Harvest was read or before."""
+    """dlt or the destination failed, after Harvest was read or before.
 
-    def __init__(self, step: str, cause: BaseException) -> None:
-        self.step = step
+    Attributes:
+        step: What dlt was doing.
+        table: Whose rows were being loaded; "" where that is not known.
+    """
+
+    def __init__(self, step: str, cause: BaseException, table: str = "") -> None:
+        self.step, self.table = step, table
+        where = f"`{step}` of `{table}`" if table else f"`{step}`"
         super().__init__(
-            f"`{step}` failed ({_in_brief(cause)}): check the destination and its credentials, "
+            f"{where} failed ({_in_brief(cause)}): check the destination and its credentials, "
             "then run again; nothing is lost, the next run reads it anew."
+        )
+
+
+class RefusedRecordError(HarvestError):
+    """The destination refuses a record, so that nothing more could be loaded.
+
+    Attributes:
+        table: The record's table.
+        record: Its id, with its parent's where it has one.
+    """
+
+    def __init__(self, table: str, record: str, cause: BaseException) -> None:
+        self.table, self.record = table, record
+        super().__init__(
+            f"`{table}`: the destination refuses {record} ({_in_brief(cause)}): correct it in "
+            f"Harvest, alter the table, or make it anew with `--refresh {table}`, then run again; "
+            "nothing is lost, the next run reads it anew."
         )
 
 
@@ -142,8 +226,18 @@ class CustomStepError(HarvestError):
 
     def __init__(self, cause: BaseException, place: str) -> None:
         super().__init__(
-            f"A step of your own failed ({_in_brief(cause)}, {place}): mend it and run again; "
+            f"A step of your own failed ({_in_brief(cause)}, {place}): correct it and run again; "
             "nothing was loaded."
+        )
+
+
+class MetricsError(HarvestError):
+    """The data was loaded, but the metrics were not built."""
+
+    def __init__(self, failed: str, cause: str) -> None:
+        super().__init__(
+            f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, "
+            "but metrics may be older than they are: run again with --metrics."
         )
 
 
@@ -187,26 +281,38 @@ class CountMismatchError(HarvestError):
     def __init__(self, endpoint: str, counted: int, found: int) -> None:
         self.endpoint, self.counted, self.found = endpoint, counted, found
         super().__init__(
-            f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, twice alike, "
-            "so records may be missing: nothing was loaded from it; run again later, and if it "
-            "stays so, report it."
+            f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, and the same "
+            "when it is asked again, so records may be missing: nothing was loaded from it; run "
+            "again later, and if it stays so, report it."
         )
 
 
 class SuspiciousDeletionsError(HarvestError):
     """Most rows of a table would be taken for deleted: more likely something else is wrong."""
 
-    def __init__(self, endpoint: str, gone: int, held: int) -> None:
+    def __init__(self, endpoint: str, gone: int, held: int, account_id: int | None) -> None:
         self.endpoint, self.gone, self.held = endpoint, gone, held
         super().__init__(
             f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
             "holds: nothing was loaded; check the token and the account, and if they were "
-            "deleted indeed, run once with `confirm_deletions` (--confirm-deletions)."
+            f"deleted indeed, run once with {how_to_confirm(account_id)}."
+        )
+
+
+class NarrowerTokenError(HarvestError):
+    """A token that may see less than the one before it would replace figures by smaller ones."""
+
+    def __init__(self, endpoint: str, account_id: int | None) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: the token may see less than the one before it, and its figures would "
+            "replace those of all: nothing was loaded from it; use the former token, or accept it "
+            f"with {how_to_confirm(account_id)}."
         )
 
 
 class MalformedRecordError(HarvestError):
-    """A record carries what can't be used and must not be lost."""
+    """A record has a value that can't be used, and that must not be passed over."""
 
     def __init__(self, endpoint: str, record_id: int, field: str, value: object) -> None:
         self.endpoint, self.record_id, self.field = endpoint, record_id, field
@@ -257,6 +363,27 @@ class MalformedAnswerError(AnswerError):
             "later; nothing was loaded from it.",
             response,
         )
+
+
+def by_account(said: Iterable[tuple[int, str]]) -> list[str]:
+    """Return what was said of accounts, each text once, with the accounts that it concerns."""
+    accounts: dict[str, list[int]] = {}
+    for account, text in said:
+        accounts.setdefault(text, []).append(account)
+    return [
+        f"Account{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}: {text}"
+        for text, ids in accounts.items()
+    ]
+
+
+def how_to_confirm(account_id: int | None) -> str:
+    """Return how to confirm deletions.
+
+    Args:
+        account_id: Of which account; None where there is but one.
+    """
+    only = f" and `only_account` (--account {account_id})" if account_id is not None else ""
+    return f"`confirm_deletions` (--confirm-deletions){only}"
 
 
 def _in_brief(cause: BaseException) -> str:

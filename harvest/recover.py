@@ -14,15 +14,16 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
+from weakref import finalize
 
 from dlt import Pipeline
 from dlt.common import logger
-from dlt.common.configuration.container import Container
 from dlt.common.destination.client import JobClientBase, WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.pipeline import PipelineContext, TPipelineState
+from dlt.common.pipeline import SupportsPipeline, TPipelineState
 from dlt.common.storages import LoadStorage, PackageStorage
 from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.pipeline import trace
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 from filelock import FileLock, Timeout
 
@@ -53,12 +54,10 @@ def recover(pipeline: Pipeline, source_name: str) -> None:
     if _pending(pipeline) - {source_name, ""}:
         logger.warning("Loading what an earlier run of this pipeline left from another source.")
         pipeline.run()
-    pending = bool(_pending(pipeline))
-    if not pipeline.config.restore_from_destination or not _keeps_states(pipeline):
-        if pending:
-            pipeline.abort_packages()  # the state before it is nowhere but in the package
-    elif pending or not _is_loaded(pipeline):
-        start_over(pipeline)
+    if _is_kept_by_destination(pipeline):
+        _go_back(pipeline)
+    elif _pending(pipeline):
+        pipeline.abort_packages()  # the state before it is nowhere but in the package
 
 
 def start_over(pipeline: Pipeline) -> None:
@@ -135,42 +134,71 @@ def finish_moves(pipeline: Pipeline) -> None:
             package.rename(loaded / package.name)
 
 
-def recover_active(source_name: str) -> None:
-    """Give up what a killed run left, so that `pipeline.run` in a user's own script reads anew.
+class RunsWatch:
+    """Recovers before `pipeline.run` in a user's own script begins.
 
-    dlt's `run` loads again what an earlier run left, and reads nothing new. Where a row was
-    committed before dlt could note it, that fails in each later run, since rows of
+    After a kill dlt's `run` loads again what an earlier run left, and reads nothing new. Where a
+    row was committed before dlt could note it, that fails in each later run, since rows of
     `_dlt_pipeline_state` and of staging tables are unique, or doubles rows where they are not.
 
-    To be called when the source is made. Nothing happens unless a pipeline is active by then and
-    its destination keeps its state; nor while another process is at work in its folder, or data
-    of another source waits there.
+    dlt tells it of runs as it tells its telemetry, and before anything is loaded; a source is read
+    too late for that. It watches as long as the source lives. Where a user switched off
+    `enable_runtime_trace`, dlt tells nobody.
 
     Args:
         source_name: Whose packages are given up and read again.
+        owner: An object that lives as long as the source.
     """
-    pipeline = Container()[PipelineContext].pipeline() if _any_active() else None
-    if not isinstance(pipeline, Pipeline) or pipeline.dev_mode or not pipeline.destination:
+
+    def __init__(self, source_name: str, owner: object) -> None:
+        self._source_name = source_name
+        watches = trace.TRACKING_MODULES
+        watches.append(self)
+        finalize(owner, lambda: watches.remove(self) if self in watches else None)
+
+    def on_start_trace(self, _: object, step: str, pipeline: SupportsPipeline) -> None:
+        """Recover when a run begins, and not when a user extracts, normalizes or loads by hand."""
+        if step == "run" and isinstance(pipeline, Pipeline):
+            recover_before_run(pipeline, self._source_name)
+
+    def on_start_trace_step(self, *_: object) -> None:
+        """Let dlt's steps begin."""
+
+    def on_end_trace_step(self, *_: object) -> None:
+        """Let dlt's steps end."""
+
+    def on_end_trace(self, *_: object) -> None:
+        """Let the run end."""
+
+
+def recover_before_run(pipeline: Pipeline, source_name: str) -> None:
+    """Let a run begin with what the destination holds, as `recover` does for `load`.
+
+    Nothing happens where the pipeline's destination keeps no state, while another process is at
+    work in its folder, or where data of another source waits.
+
+    Args:
+        pipeline: Any pipeline; one that knows other sources only is left alone.
+        source_name: The source.
+    """
+    if pipeline.dev_mode or not pipeline.destination:
+        return
+    schemas = {p.name for p in _entries(Path(pipeline.working_dir, "schemas"))}
+    if schemas and source_name + SCHEMA_FILE not in schemas:
         return
     with suppress(Timeout), _at_work(pipeline), FileLock(f"{pipeline.working_dir}.lock", timeout=0):
         finish_moves(pipeline)
-        pending = _pending(pipeline)
-        restored = pipeline.config.restore_from_destination and _keeps_states(pipeline)
-        if pending and restored and pending <= {source_name, ""}:
-            start_over(pipeline)
+        if _pending(pipeline) <= {source_name, ""} and _is_kept_by_destination(pipeline):
+            _go_back(pipeline)
 
 
 def be_at_work(pipeline: Pipeline) -> None:
-    """Keep `recover_active` of other processes away from the folder as long as this one lives.
+    """Keep `recover_before_run` of other processes away from the folder as long as this one lives.
 
     To be called when extraction begins. Nobody waits for it, and it keeps nobody from running.
     """
     with suppress(Timeout):
         _at_work(pipeline).acquire()
-
-
-def _any_active() -> bool:
-    return bool(Container()[PipelineContext].is_active())
 
 
 def _at_work(pipeline: Pipeline) -> FileLock:
@@ -200,8 +228,16 @@ def _state_file(pipeline: Pipeline) -> Path:
     return Path(pipeline.working_dir, pipeline.STATE_FILE)
 
 
-def _keeps_states(pipeline: Pipeline) -> bool:
-    return isinstance(pipeline.destination_client(), WithStateSync)
+def _is_kept_by_destination(pipeline: Pipeline) -> bool:
+    """Return whether the pipeline's state can be fetched from the destination."""
+    restores = pipeline.config.restore_from_destination
+    return restores and isinstance(pipeline.destination_client(), WithStateSync)
+
+
+def _go_back(pipeline: Pipeline) -> None:
+    """Start over if what was read last is not in the destination."""
+    if _pending(pipeline) or not _is_loaded(pipeline):
+        start_over(pipeline)
 
 
 def _is_loaded(pipeline: Pipeline) -> bool:

@@ -6,8 +6,10 @@ import ctypes
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,16 @@ from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
 from dlt.extract import DltSource
+from dlt.load.exceptions import LoadClientJobException
 from filelock import FileLock, Timeout
 
-from . import ENDPOINTS, harvest_source
+from . import harvest_source
+from .catalog import BY_NAME, ENDPOINTS, REPORTS
+from .catalog.schema import ACCOUNT_ID
 from .defaults import defaults
 from .errors import (
+    AccountError,
+    AccountsError,
     BusyError,
     ConfigurationError,
     CustomStepError,
@@ -28,12 +35,15 @@ from .errors import (
     InternalError,
     LoadError,
     PartialLoadError,
+    SharedTableError,
 )
-from .extract.state import anchor_of, last_run
+from .extract.plan import report_minutes
+from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line
 from .notify import notifies
 from .recover import forget, recover
-from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD
-from .summary import Rows, Summary, count_rows, loaded_by, started_with
+from .refused import explained
+from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, Settings
+from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
@@ -42,6 +52,11 @@ NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 """Settings of all batches but the first: what the first one read whole is not read whole again."""
 
 M_ARENA_MAX = -8  # as malloc.h has it
+
+SOURCE = "harvest"
+
+SNAPSHOTS = {e.name for e in REPORTS if e.report and e.report.span != "period"}
+"""Tables whose earlier rows can't be read again, so that a refresh must not drop them."""
 
 BUGS = (
     ArithmeticError,
@@ -68,19 +83,23 @@ def load(
     tell: Callable[[str], object] = print,
     **settings: Any,
 ) -> Summary:
-    """Load a Harvest account into the pipeline's destination.
+    """Load a Harvest account, or several, into the pipeline's destination.
 
     What an earlier run had read but could not load is given up and read anew; dlt itself would
     load only that, and read nothing new. A long history comes in batches, newest first; after an
     interruption the next call goes on with the batch that was under way. On one machine a pipeline
     runs once at a time.
 
+    Several accounts are loaded one after the other, each by itself: what fails of one stops none of
+    the others.
+
     Args:
         pipeline: Where to.
         tables: What to load; everything if none is named.
         refresh: Drop these tables, with their nested tables and everything that is remembered
             about them, and read them anew; True means all tables that are loaded. They are dropped
-            together with the load of what was read, so a run that fails drops nothing.
+            together with the load of what was read, so a run that fails drops nothing. Of several
+            accounts all are read anew together; rows of others keep a table from being dropped.
         customize: Is given the source before it is read, to add steps to its resources:
             `lambda source: source.users.add_map(mask)`. What it returns is ignored.
         tell: Takes lines for the user: what is about to be dropped, and what is left after each
@@ -92,6 +111,7 @@ def load(
         What arrived.
 
     Raises:
+        AccountsError: Some of several accounts were not loaded; it has the summary of the others.
         HarvestError: The run failed; its text is one line with cause and remedy. A webhook is told
             the same where dlt's `runtime.slack_incoming_hook` names one.
         dlt.common.configuration.exceptions.ConfigurationException: A setting or a credential is
@@ -104,49 +124,165 @@ def load(
             customize(made)
         return made
 
-    source = make(tables)
+    noted: list[Settings] = []
+    source = make(tables, note_settings=noted.append)
+    accounts, several = noted[0].accounts_read, len(noted[0].account_ids) > 1
+    if several:
+        settings["account_id"] = noted[0].account_ids  # which "all" are is asked once
+
     selected = source.selected_resources.keys()
+    parts = {
+        account: _Part(
+            pipeline,
+            account,
+            partial(make, tables, **({"only_account": account} if several else {})),
+            selected,
+            tell,
+            whose=account if several else None,
+        )
+        for account in accounts
+    }
     dropped = set(selected if refresh is True else refresh or ())
     if unknown := dropped - selected:
         raise ConfigurationError(
             "refresh", f"names {', '.join(sorted(unknown))}", "name only tables that are loaded"
         )
+    if kept := dropped & SNAPSHOTS:
+        dropped -= kept
+        tell(f"{', '.join(sorted(kept))} stays: figures of earlier days can't be read again.")
     _share_heaps()
-    with _alone(pipeline), defaults(pipeline), _explained():
+    began, started = datetime.now(timezone.utc), time.monotonic()
+    with _alone(pipeline), defaults(pipeline):
+        with _explained(pipeline):
+            recover(pipeline, SOURCE)
+            if not pipeline.default_schema_name and not pipeline.dev_mode:
+                pipeline.sync_destination()  # fetches what another machine loaded
+            for part in parts.values():
+                part.begin()
+            if dropped:
+                # What is dropped must come back whole, so nothing may be left out of this run.
+                _refresh(pipeline, make(dropped, keep_going=False), parts, tell)
+        errors = _load_each(parts, pipeline, is_read=dropped == selected)
+        left = accounts_left(pipeline, SOURCE, began)
+    total = total_of({account: part.summary for account, part in parts.items()})
+    total.notices += map(left_line, left)
+    total.seconds = time.monotonic() - started
+    if errors:
+        raise AccountsError(errors, [i for i in parts if i not in errors], total)
+    return total
+
+
+class _Part:
+    """What concerns one account of a load.
+
+    Args:
+        pipeline: Where to.
+        account: The account.
+        make: Makes its source, with changes of the settings.
+        selected: The tables of its source.
+        tell: Takes lines for the user.
+        whose: Whose rows are counted; None for those of all accounts.
+
+    Attributes:
+        summary: What was loaded so far.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        account: int,
+        make: Callable[..., DltSource],
+        selected: Collection[str],
+        tell: Callable[[str], object],
+        whose: int | None,
+    ) -> None:
+        self._pipeline, self._account = pipeline, account
+        self._make, self._selected = make, selected
+        self.tell, self.whose, self.summary = tell, whose, Summary()
+
+    def begin(self) -> None:
+        """Note what the destination holds before anything is loaded."""
+        for table, count in self._count().items():
+            self.summary.tables[table] = Rows(before=count, now=count)
+
+    def load(self, *, is_read: bool) -> None:
+        """Load the account, in batches if need be.
+
+        Args:
+            is_read: Whether a refresh has read it already, but for what is left of it.
+
+        Raises:
+            HarvestError: Something could not be loaded.
+        """
         started = time.monotonic()
-        recover(pipeline, source.name)
-        summary = started_with(pipeline, source)
-        if dropped:
-            # What is dropped must come back whole, so nothing may be left out of this run.
-            _refresh(pipeline, make(dropped, keep_going=False), summary, tell)
-            _add_up(pipeline, source, summary)
-        if dropped != selected:
-            pipeline.run(source)
-            _add_up(pipeline, source, summary)
-        run = last_run(pipeline, source.name)
-        while run.requests_left and not run.failed:
-            left = run.requests_left
-            requests = sum(left.values())
-            minutes = max(1, round(requests / RATE_LIMIT * RATE_PERIOD / 60))
-            tell(f"Left: some {requests:,} requests, {minutes} min or more, for {', '.join(left)}.")
-            pipeline.run(make(tables, **NEXT_BATCH))
-            _add_up(pipeline, source, summary)
-            run = last_run(pipeline, source.name)
-        summary.seconds = time.monotonic() - started
+        try:
+            if not is_read:
+                self._run(self._make())
+            while (run := self._last_run).requests_left and not run.failed:
+                self.tell(_what_is_left(run.requests_left))
+                self._run(self._make(**NEXT_BATCH))
+            self._take_notes()
+            if run.failed:
+                raise PartialLoadError(run.failed)
+        finally:
+            self.summary.seconds = time.monotonic() - started
+
+    def _run(self, source: DltSource) -> None:
+        self._pipeline.run(source)
+        self.add_up(loaded_by(self._pipeline))
+
+    def add_up(self, loaded: Counts) -> None:
+        """Add what the pipeline's last run did, and what the selected tables hold now.
+
+        Args:
+            loaded: Rows that it sent, by table.
+        """
+        self.summary.add(self._last_run, loaded, self._count())
+
+    def _count(self) -> dict[str, int | None]:
+        return count_rows(self._pipeline, SOURCE, self._selected, self.whose)
+
+    def _take_notes(self) -> None:
+        run, summary = self._last_run, self.summary
         summary.skipped = run.skipped
         summary.notices = [run.deletions_stopped] if run.deletions_stopped else []
         summary.notices += [f"`{name}`: {why}." for name, why in run.refused.items()]
-        anchor = anchor_of(pipeline, source.name)
-        bounded = any(e.anchored and e.name in selected for e in ENDPOINTS)
+        anchor = anchor_of(self._pipeline, SOURCE, self._account)
+        bounded = any(e.anchored and e.name in self._selected for e in ENDPOINTS)
         if bounded and anchor and anchor != EVERYTHING:
             summary.history_from = anchor
             summary.notices.append(
                 f"Records last changed before {anchor:%Y-%m-%d} were not read, so months before it "
                 'may lack some; `anchor_date = "all"` (--anchor-date all) reads everything.'
             )
-        if run.failed:
-            raise PartialLoadError(run.failed)
-        return summary
+
+    @property
+    def _last_run(self) -> LastRun:
+        return last_run(self._pipeline, SOURCE, self._account)
+
+
+def _load_each(
+    parts: Mapping[int, _Part], pipeline: Pipeline, *, is_read: bool
+) -> dict[int, HarvestError]:
+    """Load one account after the other; return what failed where there are several.
+
+    Raises:
+        HarvestError: The only account failed, or what failed concerns all accounts.
+    """
+    errors: dict[int, HarvestError] = {}
+    for account, part in parts.items():
+        if len(parts) > 1:
+            part.tell(f"Account {account}:")
+        try:
+            with _explained(pipeline):
+                if errors:
+                    recover(pipeline, SOURCE)  # what the account before left is not to be loaded
+                part.load(is_read=is_read)
+        except HarvestError as error:
+            if len(parts) == 1 or error.concerns_all_accounts:
+                raise
+            errors[account] = error.error if isinstance(error, AccountError) else error
+    return errors
 
 
 def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
@@ -157,6 +293,15 @@ def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
         )
     source: DltSource = harvest_source(**{**BY_LOAD, **settings})
     return source.with_resources(*tables) if tables else source
+
+
+def _what_is_left(requests: Mapping[str, int]) -> str:
+    """Say for which tables there are requests left, and how long they take at least."""
+    of_reports = sum(count for table, count in requests.items() if BY_NAME[table].report)
+    total = sum(requests.values())
+    minutes = round((total - of_reports) / RATE_LIMIT * RATE_PERIOD / 60)
+    minutes = max(1, minutes, report_minutes(of_reports))
+    return f"Left: some {total:,} requests, {minutes} min or more, for {', '.join(requests)}."
 
 
 def _share_heaps() -> None:
@@ -182,7 +327,7 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(pipeline: Pipeline) -> Iterator[None]:
     """Turn whatever is raised into one line that says whose affair it is, and what to do.
 
     A destination's drivers report values and credentials that they refuse by exceptions that
@@ -195,6 +340,8 @@ def _explained() -> Iterator[None]:
         for link in links:
             if isinstance(link, (HarvestError, ConfigurationException, KeyboardInterrupt)):
                 raise link from None
+            if isinstance(link, LoadClientJobException):
+                raise explained(pipeline, link) from error
         step = getattr(error, "step", "run")
         # dlt wraps what was raised, sometimes more than once.
         raised = next((link for link in links if not isinstance(link, DltException)), error)
@@ -241,24 +388,48 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _refresh(
-    pipeline: Pipeline, source: DltSource, summary: Summary, tell: Callable[[str], object]
+    pipeline: Pipeline,
+    source: DltSource,
+    parts: Mapping[int, _Part],
+    tell: Callable[[str], object],
 ) -> None:
-    """Drop the selected tables of a source and read them anew, in one load."""
-    if there := count_rows(pipeline, source.name, source.selected_resources):
-        for table in there:
-            summary.tables[table] = Rows()
+    """Drop the selected tables of a source and read them anew, of all accounts and in one load.
+
+    Raises:
+        SharedTableError: Rows of other accounts would go, and would not come back.
+    """
+    tables = source.selected_resources.keys()
+    if there := count_rows(pipeline, SOURCE, tables):
+        if shared := _others(pipeline, tables, parts):
+            raise SharedTableError(shared)
         rows = ", ".join(
             table if count is None else f"{table} ({count:,} rows)"
             for table, count in there.items()
         )
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
-    everything = source.selected_resources.keys() == source.resources.keys()
-    forget(pipeline, source.name, source.selected_resources.keys())
+    by_default = {e.name for e in ENDPOINTS if not e.on_request}
+    everything = tables >= by_default and tables >= {*loaded_tables(pipeline, SOURCE).values()}
+    forget(pipeline, SOURCE, tables)
     # "drop_sources" forgets what concerns no single table too.
     pipeline.run(source, refresh="drop_sources" if everything else "drop_resources")
+    for part in parts.values():
+        # The tables were empty, so all that they hold was loaded.
+        for table in there:
+            part.summary.tables[table] = Rows()
+        part.add_up(count_rows(pipeline, SOURCE, tables, part.whose))
 
 
-def _add_up(pipeline: Pipeline, source: DltSource, summary: Summary) -> None:
-    """Add what the pipeline's last run did, and what the selected tables hold now."""
-    now = count_rows(pipeline, source.name, source.selected_resources)
-    summary.add(last_run(pipeline, source.name), loaded_by(pipeline), now)
+def _others(
+    pipeline: Pipeline, selected: Collection[str], accounts: Collection[int]
+) -> dict[str, dict[int, int]]:
+    """Return how many rows tables hold of other accounts, by table and account."""
+    found = {}
+    with pipeline.sql_client(SOURCE) as client:
+        for table in {*selected}.intersection(loaded_tables(pipeline, SOURCE)):
+            name = client.make_qualified_table_name(table)
+            rows = client.execute_sql(
+                f"SELECT {ACCOUNT_ID}, count(*) FROM {name} GROUP BY {ACCOUNT_ID}"  # noqa: S608
+            )
+            if others := {int(i): n for i, n in rows or () if int(i) not in accounts}:
+                found[table] = others
+    return found

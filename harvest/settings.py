@@ -75,6 +75,10 @@ class Sizes:
     """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which
     is what an interruption costs."""
 
+    report_requests: int = 100
+    """Requests for reports in each batch, all reports together: what Harvest allows in 15 minutes,
+    which is what an interruption costs."""
+
 
 FULL_READ_HOURS = 24.0
 """How old the last full read may be. A full read costs a request for each 2,000 records; what
@@ -103,6 +107,14 @@ EVERYTHING = datetime(1, 1, 1, tzinfo=timezone.utc)
 
 DELETIONS = ("remove", "flag", "keep")
 CHILDREN = ("complete", "changed")
+PERIODS = ("month", "week", "day")
+
+REPORT_LOOKBACK = 3
+"""Closed periods of a report that each run reads again, since old entries change: three months by
+default, for three requests of each report."""
+
+LONGEST_REPORT = 365
+"""Days that one request for a report may span, both ends included."""
 
 USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 """Harvest demands an application and a contact; set your own, so that it can reach you."""
@@ -119,6 +131,7 @@ class Settings:
     """
 
     account_ids: tuple[int, ...] = ()
+    only_account: int | None = None
     anchor_date: datetime | None = None
     deletions: str = "remove"
     children: str = "complete"
@@ -128,11 +141,30 @@ class Settings:
     in_batches: bool = False
     keep_going: bool = False
     public_links: bool = True
+    reports: bool = False
+    report_period: str = "month"
+    report_lookback: int = REPORT_LOOKBACK
 
     def __post_init__(self) -> None:
         """Refuse what is none of a setting's choices."""
         _one_of("deletions", self.deletions, DELETIONS)
         _one_of("children", self.children, CHILDREN)
+        _one_of("report_period", self.report_period, PERIODS)
+        if self.report_lookback < 0:
+            remedy = f"give the number of closed periods to read again, such as {REPORT_LOOKBACK}"
+            raise ConfigurationError("report_lookback", f"is {self.report_lookback}", remedy)
+        if not self.accounts_read and self.account_ids:
+            remedy = f"choose one of {', '.join(map(str, self.account_ids))}"
+            raise ConfigurationError("only_account", "is none of the accounts", remedy)
+        if self.confirm_deletions and len(self.accounts_read) > 1:
+            remedy = "say which, by `only_account` (--account)"
+            raise ConfigurationError("confirm_deletions", "holds for one account", remedy)
+
+    @property
+    def accounts_read(self) -> tuple[int, ...]:
+        """The accounts that a run reads, of those that are configured."""
+        only = self.only_account
+        return tuple(i for i in self.account_ids if only is None or str(i) == str(only))
 
 
 def anchor(text: Any) -> datetime | None:

@@ -1,4 +1,4 @@
-"""A local server that answers as Harvest's read API does; see its README."""
+"""A local server that answers as Harvest's read API does, as docs/harvest-api.md describes it."""
 
 from .account import Account
 from .clock import Clock

@@ -29,7 +29,7 @@ def main() -> None:
     add("--style", choices=["documented", "page", "cursor"], default="documented",
         help="pagination of all lists")  # fmt: skip
     add("--page-cap", type=int, default=2000, help="records on a page at most")
-    add("--rate-limit", type=int, default=100, help="requests in 15 seconds")
+    add("--rate-limit", type=int, default=100, help="requests in 15 seconds, reports apart")
     add("--no-rate-limit", action="store_true", help="refuse no request")
     add("--retry-after", choices=list(RETRY_AFTER), default="seconds", help="what a 429 names")
     add("--without", nargs="*", choices=["expense", "invoice", "estimate"], default=[],
@@ -41,6 +41,7 @@ def main() -> None:
     with Sandbox(
         args.size, args.seed, port=args.port,
         rate_limit=None if args.no_rate_limit else (args.rate_limit, 15.0),
+        reports_limit=None if args.no_rate_limit else (100, 900.0),
         retry_after=RETRY_AFTER[args.retry_after],
         latency=args.latency_ms / 1000, latency_per_record=args.latency_per_record_ms / 1000,
         styles=None if args.style == "documented" else args.style, page_cap=args.page_cap,

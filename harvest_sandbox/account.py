@@ -1,6 +1,6 @@
 """The account: records, edits, selections and the truth. It knows no HTTP.
 
-Sections (§) are those of the notes on Harvest's API that the README names.
+Sections (§) are those of docs/harvest-api.md.
 """
 
 from __future__ import annotations

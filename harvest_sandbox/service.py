@@ -1,6 +1,6 @@
 """Harvest as a service: a request goes in, an answer comes out. It knows nothing about sockets.
 
-Sections (§) are those of the notes on Harvest's API that the README names.
+Sections (§) are those of docs/harvest-api.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .account import RATES, Account, Order, Query, Record, order_of
 from .answers import AnswerNow, encode
 from .hosted import HostedAccount
 from .readers import Reader
+from .reports import REPORTS, results
 from .routes import LISTS, SINGLES, Route, Style, pattern
 from .seed import build
 
@@ -126,6 +127,7 @@ class Service:
         size: The size of the agency, one of `seed.SIZES`.
         seed: The same seed gives the same agency.
         rate_limit: How many requests are allowed in how many seconds; None for no limit (§2).
+        reports_limit: How many requests for reports, which count apart (§2).
         retry_after: What a 429 says in `Retry-After`: True for seconds, "date" for a date, False
             for no such header.
         throttle_body: The HTML body of a 429 (§1.5).
@@ -161,6 +163,7 @@ class Service:
         seed: int = 1,
         *,
         rate_limit: tuple[int, float] | None = (100, 15.0),
+        reports_limit: tuple[int, float] | None = (100, 900.0),
         retry_after: bool | Literal["date"] = True,
         throttle_body: bytes = b"",
         latency: float = 0.0,
@@ -180,7 +183,8 @@ class Service:
         self.token, self.manager_token, self.member_token = TOKENS
         self.shared_token = SHARED_TOKEN
         self.clock = self.account.clock
-        self.rate_limit, self.retry_after = rate_limit, retry_after
+        self.rate_limit, self.reports_limit = rate_limit, reports_limit
+        self.retry_after = retry_after
         self.throttle_body = throttle_body
         self.latency, self.latency_per_record = latency, latency_per_record
         self.styles, self.page_cap = styles, page_cap
@@ -192,7 +196,7 @@ class Service:
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self.before_request: Callable[[int, Request], None] | None = None
-        self._window: deque[float] = deque()
+        self._answered: dict[bool, deque[float]] = {True: deque(), False: deque()}
         self._lock = Lock()
 
     def add_account(
@@ -280,19 +284,23 @@ class Service:
                     return fault
         return None
 
-    def _throttle(self) -> None:
-        """Refuse what is over the limit (§2); all accounts and tokens share one."""
-        if self.rate_limit is None:
+    def _throttle(self, *, report: bool) -> None:
+        """Refuse what is over the limit (§2); all accounts and tokens share one.
+
+        Whether reports count in the general limit too is not documented: they don't.
+        """
+        limit = self.reports_limit if report else self.rate_limit
+        if limit is None:
             return
-        limit, seconds = self.rate_limit
+        requests, seconds = limit
         with self._lock:
-            now = time.monotonic()
-            while self._window and self._window[0] <= now - seconds:
-                self._window.popleft()
-            if len(self._window) >= limit:
-                wait = int(seconds - (now - self._window[0])) + 1
+            now, window = time.monotonic(), self._answered[report]
+            while window and window[0] <= now - seconds:
+                window.popleft()
+            if len(window) >= requests:
+                wait = int(seconds - (now - window[0])) + 1
                 raise AnswerNow(429, self.throttle_body, **self._retry_after(wait))
-            self._window.append(now)
+            window.append(now)
 
     def _retry_after(self, wait: int) -> dict[str, str]:
         if not self.retry_after:
@@ -313,7 +321,7 @@ class Service:
         if request.path == ACCOUNTS:  # on another host, so it does not count in the limit (§2)
             return self._encoded(self._accounts(token), fault)
         hosted = self._account(request, token)
-        self._throttle()
+        self._throttle(report=_below_api(request.path).startswith("reports/"))
         with hosted.account.lock:  # the whole answer shows the account at one moment
             reader = Reader(hosted.account, hosted.users[token])
             return self._encoded(self._data(request, reader), fault)
@@ -371,17 +379,18 @@ class Service:
 
     def _data(self, request: Request, reader: Reader) -> Record:
         """Return the data that a request reads, or raise another answer."""
-        account, prefix = reader.account, API.match(request.path)
-        path, numbers = pattern(request.path[prefix.end() :] if prefix else "")
+        account = reader.account
+        path, numbers = pattern(_below_api(request.path))
         if path == "company":
             return self._company(reader)
+        if path in REPORTS:
+            return self._report(request, reader, path)
         if path == "users/me":
             return self._record(LISTS["users"], reader, reader.user_id or 0, scoped=False)
         route = LISTS.get(path) or SINGLES.get(path)
         if route is None:
             raise answers.no_such_path()
-        if route.module and not account.company.get(route.module, True):
-            raise answers.not_found() if self.module_status == 404 else answers.forbidden()
+        self._demand(route.module, account)
         parent_id = numbers[0] if "{id}" in route.path else None
         if not reader.may_read(route.readers, parent_id):
             raise answers.forbidden()
@@ -396,6 +405,27 @@ class Service:
         if parent_id and account.parent_of[route.table].get(numbers[-1]) != parent_id:
             raise answers.not_found()
         return self._record(route, reader, numbers[-1])
+
+    def _demand(self, module: str, account: Account) -> None:
+        """Refuse what belongs to a module that is switched off."""
+        if module and not account.company.get(module, True):
+            raise answers.not_found() if self.module_status == 404 else answers.forbidden()
+
+    def _report(self, request: Request, reader: Reader, path: str) -> Record:
+        self._demand(REPORTS[path].module, reader.account)
+        page, per_page = answers.page_numbers(request.params)
+        body = answers.envelope(
+            f"http://{request.headers.get('host', '')}{request.path}",
+            {name: value for name, value in request.params.items() if name != "cursor"},
+            results(path, reader, request.params),
+            key="results",
+            style="page",
+            page=page,
+            per_page=min(per_page, self.page_cap),
+            position=id,
+        )
+        request.records = len(body["results"])
+        return body
 
     def _company(self, reader: Reader) -> Record:
         if not reader.administrator:
@@ -455,3 +485,9 @@ class Service:
             del body["total_entries"]
         request.records = len(body[route.key])
         return body
+
+
+def _below_api(path: str) -> str:
+    """Return the part of a path that follows the API's version; empty for other paths."""
+    prefix = API.match(path)
+    return path[prefix.end() :] if prefix else ""

@@ -34,13 +34,14 @@ def run(job: Job, *, plain: bool) -> None:
 
     Args:
         job: What to run.
-        plain: Whether by dlt's `pipeline.run`, as in a user's own script, instead of by `load`.
+        plain: Whether by dlt's `pipeline.run`, as in a user's own script, instead of by `load`. The
+            source is made before the pipeline, so that nothing can be mended when it is made.
     """
-    pipeline = job.pipeline()
     if plain:
-        pipeline.run(job.read())
+        source = job.read()
+        job.pipeline().run(source)
     else:
-        load(pipeline, *job.tables, **job.source, tell=lambda _: None)
+        load(job.pipeline(), *job.tables, **job.source, tell=lambda _: None)
 
 
 def run_killed(job: Job, log: str, *, plain: bool, at: int) -> None:

@@ -36,12 +36,12 @@ def failure(pipeline: Pipeline, source: DltSource) -> HarvestError:
     return link
 
 
-def run_script(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+def run_script(*arguments: str, home: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the script as a user does."""
-    env = {**os.environ, "PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(home / "dlt")}
+    ours = {"PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(home / "dlt")}
     return subprocess.run(  # noqa: S603 - our own script
         [sys.executable, str(SCRIPT), *arguments],
-        cwd=home, env=env, capture_output=True, text=True, check=False,
+        cwd=home, env={**os.environ, **ours, **env}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def running(arguments: list[str], home: Path, **env: str) -> Iterator[subprocess
 
 
 def when_asked(sandbox: Sandbox, number: int, path: str = "") -> Event:
-    """Return an event that is set by the nth request from now on whose path ends so."""
+    """Return an event that is set by the nth request from now on whose path ends with `path`."""
     asked, left = Event(), [number]
 
     def before(_: int, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Answers arrive whole and exact; what no column can hold is replaced or refused aloud."""
+"""Answers arrive complete and exact; what no column can hold is replaced, or is an error."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def client_of(sandbox: Sandbox, *, keeps_nul: bool = False, max_attempts: int = 
     """Make a client of the sandbox that gives up at once."""
     auth = PersonalToken(sandbox.token, str(sandbox.account_id))
     sizes = Sizes(max_attempts=max_attempts)
-    return HarvestClient(
-        sandbox.base_url, auth, "tests", limiters(100_000), sizes, keeps_nul=lambda: keeps_nul
-    )
+    client = HarvestClient(sandbox.base_url, auth, "tests", limiters(100_000), sizes)
+    client.answers.keeps_nul = keeps_nul
+    return client
 
 
 def answered(sandbox: Sandbox, record: bytes, **settings: Any) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def test_odd_text_is_told_once(sandbox: Sandbox, told: list[str]) -> None:
 
 
 def test_odd_text_loads(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
-    """A NUL and half an emoji block no run: the rest of the table arrives, and so do they."""
+    """Half an emoji and a NUL block no run, and what the destination can hold arrives."""
     sandbox.fault(
         "not_json",
         path="tasks",
@@ -79,7 +79,27 @@ def test_odd_text_loads(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> N
     )
     for _ in range(2):
         pipeline.run(source().with_resources("tasks"))
-    assert [row["name"] for row in read(pipeline, "tasks")] == ["a\ufffd\ufffdb"]
+    kept = "\0" if pipeline.destination.destination_name == "duckdb" else "\ufffd"
+    assert [row["name"] for row in read(pipeline, "tasks")] == [f"a{kept}\ufffdb"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b'{"id": 9223372036854775808}', b'{"id": "9223372036854775808"}',
+        b'{"id": 5, "user": {"id": -9223372036854775809}}',
+        b'{"id": 5, "line_items": [{"id": 12345678901234567890123456789012}]}'],
+)  # fmt: skip
+def test_long_number(sandbox: Sandbox, sent: bytes) -> None:
+    """A whole number that no column can hold is an error that names the record."""
+    with pytest.raises(MalformedAnswerError, match=r"the number -?\d+ of record \d+ is larger"):
+        answered(sandbox, sent)
+
+
+@pytest.mark.parametrize("sent", [b"9223372036854775807", b'"9223372036854775807"'])
+def test_largest_id(sandbox: Sandbox, sent: bytes) -> None:
+    """The largest number that a column can hold is an id like any other."""
+    (record,) = answered(sandbox, b'{"id": %s, "name": "%s"}' % (sent, b"9" * 40))
+    assert record["id"] == 2**63 - 1
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,13 @@ import pytest
 
 from harvest.api.auth import PersonalToken
 from harvest.api.client import HarvestClient
-from harvest.api.rate_limit import Budget, RateLimiter, RequestLog
+from harvest.api.rate_limit import (
+    Budget,
+    LimitedAdapter,
+    LimitedClient,
+    RateLimiter,
+    RequestLog,
+)
 from harvest.errors import StatusError
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
@@ -136,8 +142,33 @@ def test_long_wait_is_told(told: list[str]) -> None:
 
 @pytest.mark.parametrize("wait", ["3601", "9" * 400])
 def test_endless_wait(sandbox: Sandbox, wait: str) -> None:
-    """A wait of more than an hour is an error after all attempts, and no run that stands still."""
+    """When Harvest asks to wait more than an hour, the run fails after its attempts."""
     sandbox.fault("status", path="tasks", status=429, times=-1, headers={"Retry-After": wait})
     with pytest.raises(StatusError, match="the rate limit is used up"):
         list(client_of(sandbox).pages("tasks", "tasks"))
     assert len(sandbox.log) == 2
+
+
+class SlowFigures(dict[str, float]):
+    """What tenacity counts of a request; the moment in which it is empty lasts long."""
+
+    def clear(self) -> None:
+        """Empty it, and give other threads the time to look."""
+        super().clear()
+        time.sleep(0.01)
+
+
+def test_shared_session(sandbox: Sandbox) -> None:
+    """Threads that send by one session at once keep their retries apart."""
+    sandbox.fault("status", status=500, times=-1)
+    adapter = LimitedAdapter(RateLimiter(100_000), 10)
+    client = LimitedClient(
+        adapter, raise_for_status=False, request_max_attempts=3, request_backoff_factor=0
+    )
+    session = client.session
+    session.send.statistics = SlowFigures()  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(8) as pool:
+        url = f"{sandbox.base_url}/company"
+        answers = list(pool.map(lambda _: session.get(url), range(40)))
+    assert {answer.status_code for answer in answers} == {500}
+    assert len(sandbox.log) == 3 * len(answers)

@@ -73,7 +73,7 @@ def test_workers(
 
 
 def test_nothing_stays(settings: Settings, duck: Pipeline) -> None:
-    """After our runs, well or ill, dlt asks the same providers and explains what is missing."""
+    """After a run, failed or not, dlt asks the same providers and explains what is missing."""
     providers = list(dlt.config.config_providers)  # as dlt's own documents show them
     load(duck, "clients", **settings)
     with pytest.raises(HarvestError):

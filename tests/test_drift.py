@@ -1,4 +1,4 @@
-"""What Harvest changes without notice loses nothing and fails nothing in silence."""
+"""When Harvest changes what it sends, nothing is lost and nothing fails silently."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_large_note(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
 def test_fine_number(
     sandbox: Sandbox, source: Make, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A number finer than a column is rounded aloud and fails no load."""
+    """A number with more places than a column is rounded with a warning, and fails no load."""
     logging.getLogger("dlt").propagate = True
     client = edit_first(sandbox, "clients", share=Decimal("0.12345678901234"))
     project = edit_first(sandbox, "projects", fee=Decimal("1E+3"), budget=Decimal("2.50"))
@@ -131,7 +131,7 @@ def test_no_stamp(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 def test_bad_stamp(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """A stamp that is none is an error: its row could be missed for ever."""
+    """An `updated_at` that is no timestamp is an error, since a change could be missed."""
 
     def spoil(body: dict[str, Any]) -> None:
         body["tasks"][0]["updated_at"] = "yesterday"
@@ -140,7 +140,9 @@ def test_bad_stamp(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert "has 'yesterday' as `updated_at`" in str(failure(duck, source().with_resources("tasks")))
 
 
-@pytest.mark.parametrize("spoil", [{"name": "no id"}, {"id": None}, {"id": "x"}, "not an object"])
+@pytest.mark.parametrize(
+    "spoil", [{"name": "no id"}, {"id": None}, {"id": "x"}, {"id": True}, "not an object"]
+)
 def test_no_id(
     sandbox: Sandbox,
     source: Make,

@@ -1,4 +1,4 @@
-"""What users do that nobody planned loses no row, mixes none, and is told in one line."""
+"""Unplanned things that users do lose no row, mix none, and are told in one line."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ import dlt
 import pytest
 from dlt import Pipeline
 
-from harvest import HarvestError, harvest_source
-from harvest.errors import ColumnTypeError, OtherAccountError, PartialLoadError
+from harvest import ENDPOINTS, HarvestError, harvest_source
+from harvest.errors import (
+    ColumnTypeError,
+    LoadError,
+    OtherAccountError,
+    PartialLoadError,
+    RefusedRecordError,
+)
 from harvest.extract.state import last_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
+from .test_steps import SMALL
 from .truth import assert_equal, read
+
+FILLED = ("invoices", "estimates")
 
 
 def execute(pipeline: Pipeline, statement: str) -> None:
@@ -113,6 +122,41 @@ def test_altered_column(source: Make, duck: Pipeline) -> None:
     assert "--refresh projects" in str(said)
 
 
+@pytest.mark.parametrize("table", ["clients", "invoice_payments", "estimates__line_items"])
+def test_refused_row(
+    sandbox: Sandbox, settings: dict[str, Any], pipeline: Pipeline, table: str
+) -> None:
+    """A row that the destination refuses is named by table and record, in one line."""
+    root, _, items = table.partition("__")
+    load(pipeline, root, **settings)
+    column = {"clients": "address", "invoice_payments": "notes"}.get(table, "description")
+    narrow = {"duckdb": "INTEGER", "postgres": "VARCHAR(3)"}
+    kind = narrow[pipeline.destination.destination_name]
+    execute(pipeline, f"UPDATE {{dataset}}.{table} SET {column} = '1'")
+    execute(pipeline, f"ALTER TABLE {{dataset}}.{table} ALTER COLUMN {column} TYPE {kind}")
+    records = sandbox.account.records[root]
+    for record in records.values():
+        for row in record[items] if items else [record]:
+            row[column] = "2"
+    wrong = sorted(i for i in records if not items or records[i][items])[1]
+    row = records[wrong][items][0] if items else records[wrong]
+    row[column] = "three"
+    with pytest.raises(RefusedRecordError, match=f"`{root}`: .* record {wrong}") as said:
+        load(pipeline, root, **settings, full_read=True)
+    assert "\n" not in str(said.value)
+    row[column] = "3"
+    load(pipeline, root, **settings, full_read=True)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_refused_table(settings: dict[str, Any], postgres: Pipeline) -> None:
+    """Where no single record is to blame, the error names the table."""
+    load(postgres, "tasks", **settings)
+    execute(postgres, "ALTER TABLE {dataset}.tasks ALTER COLUMN name TYPE INTEGER USING 1")
+    with pytest.raises(LoadError, match="`load` of `tasks` failed"):
+        load(postgres, "tasks", **settings, full_read=True)
+
+
 def test_broken_child(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
     """One child that answers 500 keeps nothing else from loading, and the next run mends it."""
     parent = max(sandbox.account.parent_of["invoice_payments"].values())
@@ -138,7 +182,7 @@ def test_broken_list(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline)
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_refused_record(sandbox: Sandbox, source: Make, duck: Pipeline, status: int) -> None:
-    """Rates that one user refuses are that user's affair: named, and the rest is there."""
+    """Where Harvest refuses one user's rates, the user is named, and all others' rates load."""
     duck.run(source())
     user = next(iter(sandbox.account.parent_of["user_cost_rates"].values()))
     sandbox.fault("status", path=f"users/{user}/cost_rates", status=status, times=-1)
@@ -184,18 +228,22 @@ def test_refreshed_child(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
     assert_equal(duck, sandbox)
 
 
-def test_clock_ahead(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+@pytest.mark.parametrize("days", [1, 365])
+@pytest.mark.parametrize("hours", [0, 24])
+def test_clock_ahead(
+    sandbox: Sandbox, source: Make, duck: Pipeline, days: int, hours: float
+) -> None:
     """A full read that a wrong clock dated into the future counts as due."""
-    sandbox.clock.shift(days=365)
+    sandbox.clock.shift(days=days)
     duck.run(source().with_resources("clients"))
-    sandbox.clock.shift(days=-365)
+    sandbox.clock.shift(days=-days)
     sandbox.account.delete("clients", list(sandbox.account.records["clients"])[-1])
-    duck.run(source().with_resources("clients"))
+    duck.run(source(full_read_hours=hours).with_resources("clients"))
     assert_equal(duck, sandbox, "clients")
 
 
 def test_changed_children_full_read(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """With children="changed", a full read of parents is none of their children."""
+    """With children="changed", a full read of parents does not count as one of their children."""
     duck.run(source(children="changed"))
     payment = next(iter(sandbox.account.records["invoice_payments"]))
     sandbox.account.delete("invoice_payments", payment)
@@ -205,17 +253,88 @@ def test_changed_children_full_read(sandbox: Sandbox, source: Make, duck: Pipeli
     assert_equal(duck, sandbox, "invoices", "invoice_payments")
 
 
+def test_sibling_read_whole(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Parents that are listed whole for a sibling's sake are no full read of changed children."""
+    duck.run(source(children="changed").with_resources("invoice_payments"))
+    sandbox.clock.shift(hours=20)
+    payment = next(iter(sandbox.account.records["invoice_payments"]))
+    sandbox.account.delete("invoice_payments", payment)
+    both = "invoice_payments", "invoice_messages"
+    duck.run(source(children="changed").with_resources(*both))
+    sandbox.clock.shift(hours=5)
+    duck.run(source(children="changed").with_resources(*both))
+    assert_equal(duck, sandbox, *both)
+
+
+def test_earlier_anchor_and_full(
+    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline
+) -> None:
+    """`full_read` with an earlier anchor brings old records and removes gone ones, in batches."""
+    settings |= {"sizes": SMALL}
+    account = sandbox.account
+    stamps = sorted(row["updated_at"] for row in account.truth("time_entries"))
+    load(duck, **{**settings, "anchor_date": stamps[len(stamps) // 2]})
+    for table in ("time_entries", "clients", "invoice_payments"):
+        account.delete(table, list(account.records[table])[-1])
+    load(duck, **settings, full_read=True, confirm_deletions=True)
+    assert_equal(duck, sandbox)
+
+
+def test_interrupted_then_full(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """A first load that goes on days after an interruption by `full_read` holds all of today."""
+    settings |= {"sizes": SMALL}
+
+    def interrupt(said: str) -> None:
+        raise HarvestError(said)
+
+    with pytest.raises(HarvestError):
+        load(duck, **settings, tell=interrupt)
+    sandbox.clock.shift(days=3)
+    account = sandbox.account
+    for invoice in list(account.records["invoices"]):
+        account.add("invoice_messages", {"subject": "new", "recipients": []}, invoice)
+    account.delete("time_entries", list(account.records["time_entries"])[-1])
+    load(duck, **settings, full_read=True)
+    assert_equal(duck, sandbox)
+
+
+@pytest.mark.parametrize("path", ["payments$", "invoices$", "time_entries$", "users$", "rates$"])
+def test_broken_batch(
+    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, path: str
+) -> None:
+    """What breaks in the second of several batches keeps nothing else away, and is mended later."""
+    sandbox.page_cap = 10
+
+    def tell(_: str) -> None:
+        sandbox.fault("status", path=path, status=422, times=-1)
+
+    with pytest.raises(PartialLoadError):
+        load(duck, **settings, sizes=SMALL, tell=tell)
+    sandbox.faults.clear()
+    said: list[str] = []
+    load(duck, **settings, sizes=SMALL, tell=said.append)
+    assert_equal(duck, sandbox)
+    assert not last_run(duck).requests_left
+    again: list[str] = []
+    load(duck, **settings, sizes=SMALL, tell=again.append)
+    assert not again
+
+
 def test_unknown_state(source: Make, duck: Pipeline, sandbox: Sandbox) -> None:
     """A state of another version is refused, and an unreadable part is read whole again."""
     chosen = source().with_resources("clients")
     duck.run(chosen)
-    with duck.managed_state() as state:
+    with duck.managed_state(extract_state=True) as state:
         state["sources"]["harvest"]["resources"]["clients"][str(sandbox.account_id)]["x"] = 1
+    duck.normalize()
+    duck.load()
     sandbox.log.clear()
     duck.run(source().with_resources("clients"))
     assert "updated_since" not in sandbox.log[-1].params
-    with duck.managed_state() as state:
+    with duck.managed_state(extract_state=True) as state:
         state["sources"]["harvest"]["version"] = 99
+    duck.normalize()
+    duck.load()
     with pytest.raises(Exception, match="version 99") as caught:
         duck.run(source().with_resources("clients"))
     assert isinstance(caught.value.__cause__, HarvestError)
@@ -237,3 +356,26 @@ def test_everything(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) 
     assert_equal(duck, sandbox)
     duck.run(harvest_source(**settings))
     assert_equal(duck, sandbox)
+
+
+@pytest.mark.parametrize("deletions", ["remove", "flag"])
+def test_empty_account(sandbox: Sandbox, source: Make, pipeline: Pipeline, deletions: str) -> None:
+    """An account without anything has all tables, nested ones included, and fills them later."""
+    account = sandbox.account
+    kept = {table: dict(next(iter(account.records[table].values()))) for table in FILLED}
+    for table in reversed(list(account.records)):
+        for record in list(account.records[table]):
+            if record in account.records[table] and record != sandbox.users[sandbox.token]:
+                account.delete(table, record)
+    for _ in range(2):
+        pipeline.run(source(deletions=deletions))
+    for endpoint in ENDPOINTS:
+        for name, columns in endpoint.nested:
+            nested = f"{endpoint.name}__{name}"
+            assert read(pipeline, nested) == []
+            there = pipeline.default_schema.get_table_columns(nested)
+            assert there.keys() >= columns.schema().keys()
+    for table in FILLED:
+        account.add(table, {**kept[table], "updated_at": sandbox.clock.stamp()})
+    pipeline.run(source(deletions=deletions))
+    assert_equal(pipeline, sandbox)

@@ -28,7 +28,7 @@ from .kill_child import run, run_killed
 from .test_crashes import change, describe
 from .truth import assert_equal
 
-STEPS = os.environ.get("HARVEST_KILL_STEPS", "3")
+STEPS = os.environ.get("HARVEST_KILL_STEPS", "2")
 """At how many steps to kill in each test, or "all"."""
 
 TABLES = ["clients", "invoices", "invoice_payments", "company"]
@@ -135,14 +135,16 @@ class Setting:
             connection.close()
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("before", ["nothing", "a run", "a kill"])
 @pytest.mark.parametrize("destination", ["duckdb", "postgres"])
 def test_killed_at_any_step(
-    sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest, destination: str, before: str
-) -> None:
-    """Wherever `load` is killed, the next two runs end well, and all tables equal Harvest."""
+    sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest, destination: str,
+    before: str, plain: bool,  # noqa: FBT001
+) -> None:  # fmt: skip
+    """Wherever a run is killed, the next two runs end well, and all tables equal Harvest."""
     server = request.getfixturevalue("postgres_url") if destination == "postgres" else ""
-    setting = Setting(sandbox, tmp_path, destination, server, plain=False, before=before)
+    setting = Setting(sandbox, tmp_path, destination, server, plain=plain, before=before)
     numbers = [*range(1, len(setting.steps()) + 1)]
     if STEPS != "all":
         numbers = Random().sample(numbers, int(STEPS))  # noqa: S311 - any of them

@@ -1,4 +1,4 @@
-"""No row slips while a list is read, however Harvest pages it and whatever changes meanwhile."""
+"""No row is missed, however Harvest pages a list and whatever changes while it is read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def delete_and_insert_last(sandbox: Sandbox, table: str) -> None:
 
 
 def move_last_to_top(sandbox: Sandbox, table: str) -> None:
-    """Give the last record the newest date: it goes to where was read already."""
+    """Give the last record the newest date: it moves to a part that was read already."""
     move(sandbox, table, -1, "2099-01-01")
 
 
@@ -133,7 +133,7 @@ def test_in_parts(
     style: str,
     cap: int,
 ) -> None:
-    """A list that is left once it brought enough lacks nothing of what it says that it read."""
+    """A list that is left when its batch is full lacks nothing down to the day it ends at."""
     scatter(sandbox)
     sandbox.styles, sandbox.page_cap = style, cap
     rest, parts = None, 0

@@ -1,4 +1,4 @@
-"""`load` keeps its promises: who is to blame is named, and a refresh touches what was named."""
+"""`load` says whose fault a failure is, and a refresh touches only what was named."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tarfile
 import venv
@@ -33,7 +34,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """Run a command to its good end, away from this checkout; return what it printed."""
+    """Run a command outside this checkout, demand that it succeeds, and return what it printed."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(  # noqa: S603 - our own commands
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False
@@ -65,7 +66,7 @@ def test_sdist_holds(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     about = {"README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", ".gitignore"}
     build = {"pyproject.toml", "hatch_build.py", "harvest_pipeline.py"}
-    assert names == tracked("harvest", "harvest_sandbox") | about | build
+    assert names == tracked("harvest", "harvest_sandbox", "docs") | about | build
 
 
 def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
@@ -91,8 +92,8 @@ def test_lock() -> None:
     """The lock names a version of everything that development needs, and no place to get it."""
     lock = (ROOT / "requirements-dev.lock").read_text()
     locked = dict(line.split(" ")[0].split("==") for line in lock.splitlines())
-    files = (ROOT / "requirements-dev.txt", ROOT / "requirements.txt", ROOT / "harvest/requirements.txt")
-    for line in [line for file in files for line in file.read_text().splitlines()]:
-        if name := re.match(r"[\w-]+", line.partition("#")[0]):
-            if not line.startswith("-r"):
-                assert name[0].lower() in locked, f"{line}: run `make lock`"
+    needed = ""
+    for name in ("requirements-dev.txt", "requirements.txt", "harvest/requirements.txt"):
+        needed += (ROOT / name).read_text()
+    for name in re.findall(r"^[a-z][\w-]*", needed, re.MULTILINE):
+        assert name in locked, f"{name}: run `make lock`"

@@ -1,4 +1,4 @@
-"""Whatever is done in Harvest and befalls the runs, the warehouse equals Harvest in the end.
+"""Whatever people do in Harvest and happens to the runs, the warehouse equals Harvest at the end.
 
 Hypothesis draws sequences of edits, runs and mishaps. `make test` runs a few. To search for long:
 
@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import dlt
 from dlt import Pipeline
-from dlt.common.destination import Destination
+from dlt.common.time import increasing_precise_time
+from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -30,7 +35,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from harvest import ENDPOINTS, HarvestError, harvest_source
+from harvest import HarvestError, harvest_source
 from harvest.errors import SuspiciousDeletionsError
 from harvest.run import load
 from harvest.settings import Sizes
@@ -38,9 +43,12 @@ from harvest_sandbox import Sandbox
 from harvest_sandbox.account import PARENTS, Record
 from harvest_sandbox.service import Request
 
+from .crash_child import Job
 from .editor import CHILDRENS, DATED, SILENT, STAMPED, Editor, day
+from .kill_child import run_killed
 from .running import EVER
-from .truth import assert_equal, read
+from .test_kills import spawn
+from .truth import ALWAYS, assert_equal, read
 
 SEQUENCES, STEPS = os.environ.get("HARVEST_SEQUENCES"), os.environ.get("HARVEST_STEPS", "12")
 
@@ -61,7 +69,14 @@ def several(*names: str) -> st.SearchStrategy[list[tuple[int, Drawn]]]:
 
 edits = several(*STAMPED) | several(*STAMPED, *CHILDRENS, *SILENT, "delete", "delete")
 requests = st.integers(0, 30)
-subsets = st.none() | st.sets(st.sampled_from([e.name for e in ENDPOINTS]), min_size=1)
+kill_steps = st.integers(1, 60) | st.integers(1, 500)
+hour_jumps = st.sampled_from([3, 26, 24 * 366, -3, -26, -24 * 366])
+odd_settings = st.sampled_from(
+    [{}, {}, {"deletions": "keep"}, {"deletions": "flag"}, {"anchor_date": "2026-03-30"},
+        {"full_read_hours": 0}, {"full_read_hours": -1}, {"children": "changed"}]
+)  # fmt: skip
+"""Settings of a run that the runs around it do not have."""
+subsets = st.none() | st.sets(st.sampled_from([e.name for e in ALWAYS]), min_size=1)
 faults = st.sampled_from(
     [("status", 500), ("status", 503), ("status", 429), ("drop", 0), ("truncate", 0),
         ("not_json", 0)]
@@ -83,17 +98,33 @@ scopes = st.sampled_from(
         "expenses expense_categories estimates estimate_messages contacts",
         "invoices invoice_messages invoice_payments clients",
         "time_entries invoices estimates expenses projects",
-        " ".join(endpoint.name for endpoint in ENDPOINTS),
+        " ".join(endpoint.name for endpoint in ALWAYS),
     ]
 )
 """Tables of the warehouse: a run takes as long as it has tables."""
 
 
+OTHER_ACCOUNT = 777
+
+
+class EnoughError(HarvestError):
+    """What a user does between two batches."""
+
+
 class Warehouse(RuleBasedStateMachine):
-    """A Harvest account, a pipeline that reads it, and a destination that must equal it."""
+    """A Harvest account, a pipeline that reads it, and a destination that must equal it.
+
+    Attributes:
+        home: Where pipelines have their folders.
+        kind: The name of dlt's destination.
+        credentials: Its address.
+        stale: Whether something changed that only a full read finds.
+        stale_children: Whether something changed that only a read of all children finds.
+    """
 
     home: Path
-    destination: Destination[Any, Any]
+    kind: str
+    credentials: str
     numbers = count()
 
     @initialize(
@@ -140,9 +171,16 @@ class Warehouse(RuleBasedStateMachine):
         self.sandbox.__enter__()
         self.name = f"property_{next(self.numbers)}"
         self.children, self.scope = children, set(scope.split())
-        self.stale = self.pending = False
-        self.in_steps = in_steps
-        self.sizes = Sizes(window_records=chain, **(SMALL_STEPS if in_steps else {}))
+        self.stale = self.stale_children = self.pending = False
+        self.other: Any = None
+        self.backup: tuple[bool, bool] | None = None
+        self.own_clock = 0.0
+        self.load_ids = mock.patch(
+            "dlt.common.storages.load_package.increasing_precise_time",
+            self._own_time,
+        )
+        self.load_ids.start()
+        self.in_steps, self.chain = in_steps, chain
         if crowded:
             r = Random(seed)  # noqa: S311 - a seeded agency
             for table, field in DATED.items():
@@ -152,12 +190,15 @@ class Warehouse(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Demand equality once more, and close the account."""
-        if not hasattr(self, "sizes"):
+        if not hasattr(self, "chain"):
             return
         try:
             if sys.exc_info()[0] is None:
                 self._run_quiet(full=True)
+                if self.other:
+                    self.run_other_account()
         finally:
+            self.load_ids.stop()
             self.sandbox.__exit__()
 
     @rule(drawn=edits)
@@ -166,7 +207,26 @@ class Warehouse(RuleBasedStateMachine):
         for _, each in drawn:
             self._edit(*each)
 
-    @rule(plan=edits, full=st.booleans(), tables=subsets, fault=st.none() | faults, at=requests)
+    @rule(children=st.sampled_from(["complete", "changed"]), in_steps=st.booleans())
+    def choose(self, *, children: str, in_steps: bool) -> None:
+        """Change settings for the runs to come."""
+        self.children, self.in_steps = children, in_steps
+
+    @rule(hours=hour_jumps)
+    def set_clock(self, hours: int) -> None:
+        """Let Harvest's clock jump; what is stamped before the last run, a full read must find."""
+        self.clock.shift(hours=hours)
+        self.stale |= hours < 0
+
+    @rule(hours=hour_jumps)
+    def set_own_clock(self, hours: int) -> None:
+        """Let this machine's clock jump, by which dlt numbers what it loads."""
+        self.own_clock += 3600 * hours
+
+    @rule(
+        plan=edits, full=st.booleans(), tables=subsets, fault=st.none() | faults, at=requests,
+        odd=odd_settings,
+    )  # fmt: skip
     def run_disturbed(
         self,
         *,
@@ -175,12 +235,13 @@ class Warehouse(RuleBasedStateMachine):
         tables: set[str] | None,
         fault: tuple[str, int] | None,
         at: int,
+        odd: dict[str, Any],
     ) -> None:
-        """Run while Harvest is edited, and perhaps answers badly once."""
+        """Run while Harvest is edited, and perhaps answers badly once, with settings of its own."""
         if fault:
             self.sandbox.fault(fault[0], status=fault[1], after=at)
         with self._edited(plan):
-            self._run(full=full, tables=tables)
+            self._run(full=full, tables=tables, **odd)
 
     @rule(full=st.booleans(), tables=subsets, at=requests)
     def run_refused(self, *, full: bool, tables: set[str] | None, at: int) -> None:
@@ -191,6 +252,24 @@ class Warehouse(RuleBasedStateMachine):
         ended = self._run(full=full, tables=tables, keep_going=False)
         if not ended and before is not None:
             assert self._rows() == before
+
+    @rule(full=st.booleans(), tables=subsets, batches=st.integers(1, 4), path=st.sampled_from(
+        ["", "clients$", "time_entries$", "invoices$", "payments$", "messages$", "rates$"]
+    ))  # fmt: skip
+    def run_interrupted(
+        self, *, full: bool, tables: set[str] | None, batches: int, path: str
+    ) -> None:
+        """Interrupt a first read between two of its batches, or let a part of it break there."""
+        left = [batches]
+
+        def tell(_: str) -> None:
+            left[0] -= 1
+            if left[0] == 0 and path:
+                self.sandbox.fault("status", path=path, status=422, times=-1)
+            elif left[0] == 0:
+                raise EnoughError("enough")
+
+        self._run(full=full, tables=tables, tell=tell)
 
     @rule(plan=edits, full=st.booleans(), normalized=st.booleans(), moved=st.booleans())
     def run_broken_off(
@@ -213,13 +292,81 @@ class Warehouse(RuleBasedStateMachine):
             shutil.rmtree(self.home / self.name, ignore_errors=True)
             self.pending = False
 
+    @rule(plan=edits, full=st.booleans(), plain=st.booleans(), at=kill_steps)
+    def run_killed(
+        self, *, plan: list[tuple[int, Drawn]], full: bool, plain: bool, at: int
+    ) -> None:
+        """Kill a run before a change to a file or a statement."""
+        job = Job(
+            self.kind, self.credentials, self.name, str(self.home), self._settings(full=full),
+            sorted(self.scope),
+        )  # fmt: skip
+        log = str(self.home / f"{self.name}.steps")
+        with self._edited(plan):
+            end = spawn(run_killed, job, log, plain=plain, at=at)
+        event(f"killed: {end == -signal.SIGKILL}")
+        self.pending = True
+
+    @rule(full=st.booleans())
+    def run_plain(self, *, full: bool) -> None:
+        """Run as a user's own script does."""
+        try:
+            pipeline = self._pipeline()
+            settings = self._settings(full=full, confirm_deletions=True)
+            pipeline.run(harvest_source(**settings).with_resources(*self.scope))
+        except PipelineStepFailed as error:
+            _assert_expected(error)
+            return
+        self._assert_equal(full=full)
+
+    @rule(full=st.booleans(), tables=subsets, odd=odd_settings)
+    def run_second(self, *, full: bool, tables: set[str] | None, odd: dict[str, Any]) -> None:
+        """Run another pipeline of the same account into the same dataset."""
+        settings = {**self._settings(full=full, confirm_deletions=True), **odd}
+        load(self._pipeline("second"), *self._chosen(tables), tell=_nothing, **settings)
+
+    @rule()
+    def run_other_account(self) -> None:
+        """Run a pipeline of another account into the same dataset."""
+        if not self.other:
+            self.other = self.sandbox.add_account(OTHER_ACCOUNT)
+        settings = self._settings(full=True, confirm_deletions=True)
+        settings |= {"account_id": str(OTHER_ACCOUNT), "api_key": "777.pt.sandbox-secret"}
+        pipeline = self._pipeline("other")
+        load(pipeline, *self.scope, tell=_nothing, **settings)
+        theirs: Any = SimpleNamespace(account=self.other.account, account_id=OTHER_ACCOUNT)
+        assert_equal(pipeline, theirs, *self.scope)
+
+    @rule(table=st.sampled_from([n for e in ALWAYS for n in (e.name, *e.nested_tables)]))
+    def drop_table(self, table: str) -> None:
+        """Drop a table by hand."""
+        if table.partition("__")[0] not in self.scope:
+            return
+        with self._pipeline().sql_client() as client, suppress(DatabaseUndefinedRelation):
+            client.execute_sql(f"DROP TABLE {client.make_qualified_table_name(table)}")
+        self.pending = True
+
+    @precondition(lambda self: self.kind == "duckdb" and Path(self.credentials).exists())
+    @rule()
+    def back_up(self) -> None:
+        """Copy the database."""
+        shutil.copy(self.credentials, f"{self.credentials}.backup")
+        self.backup = self.stale, self.stale_children
+
+    @precondition(lambda self: self.backup)
+    @rule()
+    def restore(self) -> None:
+        """Go back to the last copy of the database."""
+        assert self.backup
+        shutil.copy(f"{self.credentials}.backup", self.credentials)
+        self.stale, self.stale_children = self.backup
+        self.pending = True
+
     @rule()
     def run_full(self) -> None:
         """Read everything in quiet times: the warehouse equals Harvest."""
         self._run_quiet(full=True)
-        self.stale = False
 
-    @precondition(lambda self: not self.stale)
     @rule()
     def run(self) -> None:
         """Read what changed in quiet times: it does too, if every change was stamped."""
@@ -227,23 +374,31 @@ class Warehouse(RuleBasedStateMachine):
 
     def _run_quiet(self, *, full: bool) -> None:
         try:
-            load(self._pipeline(), *self.scope, **self._settings(full=full))
+            load(self._pipeline(), *self.scope, tell=_nothing, **self._settings(full=full))
         except SuspiciousDeletionsError as error:
             event("suspicious deletions")
             held = {_key(row) for row in read(self._pipeline(), error.endpoint)}
             gone = held - {_key(row) for row in self.account.truth(error.endpoint)}
             assert len(gone) * 2 > len(held)
             settings = self._settings(full=full, confirm_deletions=True)
-            load(self._pipeline(), *self.scope, **settings)
+            load(self._pipeline(), *self.scope, tell=_nothing, **settings)
         self.pending = False
-        assert_equal(self._pipeline(), self.sandbox, *self.scope)
+        self._assert_equal(full=full)
 
-    def _run(self, *, full: bool, tables: set[str] | None, keep_going: bool = True) -> bool:
+    def _assert_equal(self, *, full: bool) -> None:
+        """Demand equality after a run in quiet times, as far as it could find what changed."""
+        if full:
+            self.stale = False
+        if full or self.children == "complete":
+            self.stale_children = False
+        if not self.stale and not self.stale_children:
+            assert_equal(self._pipeline(), self.sandbox, *self.scope)
+
+    def _run(self, *, full: bool, tables: set[str] | None, **odd: Any) -> bool:
         """Run, and return whether it ended well."""
         try:
-            chosen = (tables or self.scope) & self.scope or self.scope
-            settings = {**self._settings(full=full), "keep_going": keep_going}
-            load(self._pipeline(), *chosen, **settings)
+            settings = {"tell": _nothing, **self._settings(full=full), **odd}
+            load(self._pipeline(), *self._chosen(tables), **settings)
         except HarvestError as error:
             event(f"failed: {type(error).__name__}")
             return False
@@ -253,12 +408,25 @@ class Warehouse(RuleBasedStateMachine):
             self.pending = self._pipeline().has_pending_data
             self.sandbox.faults.clear()
 
+    def _own_time(self) -> float:
+        return increasing_precise_time() + self.own_clock
+
+    def _chosen(self, tables: set[str] | None) -> set[str]:
+        return (tables or self.scope) & self.scope or self.scope
+
     def _edit(self, name: str, seed: int, seconds: int) -> None:
         with self.account.lock:
             self.clock.shift(seconds=seconds)
             getattr(Editor(self.account, seed, self.scope), name)()
-            seen = (*STAMPED, *(CHILDRENS if self.children == "complete" else ()))
-            self.stale |= name not in seen
+            # Somebody's assignments change without a stamp of that person.
+            childrens = name in CHILDRENS or "user_project_assignments" in self.scope
+            self.stale |= name in SILENT
+            self.stale_children |= childrens
+            if self.backup:
+                self.backup = (
+                    self.backup[0] or name in SILENT,
+                    self.backup[1] or childrens,
+                )
 
     @contextmanager
     def _edited(self, plan: list[tuple[int, Drawn]]) -> Iterator[None]:
@@ -276,12 +444,12 @@ class Warehouse(RuleBasedStateMachine):
         finally:
             self.sandbox.before_request = None
 
-    def _pipeline(self) -> Pipeline:
-        """Return the pipeline as a new process finds it."""
+    def _pipeline(self, which: str = "") -> Pipeline:
+        """Return a pipeline as a new process finds it."""
         return dlt.pipeline(
-            self.name,
+            self.name + which,
             pipelines_dir=str(self.home),
-            destination=self.destination,
+            destination=getattr(dlt.destinations, self.kind)(self.credentials),
             dataset_name=self.name,
         )
 
@@ -295,7 +463,7 @@ class Warehouse(RuleBasedStateMachine):
             "full_read": full,
             "children": self.children,
             "confirm_deletions": confirm_deletions,
-            "sizes": self.sizes,
+            "sizes": Sizes(window_records=self.chain, **(SMALL_STEPS if self.in_steps else {})),
         }
 
     def _rows(self) -> dict[str, list[str]]:
@@ -305,6 +473,10 @@ class Warehouse(RuleBasedStateMachine):
             return {}
         tables = pipeline.default_schema.data_table_names(seen_data_only=True)
         return {table: sorted(map(repr, read(pipeline, table))) for table in tables}
+
+
+def _nothing(_: str) -> None:
+    """Keep what `load` tells."""
 
 
 def _assert_expected(error: BaseException) -> None:
@@ -320,9 +492,10 @@ def _key(row: Record) -> tuple[Any, ...]:
     return (*(row[key] for key in PARENTS if key in row), row["id"])
 
 
-def check(home: Path, destination: Destination[Any, Any], sequences: int) -> None:
+def check(home: Path, kind: str, credentials: str, sequences: int) -> None:
     """Let Hypothesis look for a sequence that ends with a difference."""
-    machine = type("Machine", (Warehouse,), {"home": home, "destination": destination})
+    members = {"home": home, "kind": kind, "credentials": credentials}
+    machine = type("Machine", (Warehouse,), members)
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -341,9 +514,9 @@ def check(home: Path, destination: Destination[Any, Any], sequences: int) -> Non
 
 def test_duckdb(tmp_path: Path) -> None:
     """DuckDB holds what Harvest holds, after any sequence of edits, runs and mishaps."""
-    check(tmp_path, dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb")), 5)
+    check(tmp_path, "duckdb", str(tmp_path / "warehouse.duckdb"), 5)
 
 
 def test_postgres(tmp_path: Path, postgres_url: str) -> None:
     """Postgres holds what Harvest holds, after any sequence of edits, runs and mishaps."""
-    check(tmp_path, dlt.destinations.postgres(postgres_url), 3)
+    check(tmp_path, "postgres", postgres_url, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import dlt
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
+from dlt.pipeline import trace
 from filelock import FileLock
 
-from harvest.recover import be_at_work, recover, recover_active
+from harvest.recover import be_at_work, recover, recover_before_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .crash_child import Job
+from .kill_child import run
 from .test_crashes import change, describe, killed
 from .truth import assert_equal, read
 
@@ -31,14 +34,21 @@ def job(sandbox: Sandbox, tmp_path: Path) -> Job:
     return job
 
 
-def test_finished_run(job: Job) -> None:
+def test_finished_run(job: Job, sandbox: Sandbox) -> None:
     """A folder that a finished run left stays as it is, with what dlt tells of earlier loads."""
     for loads in (1, 2, 3):
+        change(sandbox, seed=loads)  # dlt makes no package for a run without any change
         load(job.pipeline(), *job.tables, **job.source)
         assert len(job.pipeline().list_completed_load_packages()) == loads
 
 
-def test_restored_backup(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("plain", [False, True])
+def test_restored_backup(
+    job: Job,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    plain: bool,  # noqa: FBT001
+) -> None:
     """When the database goes back to a backup, what came since is read again."""
     load(job.pipeline(), *job.tables, **job.source)
     shutil.copy(job.credentials, tmp_path / "backup")
@@ -46,7 +56,7 @@ def test_restored_backup(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     change(sandbox, seed=2)
     load(job.pipeline(), *job.tables, **job.source)
     shutil.copy(tmp_path / "backup", job.credentials)
-    load(job.pipeline(), *job.tables, **job.source)
+    run(job, plain=plain)
     assert_equal(job.pipeline(), sandbox, *TABLES)
 
 
@@ -91,7 +101,13 @@ def test_database_in_first_folder(
     assert not list((tmp_path / "elsewhere").glob("*.duckdb"))
 
 
-def test_own_script(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("source_first", [True, False])
+def test_own_script(
+    job: Job,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    source_first: bool,  # noqa: FBT001
+) -> None:
     """After a kill, one `pipeline.run` of a user's own brings what was left and what is new."""
     load(job.pipeline(), *job.tables, **job.source)
     change(sandbox)
@@ -99,9 +115,32 @@ def test_own_script(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     killed(job, tmp_path)
     job.step = ""
     change(sandbox, seed=2)
-    pipeline = job.pipeline()
-    pipeline.run(job.read())
+    if source_first:
+        source = job.read()
+        pipeline = job.pipeline()
+    else:
+        pipeline = job.pipeline()
+        source = job.read()
+    pipeline.run(source)
     assert_equal(pipeline, sandbox, *TABLES)
+
+
+def test_unrelated_pipeline(job: Job) -> None:
+    """What waits in a pipeline that knows other sources only is left alone, and so are all later.
+
+    Nothing of the source stays in the process once it is gone.
+    """
+    watching = len(trace.TRACKING_MODULES)
+    source = job.read()
+    assert len(trace.TRACKING_MODULES) == watching + 1
+    other = dlt.pipeline("other", destination=dlt.destinations.duckdb(job.credentials))
+    other.run([{"id": 1}], table_name="waiting")
+    other.extract([{"id": 2}], table_name="waiting")
+    other.run()
+    assert {row["id"] for row in read(other, "waiting")} == {1, 2}
+    del source
+    gc.collect()
+    assert len(trace.TRACKING_MODULES) == watching
 
 
 def test_another_process_at_work(job: Job) -> None:
@@ -110,8 +149,8 @@ def test_another_process_at_work(job: Job) -> None:
     pipeline = job.pipeline()
     pipeline.extract(job.read())
     with FileLock(f"{pipeline.working_dir}.at_work"):
-        recover_active("harvest")
+        recover_before_run(pipeline, "harvest")
     assert pipeline.has_pending_data
     be_at_work(pipeline)
-    recover_active("harvest")
+    recover_before_run(pipeline, "harvest")
     assert not pipeline.has_pending_data

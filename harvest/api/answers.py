@@ -1,10 +1,9 @@
-"""What Harvest answered: only whole data passes, with exact numbers and text that can be stored."""
+"""Checks answers: only complete data passes, with exact numbers and text that can be stored."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Context, Decimal, InvalidOperation, localcontext
 from email.utils import parsedate_to_datetime
@@ -23,7 +22,10 @@ from ..settings import DECIMAL_PRECISION, DECIMAL_SCALE
 ROUNDING = Context(prec=DECIMAL_PRECISION)
 PLAIN_LENGTH = len("0.") + DECIMAL_SCALE  # a number so short has no more places than a column
 
+INTEGERS = 2**63  # a column holds whole numbers below
+
 NUL = rb"\u0000"  # the one way in which JSON can hold the character
+LONG_NUMBER = re.compile(rb"\d{19}")  # no whole number that a column can't hold is shorter
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 LONE_SURROGATES_AND_NUL = re.compile("[\x00\ud800-\udfff]")
 
@@ -54,15 +56,16 @@ class Page(list[dict[str, Any]]):
 
 
 class Answers:
-    """Checks answers, and parses each of them once. Threads may share it.
+    """Checks answers, and parses each of them once.
 
-    Args:
-        keeps_nul: Tells whether the destination holds text with a NUL character. It is asked when
-            an answer has one.
+    Threads: any. A lock guards which warnings came already; all else belongs to one answer.
+
+    Attributes:
+        keeps_nul: Whether the destination holds text with a NUL character; else it is replaced.
     """
 
-    def __init__(self, keeps_nul: Callable[[], bool]) -> None:
-        self._keeps_nul = keeps_nul
+    def __init__(self) -> None:
+        self.keeps_nul = False
         self._told: set[tuple[str, str]] = set()
         self._lock = Lock()
 
@@ -94,7 +97,10 @@ class Answers:
             body, is_odd = _parse(response.content, numbers)
         except (ValueError, RecursionError):
             raise MalformedAnswerError(path, "the body is not JSON", response) from None
-        if problem := numbers.problem or _problem(body, key, identified=identified):
+        problem = numbers.problem or _problem(body, key, identified=identified)
+        if not problem and LONG_NUMBER.search(response.content):
+            problem = _too_long(body)
+        if problem:
             raise MalformedAnswerError(path, problem, response)
         if numbers.rounded:
             rounded = f"{numbers.rounded:.40} was rounded to {DECIMAL_SCALE} decimal places"
@@ -103,7 +109,7 @@ class Answers:
             self._replace_odd_text(body[key] if key else [body], key or path)
         if key is not None and identified:
             for record in body[key]:
-                record["id"] = int(record["id"])  # dlt merges on it, whatever its form
+                record["id"] = int(record["id"])  # dlt merges by it, be it written as text
         # RESTClient and its paginator each ask for the body, and would parse it again as floats.
         response.json = lambda **_: body  # type: ignore[method-assign]
         # The answer is kept while its page is read, and the text of a full page is a megabyte.
@@ -112,10 +118,10 @@ class Answers:
     def _replace_odd_text(self, records: list[dict[str, Any]], name: str) -> None:
         """Replace characters that the destination cannot hold: one of them would fail every load.
 
-        Half of a surrogate pair, as half an emoji leaves it, is no text anywhere. A NUL is refused
-        by Postgres and others.
+        Half of a surrogate pair, which is what is left of an emoji that was cut in two, can be
+        stored nowhere. Postgres and others refuse a NUL.
         """
-        odd = LONE_SURROGATES if self._keeps_nul() else LONE_SURROGATES_AND_NUL
+        odd = LONE_SURROGATES if self.keeps_nul else LONE_SURROGATES_AND_NUL
         for place, record in enumerate(records):
             cleaned = _without(odd, record)
             if cleaned != record:
@@ -132,7 +138,7 @@ class Answers:
             if (name, kind) in self._told:
                 return
             self._told.add((name, kind))
-        logger.warning(f"`{name}`: {news}. Where this list has more of the kind, so were they.")
+        logger.warning(f"`{name}`: {news}. This warning comes once for each list.")
 
 
 class Numbers:
@@ -230,7 +236,24 @@ def _problem(body: Any, key: str | None, *, identified: bool) -> str:
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+    return type(value) is int or (isinstance(value, str) and value.isdecimal())
+
+
+def _too_long(value: Any, record: str = "") -> str:
+    """Return what is wrong with a whole number that no column can hold; empty if there is none."""
+    if type(value) is int and not -INTEGERS <= value < INTEGERS:
+        return f"the number {value!s:.40} {record}is larger than any column can hold"
+    if isinstance(value, dict):
+        own = value.get("id")
+        if isinstance(own, str) and own.isdecimal():
+            own = int(own)
+        record = record or (f"of record {own} " if type(own) is int else "")
+        found = (_too_long(v, record) for v in (own, *value.values()))
+    elif isinstance(value, list):
+        found = (_too_long(item, record) for item in value)
+    else:
+        return ""
+    return next(filter(None, found), "")
 
 
 def _is_whole(body: dict[str, Any], key: str) -> bool:

@@ -1,7 +1,7 @@
 """Who asks: what a client puts on every request so that Harvest knows the token and the account.
 
-A client takes any of dlt's auth objects. As such a token stays out of dlt's debug log, which shows
-the headers that a client sets itself.
+A client takes any of dlt's auth objects. dlt's debug log shows the headers that a client sets
+itself, but not those that an auth object adds, so the token stays out of the log.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class PersonalToken(BearerTokenAuth):
     """
 
     def __init__(self, token: TSecretStrValue, account_id: str | int) -> None:
-        super().__init__(token=_clean_token(token))
-        self.account_id = _clean_account_id(account_id)
+        super().__init__(token=clean_token(token))
+        self.account_id = clean_account_id(account_id)
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Put both headers on the request."""
@@ -43,7 +43,12 @@ class PersonalToken(BearerTokenAuth):
         return super().__call__(request)
 
 
-def _clean_token(text: str) -> str:
+def clean_token(text: TSecretStrValue) -> str:
+    """Return a token without what copying left in it.
+
+    Raises:
+        ConfigurationError: It is empty, or no token.
+    """
     token = BEFORE_TOKEN.sub("", pasted(str(text)))
     token = re.sub(f"[{SPACES}]", "", pasted(token))  # a terminal breaks long lines
     if not token:
@@ -54,7 +59,12 @@ def _clean_token(text: str) -> str:
     return token
 
 
-def _clean_account_id(text: str | int) -> str:
+def clean_account_id(text: str | int) -> str:
+    """Return the number of an account without what copying left around it.
+
+    Raises:
+        ConfigurationError: It is no number.
+    """
     number = pasted(str(text))
     if not re.fullmatch(r"[0-9]+", number):
         remedy = f"give the account's number, which stands beside the token at {DEVELOPERS}"

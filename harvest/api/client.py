@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import cache
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,7 +48,10 @@ class LinksPaginator(JSONLinkPaginator):
 
 
 class HarvestClient:
-    """Reads Harvest's lists, a page at a time, and single objects. Threads may share it.
+    """Reads Harvest's lists, a page at a time, and single objects.
+
+    Threads: any. A lock guards what it counts, and the time of the last answer is replaced as a
+    whole; limiters, sessions (`LimitedClient`) and `Answers` guard themselves.
 
     Args:
         base_url: The API's address, with its version.
@@ -56,8 +60,11 @@ class HarvestClient:
         limiters: What holds back the requests of each budget; clients that share Harvest's limits
             share them.
         sizes: How much is asked for at once, and how often.
-        keeps_nul: Tells whether the destination holds text with a NUL character; where it does
-            not, the character is replaced. Asked when an answer has one.
+
+    Attributes:
+        answers: What checks each answer.
+        limiters: As they were given.
+        requests: How many requests were answered, those that were tried again included.
     """
 
     def __init__(
@@ -67,11 +74,11 @@ class HarvestClient:
         user_agent: str,
         limiters: Mapping[Budget, RateLimiter],
         sizes: Sizes,
-        keeps_nul: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.base_url, self._answers = base_url, Answers(keeps_nul)
+        self.base_url, self.answers = base_url, Answers()
         self._answered: datetime | None = None
-        self.limiters = limiters
+        self.limiters, self.requests = limiters, 0
+        self._lock = Lock()
         self._auth, self._per_page = auth, sizes.per_page
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._http = {
@@ -112,8 +119,8 @@ class HarvestClient:
         query = {"per_page": self._per_page, **(params or {})}
 
         def check(response: Response, *_: Any, **__: Any) -> None:
-            self._note_time(response)
-            self._answers.check(response, path, key, identified=identified)
+            self._note_answer(response)
+            self.answers.check(response, path, key, identified=identified)
 
         for answer in self._paginate(path, query, path_of(key), check, budget):
             yield Page(answer, key)
@@ -126,29 +133,28 @@ class HarvestClient:
         """
 
         def check(response: Response, *_: Any, **__: Any) -> None:
-            self._note_time(response)
-            self._answers.check(response, path)
+            self._note_answer(response)
+            self.answers.check(response, path)
 
         answer = next(self._paginate(path, {}, path_of("$"), check, "general"))
         record: dict[str, Any] = answer[0]
         return record
 
-    @property
-    def requests(self) -> int:
-        """How many requests were sent, those that were tried again included."""
-        return sum(limiter.sent for limiter in self.limiters.values())
-
     def now(self) -> datetime:
         """Return the time by Harvest's clock when it answered last (UTC), ours before that."""
         return self._answered or datetime.now(timezone.utc)
 
-    def _note_time(self, response: Response) -> None:
+    def _note_answer(self, response: Response) -> None:
         self._answered = moment_of(response)
+        with self._lock:
+            self.requests += 1
 
     def _paginate(
         self, path: str, params: dict[str, Any], selector: Any, check: Check, budget: Budget
     ) -> Iterator[PageData[Any]]:
-        # A session belongs to its thread, so the REST client around it is made where it is used.
+        # dlt keeps a session for each thread, and `LimitedClient` says what follows for a list that
+        # is continued in another thread. A REST client remembers where it is in its list, so each
+        # list has its own.
         rest_client = RESTClient(
             self.base_url,
             headers=self._headers,

@@ -39,6 +39,9 @@ class RequestLog:
 
     Without a place to write, nothing is noted: the next process may then meet a few refusals.
 
+    Threads: any, and other processes. Each note is one write of eight bytes at the end of the file,
+    which no other write can tear apart; what was noted is read once, under the limiter's lock.
+
     Args:
         path: The file; its folder is made where it is missing. None to note nothing.
     """
@@ -92,13 +95,12 @@ class RateLimiter:
     it at some moment before the answer, however long it was on its way. Use as a context around
     the sending.
 
+    Threads: any. A lock guards all that it counts, and is not held while a thread waits.
+
     Args:
         requests: How many may fall into one period.
         period: Seconds.
         log: Where the requests of other processes are found, and those of this one noted.
-
-    Attributes:
-        sent: How many requests it has let through.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class RateLimiter:
         self.requests, self.period = requests, period
         self._log = log or RequestLog(None)
         self._answered: deque[float] | None = None  # not yet looked up
-        self._under_way = self.sent = 0
+        self._under_way = 0
         self._paused_until = self._waiting_until = 0.0
         self._lock = Lock()
 
@@ -142,9 +144,14 @@ class RateLimiter:
                 return self._paused_until - now
             if self._under_way + len(recent) < self.requests:
                 self._under_way += 1
-                self.sent += 1
                 return 0.0
-            return recent[0] + self.period - now if recent else 0.02
+            seconds = recent[0] + self.period - now if recent else 0.02
+        if seconds > TOLD_FROM:
+            logger.warning(
+                f"{self.requests} requests were sent in {self.period / 60:.0f} min, as many as "
+                f"Harvest allows for reports: the next one leaves in {seconds:.0f} s."
+            )
+        return seconds
 
     @property
     def _recent(self) -> deque[float]:
@@ -221,8 +228,8 @@ class LimitedAdapter(HTTPAdapter):
         if seconds > LONGEST_WAIT:
             return 0.0
         if response.status_code == 429 and not seconds:
-            # Harvest was recorded without the header. Four pauses cover a whole period, and five
-            # attempts are made.
+            # Recorded answers of Harvest lack the header. Five attempts are made, and the four
+            # pauses between them cover a whole period.
             return self.limiter.period / 4
         return seconds
 
@@ -231,6 +238,12 @@ class LimitedClient(Client):
     """dlt's retrying client with an adapter of ours, whose waits between attempts Ctrl-C ends.
 
     dlt's own client has no argument for either.
+
+    Threads: any. dlt keeps a session for each thread, but a list may be continued in another thread
+    than the one it was begun in, so two threads may send by the same session. A session is not
+    changed once it is made; its cookies and connections have locks of their own; and each request
+    has its own retry, because the one that dlt makes empties its figures whenever a request begins,
+    and another request that looks for them at that moment fails (`KeyError`).
     """
 
     def __init__(self, adapter: HTTPAdapter, **settings: Any) -> None:
@@ -239,7 +252,10 @@ class LimitedClient(Client):
 
     def _make_session(self) -> Session:
         session = super()._make_session()
-        session.send.retry.sleep = rest  # type: ignore[attr-defined]
+        with_retry: Any = session.send
+        retry, send = with_retry.retry, with_retry.__wrapped__
+        retry.sleep = rest
+        session.send = lambda *args, **kwargs: retry.copy()(send, *args, **kwargs)  # type: ignore[method-assign]
         return session
 
 

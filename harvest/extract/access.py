@@ -1,4 +1,4 @@
-"""What the token may read, and whether what it does not see can be believed to be gone."""
+"""What the token may read, and whether rows that it does not see may be taken for deleted."""
 
 from __future__ import annotations
 
@@ -7,35 +7,43 @@ from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
-from dlt.common import logger
-
 from ..api.client import HarvestClient
 from ..catalog import ENDPOINTS, Endpoint
-from ..errors import StatusError
-from .state import StateStore, TableState, TokenScope
-
-ALWAYS_LOADED = frozenset(e.name for e in ENDPOINTS if not e.on_request)
+from ..errors import StatusError, how_to_confirm
+from .state import StateStore, TableState, TokenScope, tell
 
 
 class Access:
     """The account as one run's token sees it.
 
-    Threads: any. Each single object is asked for once; whoever comes second waits for the answer.
+    Threads: any. A lock guards the answers, so that each single object is asked for once; whoever
+    comes second waits for the answer.
 
     Args:
         client: Where to ask.
         store: What is remembered of the account.
         selected: The names of the tables of this run.
+        by_default: The names of those that are loaded when the user names none.
         confirmed: Whether the user accepts a token that sees less than the one before.
+        account_named: The account as messages name it; None where there is but one.
 
     Attributes:
         now: The time by Harvest's clock when the run began (UTC); ours where it does not say.
     """
 
     def __init__(
-        self, client: HarvestClient, store: StateStore, selected: set[str], *, confirmed: bool
+        self,
+        client: HarvestClient,
+        store: StateStore,
+        selected: set[str],
+        by_default: set[str],
+        *,
+        confirmed: bool,
+        account_named: int | None,
     ) -> None:
-        self._client, self._store, self._selected = client, store, selected
+        self._client, self._store = client, store
+        self._selected, self._by_default = selected, by_default
+        self._account_named = account_named
         self._lock = Lock()
         self._records: dict[str, Future[dict[str, Any]]] = {}
         self._refusal: StatusError | None = None
@@ -63,9 +71,9 @@ class Access:
     def skip(self, endpoint: Endpoint, error: StatusError) -> bool:
         """Leave out a table that the token may not read, with its children; tell whether it did.
 
-        A table that the user named, or that used to load, is never left out: that would be
-        silence. A list that is by itself always there never answers 404, so there 404 means the
-        account, unless the list belongs to a module.
+        A table that the user named, or that used to load, is never left out, because its data
+        would be missed. The lists themselves always exist, so 404 from one of them means that the
+        account is wrong, unless the list belongs to a module that may be switched off.
 
         Raises:
             StatusError: Token and account are not proven to be right.
@@ -78,12 +86,10 @@ class Access:
             raise self._refusal
         disabled = self.module_disabled(endpoint)
         reason = "module switched off" if disabled else "not allowed for this token"
-        skipped = self._store.account.last_run.skipped
-        with self._lock:
-            for name in sorted(family & self._selected - skipped.keys()):
-                logger.warning(f"`{name}` is left out: {reason}.")
-                skipped[name] = reason
-        self._store.save_account()
+        with self._store.noting() as run:
+            for name in sorted(family & self._selected - run.skipped.keys()):
+                tell(self._account_named, f"`{name}` is left out: {reason}.")
+                run.skipped[name] = reason
         return True
 
     def module_disabled(self, endpoint: Endpoint) -> bool:
@@ -96,23 +102,25 @@ class Access:
             return False
 
     def deletions_trusted(self) -> bool:
-        """Tell whether what a whole list lacks is gone from Harvest, and note why if not.
+        """Tell whether a row that a complete list lacks is gone from Harvest; note why, if not.
 
         A token that sees less than the one before it gets fewer rows, and Harvest says nothing.
         """
-        run = self._store.account.last_run
-        if self._doubt and not run.deletions_stopped:
-            run.deletions_stopped = (
-                f"Rows deleted in Harvest were not looked for: {self._doubt}. Use the former "
-                "token, or accept it with `confirm_deletions` (--confirm-deletions)."
-            )
-            logger.warning(run.deletions_stopped)
-            self._store.save_account()
-        return not self._doubt
+        if not self._doubt:
+            return True
+        with self._store.noting() as run:
+            if not run.deletions_stopped:
+                run.deletions_stopped = (
+                    f"Rows deleted in Harvest were not looked for: {self._doubt}. Use the former "
+                    f"token, or accept it with {how_to_confirm(self._account_named)}."
+                )
+                tell(self._account_named, run.deletions_stopped)
+        return False
 
     def _is_named(self, endpoint: Endpoint) -> bool:
         """Tell whether the user asked for the table by name, and not for everything."""
-        return endpoint.on_request or not self._selected >= ALWAYS_LOADED
+        by_default = self._by_default
+        return endpoint.name not in by_default or not self._selected >= by_default
 
     def _used_to_load(self, name: str) -> bool:
         return self._store.table(name) != TableState()

@@ -14,7 +14,7 @@ from .context import Run
 from .deletions import Deletions, Gone
 from .listing import Listing
 from .lists import ListEnd
-from .records import changed_since, newest, prepare
+from .records import newest, prepare
 from .state import Backfill, TableState
 
 NAMED = 10
@@ -24,11 +24,11 @@ NAMED = 10
 class ChildReader:
     """Reads one table of children in one run, once all parents are known.
 
-    All that a parent has is read together, so what it does not list any more is gone, and with a
-    parent that is gone go its children.
+    All children of a parent are read together, so one that is no longer listed is gone. When a
+    parent is gone, so are its children.
 
-    Threads: `parents` and the construction run where dlt extracts, `read` and `finish` in its pool.
-    The condition guards what the requests brought.
+    Threads: it is made where dlt extracts, and `read` and `finish` run in dlt's pool. A condition
+    guards what the requests brought; `finish` waits on it until all of them came.
 
     Args:
         parents: The end of the parents' list.
@@ -47,7 +47,6 @@ class ChildReader:
         self._under_way = len(self.parents)
         self._found: dict[int, set[int]] = {}
         self._newest: datetime | None = None
-        self._changed_rows = 0
         self._gone_parents: set[int] = set()
         self._refused: dict[int, StatusError] = {}
         self._failed: dict[int, HarvestError] = {}
@@ -61,7 +60,10 @@ class ChildReader:
         try:
             return self._read(parent_id)
         except StatusError as error:
-            if error.status == 404 and not self._lives(parent_id):
+            if error.status == self._endpoint.none_status:
+                with self._condition:
+                    self._found[parent_id] = set()
+            elif error.status == 404 and not self._lives(parent_id):
                 with self._condition:
                     self._gone_parents.add(parent_id)
             elif error.status in (403, 404):
@@ -81,8 +83,8 @@ class ChildReader:
     def finish(self) -> Gone:
         """Wait for all requests, decide what is gone, and remember how far this run came.
 
-        dlt begins items in their order, so all requests were begun before this, and no thread waits
-        here for one that could not begin.
+        dlt begins items in their order, so all requests have begun before this waits for them, and
+        it never holds the thread that one of them needs.
 
         Raises:
             HarvestError: The table may not be read, or most of it would go.
@@ -103,7 +105,6 @@ class ChildReader:
             self._run.note_failure(self._endpoint, self._describe_failures())
         else:
             self._save(gone)
-            self._run.note_result(self._endpoint, self._changed_rows, gone.count)
         if self._refused:
             self._run.note_refused(self._endpoint, _name(self._refused))
         return gone
@@ -120,7 +121,6 @@ class ChildReader:
         with self._condition:
             self._found[parent_id] = {row["id"] for row in rows}
             self._newest = newest(self._newest, *(row.get("updated_at") for row in rows))
-            self._changed_rows += sum(changed_since(row, self._before.read_at) for row in rows)
         return rows
 
     def _choose(self) -> list[int]:
@@ -149,8 +149,9 @@ class ChildReader:
     def _missing_parents(self) -> list[int]:
         """Return parents that are not listed, though the destination holds children of them.
 
-        They are gone, or their stamps lie before the anchor, so that this list does not hold them
-        though another run's did. Harvest is asked, because only a 404 tells.
+        Either they are gone, or their stamps lie before the anchor, so that this list lacks them
+        though an earlier one held them. Harvest is asked for each, because only a 404 shows that it
+        is gone.
         """
         if not self._list.complete:
             return []

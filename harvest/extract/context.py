@@ -6,7 +6,9 @@ the list is read, what is gone is decided, and what the next run needs is saved 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from threading import RLock
 from typing import Any
@@ -19,13 +21,14 @@ from ..abilities import Abilities
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, ENDPOINTS, Endpoint
 from ..destination import DELETED_AT, Destination, deleted_at_column
-from ..errors import HarvestError, StatusError
+from ..errors import AccountError, HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .freshness import FRESHNESS, freshness_row, prepare_freshness
-from .plan import ListPlan, TablePlan, plan_list, plan_table
-from .state import Extraction, LastRun, StateStore, TableState
+from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
+from .state import Extraction, LastRun, StateStore, TableState, tell
+from .unchanged import UnchangedRows
 
 
 def disposition(resource: DltResource) -> str:
@@ -34,10 +37,9 @@ def disposition(resource: DltResource) -> str:
     return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
 
 
+@dataclass(frozen=True)
 class Account:
     """A Harvest account that the source reads.
-
-    One source may be run many times. Each of its runs is opened by the resource that begins first.
 
     Args:
         account_id: The account's number.
@@ -46,34 +48,71 @@ class Account:
         sizes: How much is read at once.
     """
 
-    def __init__(
-        self, account_id: int, client: HarvestClient, settings: Settings, sizes: Sizes
-    ) -> None:
-        self.account_id, self.client = account_id, client
-        self.settings, self.sizes = settings, sizes
-        self._lock = RLock()
-        self._run: Run | None = None
+    account_id: int
+    client: HarvestClient
+    settings: Settings
+    sizes: Sizes
 
-    def run(self) -> Run:
-        """Return the run that is under way; whoever comes first opens it, and all others wait.
+    @property
+    def named(self) -> int | None:
+        """The account as messages name it; None where there is but one."""
+        return self.account_id if len(self.settings.account_ids) > 1 else None
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Let what fails name the account, where there are several."""
+        try:
+            yield
+        except HarvestError as error:
+            if self.named is None or error.concerns_all_accounts:
+                raise
+            raise AccountError(self.named, error) from error
+
+
+class Accounts:
+    """All Harvest accounts that the source reads, one after the other.
+
+    One source may be run many times. Each of its runs is opened by the resource that begins first:
+    of all accounts, before anything of any is read, since a table's hints and the state are theirs
+    in common.
+
+    Threads: any. A lock lets one thread open the runs, and all others wait for them.
+
+    Args:
+        accounts: The accounts.
+    """
+
+    def __init__(self, accounts: list[Account]) -> None:
+        self._accounts = accounts
+        self._lock = RLock()
+        self._runs: list[Run] = []
+
+    def runs(self) -> list[Run]:
+        """Return the runs that are under way; whoever comes first opens them, and all others wait.
 
         Raises:
             HarvestError: Harvest or the state can't be read.
         """
         extraction = Extraction()
         with self._lock:
-            if self._run is None or self._run.extraction.load_id != extraction.load_id:
-                self._run = Run(self, extraction)
-            return self._run
+            if not self._runs or self._runs[0].extraction.load_id != extraction.load_id:
+                runs = []
+                for account in self._accounts:
+                    with account.named_in_errors():
+                        runs.append(Run(account, extraction))
+                self._runs = runs
+            return self._runs
 
 
 class Run:
     """What one run knows.
 
-    Threads: any. Everything here is set when the run is opened, but what `store` and `access` guard
-    themselves.
+    Threads: any. Everything is set while the run is opened, when no other thread has begun to read,
+    hints of resources included. Later changes are those that `store` and `access` guard, and which
+    rows are unchanged, which is asked for only where dlt extracts.
 
     Attributes:
+        account: Whose run.
         extraction: What dlt says of the run.
         store: What is remembered of the account.
         access: What the token may read.
@@ -82,11 +121,12 @@ class Run:
         can: What the destination can do with each table.
         anchor: How far back history is read (UTC).
         plans: What is read of each list.
+        reports: What is read of each report.
         left_before: Requests that the run before this one left, by table.
     """
 
     def __init__(self, account: Account, extraction: Extraction) -> None:
-        self.account_id, self.client = account.account_id, account.client
+        self.account, self.account_id, self.client = account, account.account_id, account.client
         self._requests_before = self.client.requests
         self.settings, self.sizes = account.settings, account.sizes
         self.extraction = extraction
@@ -101,14 +141,21 @@ class Run:
             self.client,
             self.store,
             {endpoint.name for endpoint in self.selected},
+            {e.name for e in ENDPOINTS if e.by_default(reports=self.settings.reports)},
             confirmed=self.settings.confirm_deletions,
+            account_named=account.named,
         )
         self.anchor = self._anchor()
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
         self.can = self._adapt_to_destination()
+        self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._there = self._look_at_destination()
         self._freshness_lacks = self._prepare_freshness()
-        self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not e.parent}
+        # What a package that is still to be loaded will write is not there yet.
+        self._trusted = set() if extraction.others_pending() else self._remembered_tables()
+        self._unchanged: dict[str, UnchangedRows | None] = {}
+        self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not (e.parent or e.report)}
+        self.reports = {e.name: self._plan_report(e) for e in self.selected if e.report}
         self.store.save_account()
 
     def resource(self, endpoint: Endpoint) -> DltResource:
@@ -122,11 +169,53 @@ class Run:
         """
         can = self.can.get(endpoint.name)
         merged = disposition(self.resource(endpoint)) == "merge"
-        return can.deletions(self.settings.deletions) if can and merged else "keep"
+        # Figures of a report are no records: where others take their place, none may be kept.
+        chosen = "remove" if endpoint.report else self.settings.deletions
+        return can.deletions(chosen) if can and merged else "keep"
+
+    @property
+    def reports_wait(self) -> bool:
+        """Whether reports wait for a further batch, so that all else is loaded before."""
+        others = any(not endpoint.report for endpoint in self.selected)
+        left = self.left_before.keys()
+        return self.settings.in_batches and others and not (left and left <= self.reports.keys())
 
     def holds(self, table: str) -> bool:
         """Tell whether the destination has a table; never, where it can't be asked."""
         return self._there is not None and table in self._there
+
+    def compares_rows(self, endpoint: Endpoint) -> bool:
+        """Tell whether rows are compared with those that the destination holds.
+
+        They are not where it can't be asked, or where dlt does not merge, and neither are those of
+        a report, since its rows of a period replace each other as a whole.
+        """
+        can = self.can.get(endpoint.name)
+        merged = disposition(self.resource(endpoint)) == "merge"
+        return bool(can and can.removes and merged and not endpoint.report)
+
+    def unchanged_rows(self, endpoint: Endpoint) -> UnchangedRows | None:
+        """Return what tells which rows of a table need not be written.
+
+        None where rows are not compared. A table that is read anew may be about to be dropped, so
+        all its rows are written.
+        """
+        if endpoint.name not in self._unchanged:
+            unchanged = UnchangedRows(endpoint) if self.compares_rows(endpoint) else None
+            if unchanged and self.holds(endpoint.name) and endpoint.name in self._trusted:
+                plan = self.plans[endpoint.parent or endpoint.name]
+                own = plan.tables[endpoint.name]
+                # Children come with their parent's stamp, whatever theirs is.
+                all_come = endpoint.parent or (plan.complete and not plan.rows_since)
+                unchanged.look_at(self.destination, None if all_come else own.since)
+            self._unchanged[endpoint.name] = unchanged
+        return self._unchanged[endpoint.name]
+
+    def note_unchanged(self, endpoint: Endpoint, rows: int) -> None:
+        """Count rows that were read and not written, because the destination holds them."""
+        with self.store.noting() as run:
+            run.unchanged[endpoint.name] = run.unchanged.get(endpoint.name, 0) + rows
+        self.extraction.show_progress(endpoint.name, done=rows)  # dlt counts what is written
 
     def must_make(self, endpoint: Endpoint) -> bool:
         """Tell whether a table must be made though no row may come."""
@@ -136,6 +225,12 @@ class Run:
         if self._there is None:
             return self.store.table(endpoint.name) == TableState()
         return endpoint.name not in self._there
+
+    def must_make_list(self, endpoint: Endpoint, name: str) -> bool:
+        """Tell whether the nested table of a list must be made though no row may come."""
+        can = self.can.get(endpoint.name)
+        removes = can and can.removes and disposition(self.resource(endpoint)) == "merge"
+        return bool(removes) and not self.holds(f"{endpoint.name}__{name}")
 
     def scope_of(self, endpoint: Endpoint) -> datetime | None:
         """Return how far back a table is read (UTC); None for reference data."""
@@ -163,16 +258,30 @@ class Run:
 
     def note_failure(self, endpoint: Endpoint, text: str) -> None:
         """Note that a table was not read to its end."""
-        logger.warning(text)
-        self.store.account.last_run.failed[endpoint.name] = text
-        self.store.save_account()
+        tell(self.account.named, text)
+        with self.store.noting() as run:
+            run.failed[endpoint.name] = text
 
     def note_refused(self, endpoint: Endpoint, records: str) -> None:
         """Note whose children Harvest refuses. What the destination holds of them stays."""
         text = f"Harvest refuses them for {endpoint.parent} {records}"
-        logger.warning(f"`{endpoint.name}`: {text}.")
-        self.store.account.last_run.refused[endpoint.name] = text
-        self.store.save_account()
+        tell(self.account.named, f"`{endpoint.name}`: {text}.")
+        with self.store.noting() as run:
+            run.refused[endpoint.name] = text
+
+    def note_written(self, endpoint: Endpoint, rows: int) -> None:
+        """Count rows that are written, because the destination does not hold them so."""
+        with self.store.noting() as run:
+            run.written[endpoint.name] = run.written.get(endpoint.name, 0) + rows
+
+    def note_gone(self, endpoint: Endpoint, rows: int) -> None:
+        """Note at a table's end how many rows were removed or flagged, where that is counted."""
+        if not self.compares_rows(endpoint):
+            return
+        flagged = self.deletions(endpoint) == "flag"
+        with self.store.noting() as run:
+            run.written.setdefault(endpoint.name, 0)
+            (run.flagged if flagged else run.removed)[endpoint.name] = rows
 
     def freshness(self, endpoint: Endpoint) -> list[dict[str, Any]]:
         """Return the rows that say how fresh a table is, now that it was read to its end or left.
@@ -180,28 +289,10 @@ class Run:
         Where the destination has none so far, they speak of the tables that are not read too.
         """
         lacking, self._freshness_lacks = self._freshness_lacks, []
-        last_run = self.store.account.last_run
-        last_run.requests = self.client.requests - self._requests_before
-        self.store.save_account()
-        return [
-            freshness_row(self.account_id, name, self.store.table(name), last_run)
-            for name in (endpoint.name, *lacking)
-        ]
-
-    def note_result(self, endpoint: Endpoint, changed: int, gone: int) -> None:
-        """Note what became of a table's rows, where a row stands for a record.
-
-        Args:
-            endpoint: The table.
-            changed: How many records are older than the read before, but stamped since.
-            gone: How many rows were removed or flagged.
-        """
-        if disposition(self.resource(endpoint)) != "merge":
-            return
-        last_run = self.store.account.last_run
-        last_run.changed[endpoint.name] = changed
-        left = last_run.flagged if self.deletions(endpoint) == "flag" else last_run.removed
-        left[endpoint.name] = gone
+        with self.store.noting() as run:
+            run.requests = self.client.requests - self._requests_before
+        table = self.store.table(endpoint.name)
+        return [freshness_row(self.account_id, endpoint.name, table, run), *lacking]
 
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:
         """Return the ids of rows that the destination holds, but a read does not cover."""
@@ -210,8 +301,8 @@ class Run:
 
     def note_requests_left(self, table: str, requests: int) -> None:
         """Note that a table needs a further batch, of about so many requests."""
-        self.store.account.last_run.requests_left[table] = requests
-        self.store.save_account()
+        with self.store.noting() as run:
+            run.requests_left[table] = requests
 
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""
@@ -234,11 +325,11 @@ class Run:
                     resource.apply_hints(write_disposition="append")
                 elif can.merge_strategy == "upsert":
                     resource.apply_hints(
-                        write_disposition={"disposition": "merge", "strategy": "upsert"}
+                        write_disposition={"disposition": "merge", "strategy": "upsert"},
+                        merge_key="",  # with upsert, dlt warns that it has no use for one
                     )
             if not endpoint.singleton:
-                chosen = can.deletions(self.settings.deletions)
-                resource.apply_hints(columns={DELETED_AT: deleted_at_column(chosen)})
+                resource.apply_hints(columns={DELETED_AT: deleted_at_column(removes=can.removes)})
         if any(can.one_load_job for can in found.values()):
             self.destination.load_one_after_the_other()
         for notice in sorted({can.notice for can in found.values() if can.notice}):
@@ -258,15 +349,15 @@ class Run:
                 *filter(self.destination.loaded_before, endpoint.nested_tables),
             )
             missing = set(tables) - there.keys()
-            if missing and self.store.table(endpoint.name) != TableState():
-                logger.warning(
+            if missing and self.store.forget_table(endpoint.name):
+                tell(
+                    self.account.named,
                     f"`{endpoint.name}` is read whole again: the destination lacks "
-                    f"{', '.join(sorted(missing))}."
+                    f"{', '.join(sorted(missing))}.",
                 )
-                self.store.forget_table(endpoint.name)
                 for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
                     if endpoint.name in missing:  # The rows that these belonged to are gone.
-                        self.destination.empty(orphaned)
+                        self.destination.empty(orphaned, self.store.accounts)
                 # dlt creates missing tables only when the schema changed.
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
@@ -274,11 +365,12 @@ class Run:
             self.destination.check_types(there, endpoint)
         return there
 
-    def _prepare_freshness(self) -> list[str]:
+    def _prepare_freshness(self) -> list[dict[str, Any]]:
         """Make the tables ready to write how fresh they are.
 
-        Return the other tables whose rows must be written too, because the destination has none:
-        it never had, somebody dropped them, or a refresh of one table drops them with it.
+        Return the rows of all tables that are not read, if the destination has none: it never had,
+        somebody dropped them, or a refresh of one table drops them with it. Where this run reads
+        several accounts, the first one's rows hold those of accounts that are not read.
         """
         dropped = FRESHNESS in self.extraction.dropped
         missing = dropped or (self._there is not None and FRESHNESS not in self._there)
@@ -286,8 +378,26 @@ class Run:
         for endpoint in self.selected:
             if can := self.can.get(endpoint.name):
                 prepare_freshness(self.resource(endpoint), can, **hints)
-        read = {endpoint.name for endpoint in self.selected}
-        return sorted(self.store.known_tables() - read) if missing else []
+        read, selected = self.settings.accounts_read, {e.name for e in self.selected}
+        others = self.store.accounts - {*read} if self.account_id == min(read) else set()
+        return [
+            freshness_row(account, name, table, LastRun())
+            for account, name, table in (self.store.known_tables() if missing else ())
+            if account in others or (account == self.account_id and name not in selected)
+        ]
+
+    def _remembered_tables(self) -> set[str]:
+        return {e.name for e in self.selected if self.store.table(e.name) != TableState()}
+
+    def _plan_report(self, endpoint: Endpoint) -> ReportPlan:
+        return plan_report(
+            endpoint,
+            self.store.table(endpoint.name),
+            self.settings,
+            anchor=self.anchor,
+            now=self.access.now,
+            replaced=disposition(self.resource(endpoint)) == "replace",
+        )
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
         children = [e for e in self.selected if e.parent == endpoint.name]

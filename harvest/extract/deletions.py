@@ -1,6 +1,6 @@
 """What is gone from Harvest, whether that may be believed, and how it leaves the destination.
 
-Harvest tells nobody of a deletion. A row is taken for gone if the table was read completely and the
+Harvest does not tell of deletions. A row is taken for gone if the table was read completely and the
 row was not found. Before that is believed, these questions are asked, in this order:
 
 1. Does the user want deletions to be looked for?
@@ -11,8 +11,8 @@ row was not found. Before that is believed, these questions are asked, in this o
 6. Would most of the table go? Then the user must confirm it.
 
 What is gone leaves by dlt's hard deletes, in the transaction that brings the new rows, or is
-flagged. Rows that tell dlt what to delete are made behind the user's own steps, which know nothing
-of them.
+flagged. Rows that tell dlt what to delete (marks of deletion) are added after the user's own steps,
+which never see them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class NotRead:
 class Deletions:
     """The deletions of one table in one run.
 
-    Threads: one at a time.
+    Threads: one at a time. Its reader sees to that: a list's asks at its end, the children's when
+    they are chosen and, after all requests, when they are finished.
 
     Args:
         run: The run.
@@ -88,7 +89,7 @@ class Deletions:
         )
 
     def of_list(self, found: set[int]) -> Gone:
-        """Let go what a complete read of a list did not find.
+        """Remove or flag what a complete read of a list did not find.
 
         Raises:
             SuspiciousDeletionsError: Most of the table would go.
@@ -97,7 +98,7 @@ class Deletions:
         return self._let_go(gone, shrinks_by=len(gone))
 
     def of_children(self, found: dict[int, set[int]], missing_parents: set[int]) -> Gone:
-        """Let go what parents do not list any more, and all that parents had which are gone.
+        """Remove or flag what parents no longer list, and all children of parents that are gone.
 
         Args:
             found: The children's ids by parent, for each parent whose children were read.
@@ -132,13 +133,18 @@ class Deletions:
             shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > len(self.held) * SUSPICIOUS_SHARE
         )
         if suspicious and not self._run.settings.confirm_deletions:
-            raise SuspiciousDeletionsError(self._endpoint.name, shrinks_by, len(self.held))
+            raise SuspiciousDeletionsError(
+                self._endpoint.name, shrinks_by, len(self.held), self._run.account.named
+            )
         keys = sorted(gone)
         if self._run.deletions(self._endpoint) == "flag":
             self._run.destination.flag(self._endpoint, keys)
             return Gone(self._run, [], len(keys))
-        now = datetime.now(timezone.utc)
-        names = self._endpoint.primary_key
-        account = self._run.account_id
-        rows = [{**dict(zip(names, (account, *key), strict=True)), DELETED_AT: now} for key in keys]
+        rows = [mark_of(self._run, self._endpoint, key) for key in keys]
         return Gone(self._run, rows, len(keys))
+
+
+def mark_of(run: Run, endpoint: Endpoint, key: Key) -> dict[str, Any]:
+    """Return the row that tells dlt to delete a record, whether it is there or not."""
+    named = dict(zip(endpoint.primary_key, (run.account_id, *key), strict=True))
+    return {**named, DELETED_AT: datetime.now(timezone.utc)}

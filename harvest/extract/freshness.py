@@ -45,7 +45,8 @@ COLUMNS: TTableSchemaColumns = {
     },
     "requests_left": {
         "data_type": "bigint",
-        "description": "requests until a first read that comes in batches is whole; null: it is",
+        "description": "requests until a first read that comes in batches is whole; null: it is; "
+        "0: not known how many",
     },
     "problem": {
         "data_type": "text",
@@ -71,7 +72,7 @@ def freshness_row(account_id: int, name: str, table: TableState, run: LastRun) -
         "changed_at": table.changed_at,
         "full_read_at": table.full_read_at,
         "history_from": history_from(table),
-        "requests_left": run.requests_left.get(name),
+        "requests_left": run.requests_left.get(name, 0 if table.backfill else None),
         "problem": next(filter(None, (*problems, run.deletions_stopped)), None),
     }
 
@@ -83,6 +84,8 @@ def history_from(table: TableState) -> datetime | None:
             return table.read_at
         day_after = table.backfill.until + timedelta(days=1)
         return datetime.combine(day_after, time(), timezone.utc)
+    if table.periods:
+        return datetime.combine(table.periods.first, time(), timezone.utc)
     return None if table.anchor == EVERYTHING else table.anchor
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -33,12 +34,23 @@ MAX_SPLITS = 3
 """A window that is still too long after so many splits is read as one chain of pages."""
 
 
+@dataclass
+class Split:
+    """The windows that share what a window has left."""
+
+    windows: list[Window]
+
+
 class Listing:
     """One pass over a list.
 
-    Threads: `read` runs in one thread. Its windows fetch pages in a pool of their own, because dlt
-    runs resources and single items side by side, but a list is whole only when all its windows are,
-    and dlt has no place to wait for that. Pages are counted in the pool, and only there.
+    Threads: that of its reader. Windows fetch pages in a pool of the list's own, but what they have
+    in common, `ids` and the windows that wait, is changed by `read` alone: a window hands over its
+    pages, and the windows that it splits into. Only pages are counted in the pool; `_note_page`
+    says why that is safe.
+
+    dlt's pool would not do: it runs resources and single items side by side, but a list is whole
+    only when all its windows are, and dlt has no place to wait for that.
 
     Args:
         client: Where from.
@@ -124,7 +136,7 @@ class Listing:
 
     def _side_by_side(self) -> Iterator[Page]:
         """Yield from the waiting windows, newest first, at most one page of each ahead."""
-        running: dict[Future[Page | None], Iterator[Page]] = {}
+        running: dict[Future[Page | Split | None], Iterator[Page | Split]] = {}
         pool = ThreadPoolExecutor(self._sizes.parallel_windows)
         try:
             while self._waiting or running:
@@ -133,11 +145,13 @@ class Listing:
                     running[pool.submit(next, chain, None)] = chain
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    chain, page = running.pop(future), future.result()
-                    if page is not None:
+                    chain, came = running.pop(future), future.result()
+                    if isinstance(came, Split):
+                        self._waiting.extendleft(reversed(came.windows))
+                    elif came is not None:
                         running[pool.submit(next, chain, None)] = chain
-                        yield page
-                    del future, page  # Pages must not be held while others come.
+                        yield came
+                    del future, came  # Pages must not be held while others come.
                 if self._limit and len(self.ids) >= self._limit:
                     self._leave_waiting()
         finally:
@@ -151,15 +165,18 @@ class Listing:
             # A window under way may split, so that more is left later: keep the newest day.
             self.left_at = max(filter(None, (self.left_at, *ends)))
 
-    def _chain(self, window: Window) -> Iterator[Page]:
-        """Yield a window's pages, each asked for by the cursor or the date of the one before."""
+    def _chain(self, window: Window) -> Iterator[Page | Split]:
+        """Yield a window's pages, each asked for by the cursor or the date of the one before.
+
+        A window that proves too long ends with its first page and the windows that share the rest.
+        """
         last = window.last
         pages = self._ask({**self._filters, **window.filters})
         page = next(pages)
         yield page
         if window.splits < MAX_SPLITS and (page.total or 0) - len(page) > 2 * self._enough():
             if windows := self._split(window, page):
-                self._waiting.extendleft(reversed(windows))
+                yield Split(windows)
             else:
                 yield from self._followed({**self._filters, **window.filters})
             return
@@ -256,6 +273,9 @@ class Listing:
         return map(self._note_page, self._client.pages(self._path, self._key, filters))
 
     def _note_page(self, page: Page) -> Page:
+        # Several threads may count at once, and one of two pages may then go uncounted. Asked is
+        # only whether there was one page or more, and the first page comes before any other is
+        # asked for.
         if self._pages == 0:
             self.started, self.total = page.answered, page.total
         self._pages += 1

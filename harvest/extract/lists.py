@@ -16,7 +16,7 @@ from .context import Run
 from .deletions import Deletions, Gone, NotRead
 from .listing import Listing
 from .plan import Read
-from .records import changed_since, newest, prepare
+from .records import newest, prepare
 from .state import Backfill, TableState
 from .windows import Filters
 
@@ -50,7 +50,9 @@ class ListEnd:
 
 
 class ListReader:
-    """Reads one list in one run. It runs in one thread of dlt's pool.
+    """Reads one list in one run.
+
+    Threads: one at a time of dlt's pool, not always the same. Nothing needs a guard.
 
     Args:
         run: The run.
@@ -61,9 +63,7 @@ class ListReader:
         self._run, self._endpoint = run, endpoint
         self._plan = run.plans[endpoint.name]
         self._own = self._plan.tables.get(endpoint.name)
-        self._read_before = run.store.table(endpoint.name).read_at
         self._newest: datetime | None = None
-        self._changed = 0
         self._listings: list[Listing] = []
         self._parents: dict[int, datetime | None] = {}
         self._keeps_parents = len(self._plan.tables) > bool(self._own)
@@ -92,7 +92,7 @@ class ListReader:
             yield DataItemWithMeta(NotRead(self._run), [])
 
     def _rows(self, read: Read, unstamped: Filters | None = None) -> Iterator[TDataItems]:
-        """Yield the records of one pass, but for those that came before or that the table has.
+        """Yield the records of one pass, without those that came before or that the table has.
 
         Args:
             read: The pass.
@@ -119,7 +119,6 @@ class ListReader:
                 came = any(record["id"] in ids for ids in earlier)
                 if not came and not (oldest and stamp and stamp < oldest):
                     rows.append(record)
-                    self._changed += changed_since(record, self._read_before)
             if rows:
                 yield DataItemWithMeta(Rows(run), page if len(rows) == len(page) else rows)
 
@@ -137,7 +136,6 @@ class ListReader:
             if complete:
                 gone = Deletions(self._run, self._endpoint).of_list(first.ids)
             self._save(first, cursor, gone)
-            self._run.note_result(self._endpoint, self._changed, gone.count)
         return ListEnd(self._run, self._parents, complete, first.started, cursor, gone)
 
     def _save(self, first: Listing, cursor: datetime, gone: Gone) -> None:

@@ -37,7 +37,7 @@ def prepare(
     record[ACCOUNT_ID] = account_id
     _drop_empty(record, endpoint.columns.objects)
     for name, columns in endpoint.nested:
-        for item in _items(record, name):
+        for item in items_of(record, name):
             item[ACCOUNT_ID] = account_id
             _drop_empty(item, columns.objects)
     if not public_links:
@@ -46,24 +46,13 @@ def prepare(
     return stamp
 
 
-def changed_since(record: Record, moment: datetime | None) -> bool:
-    """Tell whether a prepared record is older than a moment (UTC), but stamped since."""
-    stamp = record.get("updated_at")
-    if not moment or not stamp or stamp < moment:
-        return False
-    created = record.get("created_at")
-    try:
-        return created is None or ensure_datetime_in_tz(created, timezone.utc) < moment
-    except (ValueError, TypeError):
-        return True
-
-
 def newest(*stamps: datetime | None) -> datetime | None:
     """Return the latest of some stamps (UTC); None if there is none."""
     return max(filter(None, stamps), default=None)
 
 
-def _items(record: Record, name: str) -> list[Record]:
+def items_of(record: Record, name: str) -> list[Record]:
+    """Return the objects in a list of a record."""
     items = record.get(name)
     return [i for i in items if isinstance(i, dict)] if isinstance(items, list) else []
 

@@ -7,7 +7,7 @@ without its parent, and the steps that a user adds to a table touch nothing but 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import dlt
@@ -25,21 +25,22 @@ from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader, requests_expected
-from .context import Account, Run
-from .deletions import Gone, NotRead
+from .context import Account, Accounts, Run
+from .deletions import Gone, NotRead, mark_of
 from .freshness import FRESHNESS
 from .lists import ListEnd, ListReader, Rows
-from .records import prepare
+from .records import Record, prepare
+from .reports import OfReport, read_reports
 from .state import TableState
 
 
 class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
-    """Stands behind all steps that a user adds to a table, whenever they are added.
+    """Runs after all steps that a user adds to a table, whenever they are added.
 
     It adds what no user's step may lose: the account of a row, and the rows that tell dlt what to
     delete. Those have passed the user's steps as the meta data of an empty list.
 
-    Threads: dlt runs it where it extracts, so it may choose the file format of the rows to come.
+    Threads: the one where dlt extracts. So it may choose the file format of the rows to come.
     """
 
     placement_affinity = 3  # dlt's own last step has 2
@@ -48,14 +49,14 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         super().__init__(lambda item: item)
         self._endpoint = endpoint
         self._chosen_for: Run | None = None
+        self._filled: set[str] = set()
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
         """Return the rows to load."""
         if isinstance(meta, (Gone, NotRead)):
             return self._end(meta)
         if isinstance(meta, (Rows, ListEnd)):
-            for row in item if isinstance(item, list) else [item]:
-                row.setdefault(ACCOUNT_ID, meta.run.account_id)
+            item = self._to_write(meta.run, item if isinstance(item, list) else [item])
             if item:
                 self._choose_file_format(meta.run)
         return item
@@ -63,15 +64,44 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
     def _end(self, end: Gone | NotRead) -> Iterator[TDataItems]:
         """Yield what a table's end brings: what is gone, and how fresh the table is."""
         run = end.run
-        if isinstance(end, Gone) and end.rows:
-            self._choose_file_format(run)
-            yield end.rows
-        elif isinstance(end, Gone) and run.must_make(self._endpoint):
-            yield dlt.mark.materialize_table_schema()
+        if isinstance(end, Gone):
+            run.note_gone(self._endpoint, end.count)
+            if rows := [*end.rows, *self._absent_with_lists(run)]:
+                self._choose_file_format(run)
+                yield rows
+            elif run.must_make(self._endpoint):
+                yield dlt.mark.materialize_table_schema()
         # Who looks at a resource without a pipeline wants its records only. And a function that
         # names the table of each row knows nothing of these.
         if run.extraction.pipeline and not run.resource(self._endpoint).has_dynamic_table_name:
             yield dlt.mark.with_table_name(run.freshness(self._endpoint), FRESHNESS)
+
+    def _absent_with_lists(self, run: Run) -> list[dict[str, Any]]:
+        """Return a record to be deleted, with an item in each list whose table must be made.
+
+        dlt makes a nested table, and knows its own columns there, only once a row for it comes. It
+        deletes what is marked as gone before anything is inserted, and a record's items with it.
+        """
+        names = [name for name, _ in self._endpoint.nested if name not in self._filled]
+        self._filled = set()
+        empty: list[dict[str, Any]] = [{}]
+        lists = {name: empty for name in names if run.must_make_list(self._endpoint, name)}
+        absent = (0,) * len(self._endpoint.id_columns)
+        return [{**mark_of(run, self._endpoint, absent), **lists}] if lists else []
+
+    def _to_write(self, run: Run, rows: list[Record]) -> list[Record]:
+        """Return the rows that the destination does not hold, each with its account."""
+        for row in rows:
+            row.setdefault(ACCOUNT_ID, run.account_id)
+            self._filled |= {name for name, _ in self._endpoint.nested if row.get(name)}
+        unchanged = run.unchanged_rows(self._endpoint) if rows else None
+        if not unchanged:
+            return rows
+        changed = unchanged.leave_out(rows)
+        run.note_written(self._endpoint, len(changed))
+        if left_out := len(rows) - len(changed):
+            run.note_unchanged(self._endpoint, left_out)
+        return changed
 
     def _choose_file_format(self, run: Run) -> None:
         """Choose once in a run, and not before there are rows.
@@ -85,12 +115,13 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             run.resource(self._endpoint).apply_hints(file_format=can.file_format)
 
 
-def list_reader(accounts: Sequence[Account], endpoint: Endpoint) -> DltResource:
+def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
     """Return the resource that reads a list. It is no table: tables are made from it."""
 
     def read() -> Iterator[TDataItems]:
-        for account in accounts:
-            yield from ListReader(account.run(), endpoint).read()
+        for run in accounts.runs():
+            with run.account.named_in_errors():
+                yield from ListReader(run, endpoint).read()
 
     return dlt.resource(read, name=f"_{endpoint.name}", parallelized=True)
 
@@ -101,7 +132,8 @@ def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> D
     def rows(item: TDataItems, meta: Any = None) -> TDataItems:
         if isinstance(meta, ListEnd):
             return DataItemWithMeta(meta.gone, item)
-        if isinstance(item, Page) and item.total:
+        # Of several accounts the last one's total is not known before all others were read.
+        if isinstance(item, Page) and item.total and len(settings.accounts_read) == 1:
             meta.run.extraction.show_progress(endpoint.name, total=item.total)
         return item
 
@@ -113,12 +145,14 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     """Return the table of the children of a list's records, one request for each parent."""
 
     @dlt.defer
-    def read_one(children: ChildReader, parent_id: int) -> TDataItems:
-        return children.read(parent_id)
+    def read_one(account: Account, children: ChildReader, parent_id: int) -> TDataItems:
+        with account.named_in_errors():
+            return children.read(parent_id)
 
     @dlt.defer
-    def finish(children: ChildReader) -> TDataItems:
-        return DataItemWithMeta(children.finish(), [])
+    def finish(account: Account, children: ChildReader) -> TDataItems:
+        with account.named_in_errors():
+            return DataItemWithMeta(children.finish(), [])
 
     expected: dict[Run, int] = {}
     """The requests that were told to be needed when the first page of parents came, by run."""
@@ -128,12 +162,14 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
             expected[meta.run] = requests = requests_expected(meta.run, endpoint, item.total)
             meta.run.extraction.show_progress(endpoint.name, REQUESTS, more=requests)
         if isinstance(meta, ListEnd):
-            children = ChildReader(meta, endpoint)
+            account = meta.run.account
+            with account.named_in_errors():
+                children = ChildReader(meta, endpoint)
             more = len(children.parents) - expected.pop(meta.run, 0)
             meta.run.extraction.show_progress(endpoint.name, REQUESTS, more=more)
             for parent_id in children.parents:
-                yield read_one(children, parent_id)
-            yield finish(children)
+                yield read_one(account, children, parent_id)
+            yield finish(account, children)
         elif isinstance(meta, NotRead):
             yield DataItemWithMeta(meta, [])
 
@@ -146,21 +182,19 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     return table.add_step(show).add_step(LastStep(endpoint))
 
 
-def singleton_table(
-    accounts: Sequence[Account], endpoint: Endpoint, settings: Settings
-) -> DltResource:
+def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) -> DltResource:
     """Return the table of an endpoint that is one object. It holds one row for each account."""
 
     def read() -> Iterator[TDataItems]:
-        for account in accounts:
-            run = account.run()
-            try:
-                record = dict(run.access.record(endpoint.path))
-            except HarvestError as error:
-                run.leave_out(endpoint, error)
-                yield DataItemWithMeta(NotRead(run), [])
-                continue
-            prepare(endpoint, record, run.account_id, public_links=settings.public_links)
+        for run in accounts.runs():
+            with run.account.named_in_errors():
+                try:
+                    record = dict(run.access.record(endpoint.path))
+                except HarvestError as error:
+                    run.leave_out(endpoint, error)
+                    yield DataItemWithMeta(NotRead(run), [])
+                    continue
+                prepare(endpoint, record, run.account_id, public_links=settings.public_links)
             now = run.access.now
             run.store.save_table(endpoint.name, TableState(read_at=now, full_read_at=now))
             yield DataItemWithMeta(Rows(run), [record])
@@ -170,10 +204,41 @@ def singleton_table(
     return table.add_step(LastStep(endpoint))
 
 
+def report_reader(accounts: Accounts) -> DltResource:
+    """Return the resource that reads all reports. It is no table: tables are made from it."""
+
+    def read() -> Iterator[TDataItems]:
+        for run in accounts.runs():
+            with run.account.named_in_errors():
+                yield from read_reports(run)
+
+    return dlt.resource(read, name="_reports", parallelized=True)
+
+
+def report_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
+    """Return the table of a report."""
+
+    def rows(item: TDataItems, meta: Any = None) -> TDataItems:
+        if not isinstance(meta, OfReport) or meta.table != endpoint.name:
+            return None
+        progress = meta.inner.run.extraction.show_progress
+        progress(endpoint.name, REQUESTS, done=meta.done, more=meta.planned)
+        return DataItemWithMeta(meta.inner, item)
+
+    table = dlt.transformer(
+        rows,
+        data_from=reader,
+        merge_key=endpoint.merge_key,
+        selected=endpoint.by_default(reports=settings.reports),
+        **_hints(endpoint, settings),
+    )
+    return table.add_step(LastStep(endpoint))
+
+
 def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
     columns = _with_account(endpoint.columns.schema(), nullable=False)
     if not endpoint.singleton:
-        columns[DELETED_AT] = deleted_at_column(settings.deletions)
+        columns[DELETED_AT] = deleted_at_column(removes=False)
     if not settings.public_links:
         for name in PUBLIC_LINKS:
             columns.pop(name, None)

@@ -1,13 +1,14 @@
 """All that is remembered between two runs, and all that dlt says of the run under way.
 
-This is the only file that touches dlt's context. What is remembered stands in dlt's state, which
-dlt saves together with the data: of a run that fails, neither is kept.
+Of the extraction, this is the only file that touches dlt's context. What is remembered stands in
+dlt's state, which dlt saves together with the data: of a run that fails, neither is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime, timezone
 from threading import Lock
 from typing import Annotated, Any, TypeVar
 
@@ -46,6 +47,14 @@ class Backfill(_Remembered):
     ] = None
 
 
+class PeriodsRead(_Remembered):
+    """Which periods of a report were read: all from the oldest one on."""
+
+    length: Annotated[str, Note(description="how long each is: month, week or day")]
+    first: Annotated[date, Note(description="the first day of the oldest period that was read")]
+    read_at: Annotated[datetime, Note(description="when the newest were read last, Harvest's time")]
+
+
 class TableState(_Remembered):
     """What is remembered of one table of one account."""
 
@@ -70,6 +79,9 @@ class TableState(_Remembered):
     backfill: Annotated[
         Backfill | None, Note(description="what is left of a first read; none: nothing")
     ] = None
+    periods: Annotated[
+        PeriodsRead | None, Note(description="of a report by periods: those that were read")
+    ] = None
 
 
 class TokenScope(_Remembered):
@@ -91,12 +103,15 @@ class LastRun(_Remembered):
     deletions_stopped: Annotated[
         str, Note(description="why rows deleted in Harvest were not looked for")
     ] = ""
+    unchanged: Annotated[
+        dict[str, int], Note(description="rows read but not written, as they were there, by table")
+    ] = {}
     requests_left: Annotated[
         dict[str, int], Note(description="tables that need a further batch, and its requests")
     ] = {}
     requests: Annotated[int, Note(description="requests that it took so far")] = 0
-    changed: Annotated[
-        dict[str, int], Note(description="rows older than the read before, but stamped since")
+    written: Annotated[
+        dict[str, int], Note(description="rows written, as they were new or changed, by table")
     ] = {}
     removed: Annotated[dict[str, int], Note(description="rows that left their table")] = {}
     flagged: Annotated[dict[str, int], Note(description="rows that were flagged as gone")] = {}
@@ -114,6 +129,20 @@ class AccountState(_Remembered):
     last_run: Annotated[LastRun, Note(description="what a user must know of the last run")] = (
         msgspec.field(default_factory=LastRun)
     )
+    left_at: Annotated[
+        datetime | None,
+        Note(description="when it was told that the account is no longer read, by our clock (UTC)"),
+    ] = None
+
+
+def tell(account_named: int | None, text: str) -> None:
+    """Warn the user.
+
+    Args:
+        account_named: Of which account it is said; None where there is but one.
+        text: What, in one line.
+    """
+    logger.warning(text if account_named is None else f"Account {account_named}: {text}")
 
 
 class Extraction:
@@ -143,12 +172,19 @@ class Extraction:
         if self.pipeline and isinstance(self.pipeline.collector, Counts):
             self.pipeline.collector.watch(limiter)
 
+    def others_pending(self) -> bool:
+        """Tell whether an earlier load package is still to be loaded."""
+        if not self.pipeline:
+            return False
+        extracted = self.pipeline.list_extracted_load_packages()
+        return bool({*extracted, *self.pipeline.list_normalized_load_packages()} - {self.load_id})
+
     def show_progress(
         self, counter: str, label: str = "", *, done: int = 0, more: int = 0, total: int = 0
     ) -> None:
         """Tell dlt's progress display what is done and what is left.
 
-        Call it from the thread that extracts only: dlt's displays are not made for several.
+        Threads: the one where dlt extracts. dlt's displays are not made for several.
 
         Args:
             counter: What is counted: a table.
@@ -165,18 +201,23 @@ class Extraction:
 class StateStore:
     """The state of one account: read when a run begins, and saved table by table.
 
-    Threads: any thread may save, and a lock guards each write.
+    Threads: dlt's own, since its context reaches no others. A lock guards each save, and what is
+    noted of the run (`noting`); each table is saved by its own reader only.
 
     Args:
         account_id: Whose state.
-        accounts: All accounts that the source is configured for.
+        configured: All accounts that the source is configured for.
+
+    Attributes:
+        account: What is remembered of the account.
+        accounts: The account, and all others of which something is remembered.
 
     Raises:
         UnknownStateError: The state was written by another version of this connector.
         OtherAccountError: The pipeline has loaded other accounts than the configured ones.
     """
 
-    def __init__(self, account_id: int, accounts: tuple[int, ...]) -> None:
+    def __init__(self, account_id: int, configured: tuple[int, ...]) -> None:
         self._key = str(account_id)
         self._lock = Lock()
         state = dlt.current.source_state()
@@ -185,21 +226,27 @@ class StateStore:
         if version != VERSION:
             raise UnknownStateError(version, VERSION)
         known = state.get("accounts", {})
-        if known and not any(str(account) in known for account in accounts):
-            raise OtherAccountError(sorted(known), [str(account) for account in accounts])
+        if known and known.keys().isdisjoint(map(str, configured)):
+            raise OtherAccountError(sorted(known), list(map(str, configured)))
+        self.accounts = {account_id, *map(int, known)}
         self.account = self._parse(known.get(self._key), AccountState, "the account")
         self._tables = {
             name: self._parse(by_account.get(self._key), TableState, f"`{name}`")
             for name, by_account in (resources or {}).items()
         }
+        self.account.left_at = None
+        for left in self.accounts - {*configured}:
+            self._tell_once_of_leaving(left)
 
     def table(self, name: str) -> TableState:
         """Return what is remembered of a table; what can't be read makes a full read of it."""
         return self._tables.get(name, TableState())
 
-    def known_tables(self) -> set[str]:
-        """Return the tables of which something is remembered."""
-        return {name for name, table in self._tables.items() if table != TableState()}
+    def known_tables(self) -> Iterator[tuple[int, str, TableState]]:
+        """Yield all tables of which something is remembered, of this account and others."""
+        for name, by_account in dlt.current.source_state().get("resources", {}).items():
+            for account, content in by_account.items():
+                yield int(account), name, self._parse(content, TableState, f"`{name}`")
 
     def save_table(self, name: str, table: TableState) -> None:
         """Remember what the next run needs to know of a table."""
@@ -207,18 +254,44 @@ class StateStore:
             self._tables[name] = table
             dlt.current.resource_state(name)[self._key] = msgspec.to_builtins(table)
 
-    def forget_table(self, name: str) -> None:
-        """Remember nothing of a table, so that the next run reads it whole."""
+    def forget_table(self, name: str) -> bool:
+        """Remember nothing of a missing table, so that it is read whole; tell whether there was.
+
+        The rows of all accounts are missing, and this run makes the table again.
+        """
         with self._lock:
-            if self._tables.pop(name, None):
-                dlt.current.resource_state(name).pop(self._key, None)
+            self._tables.pop(name, None)
+            by_account = dlt.current.source_state().get("resources", {}).get(name, {})
+            forgotten = [by_account.pop(str(account), None) for account in self.accounts]
+            return any(forgotten)
+
+    @contextmanager
+    def noting(self) -> Iterator[LastRun]:
+        """Let a block change what a user must know of this run, then remember it.
+
+        No other thread changes it meanwhile, or copies it half changed.
+        """
+        with self._lock:
+            yield self.account.last_run
+            self._save_account()
 
     def save_account(self) -> None:
         """Remember `account` as it is now."""
         with self._lock:
-            state = dlt.current.source_state()
-            state["version"] = VERSION
-            state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
+            self._save_account()
+
+    def _save_account(self) -> None:
+        state = dlt.current.source_state()
+        state["version"] = VERSION
+        state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
+
+    def _tell_once_of_leaving(self, account_id: int) -> None:
+        state, key = dlt.current.source_state(), str(account_id)
+        account = state["accounts"][key]
+        tables = state.get("resources", {}).values()
+        if not account.get("left_at") and any(key in by_account for by_account in tables):
+            account["left_at"] = datetime.now(timezone.utc).isoformat()
+            logger.warning(left_line(account_id))
 
     @staticmethod
     def _parse(content: Any, part: type[T], what: str) -> T:
@@ -231,18 +304,54 @@ class StateStore:
             return part()
 
 
-def last_run(pipeline: Pipeline, source_name: str = "harvest") -> LastRun:
-    """Return what a user must know of a pipeline's last run."""
-    return _account_of(pipeline, source_name).last_run
+def last_run(
+    pipeline: Pipeline, source_name: str = "harvest", account_id: int | None = None
+) -> LastRun:
+    """Return what a user must know of a pipeline's last run.
+
+    Args:
+        pipeline: The pipeline.
+        source_name: The source.
+        account_id: Of which account; the first one, if it is omitted.
+    """
+    return _account_of(pipeline, source_name, account_id).last_run
 
 
-def anchor_of(pipeline: Pipeline, source_name: str = "harvest") -> datetime | None:
-    """Return how far back a pipeline reads history (UTC); None before its first run."""
-    return _account_of(pipeline, source_name).anchor_date
+def anchor_of(
+    pipeline: Pipeline, source_name: str = "harvest", account_id: int | None = None
+) -> datetime | None:
+    """Return how far back a pipeline reads an account's history (UTC); None before its first run.
+
+    The arguments are those of `last_run`.
+    """
+    return _account_of(pipeline, source_name, account_id).anchor_date
 
 
-def _account_of(pipeline: Pipeline, source_name: str) -> AccountState:
-    state = pipeline.state.get("sources", {}).get(source_name, {})
-    for account in state.get("accounts", {}).values():
-        return msgspec.convert(account, AccountState)
-    return AccountState()
+def left_line(account: int) -> str:
+    """Say that an account left those that are read."""
+    return f"Account {account} is no longer read: its rows stay as they were last read."
+
+
+def accounts_left(pipeline: Pipeline, source_name: str, since: datetime) -> list[int]:
+    """Return the accounts that were found to be read no longer since a moment (UTC)."""
+    accounts = {
+        int(account): msgspec.convert(content, AccountState)
+        for account, content in _accounts(pipeline, source_name).items()
+    }
+    return sorted(
+        i for i, account in accounts.items() if account.left_at and account.left_at >= since
+    )
+
+
+def _account_of(pipeline: Pipeline, source_name: str, account_id: int | None) -> AccountState:
+    accounts = _accounts(pipeline, source_name)
+    first = next(iter(accounts), "")
+    content = accounts.get(first if account_id is None else str(account_id), {})
+    return msgspec.convert(content, AccountState)
+
+
+def _accounts(pipeline: Pipeline, source_name: str) -> dict[str, Any]:
+    accounts: dict[str, Any] = (
+        pipeline.state.get("sources", {}).get(source_name, {}).get("accounts", {})
+    )
+    return accounts

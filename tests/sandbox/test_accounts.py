@@ -1,4 +1,4 @@
-"""Several accounts behind one server; sections (§) are those of the API notes."""
+"""Several accounts behind one server; sections (§) are those of docs/harvest-api.md."""
 
 from __future__ import annotations
 

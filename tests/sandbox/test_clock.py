@@ -1,4 +1,4 @@
-"""One clock for everything; sections (§) are those of the API notes."""
+"""One clock for everything; sections (§) are those of docs/harvest-api.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a change does to other records; sections (§) are those of the API notes."""
+"""What a change does to other records; sections (§) are those of docs/harvest-api.md."""
 
 from __future__ import annotations
 

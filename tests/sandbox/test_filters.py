@@ -1,4 +1,4 @@
-"""Which records a request chooses; sections (§) are those of the API notes."""
+"""Which records a request chooses; sections (§) are those of docs/harvest-api.md."""
 
 from __future__ import annotations
 

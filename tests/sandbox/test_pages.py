@@ -1,4 +1,4 @@
-"""How lists come in pages; sections (§) are those of the API notes."""
+"""How lists come in pages; sections (§) are those of docs/harvest-api.md."""
 
 from __future__ import annotations
 

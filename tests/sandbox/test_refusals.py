@@ -1,4 +1,4 @@
-"""What is refused, and how; sections (§) are those of the API notes."""
+"""What is refused, and how; sections (§) are those of docs/harvest-api.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who reads what; sections (§) are those of the API notes."""
+"""Who reads what; sections (§) are those of docs/harvest-api.md."""
 
 from __future__ import annotations
 
