@@ -14,8 +14,9 @@ from pathlib import Path
 import dlt
 
 from harvest.catalog import ENDPOINTS
-from harvest.run import Rows, load
+from harvest.run import load
 from harvest.settings import RATE_LIMIT
+from harvest.summary import Rows
 
 from .account import EDITS, NOTE
 from .peer import peer_source
@@ -107,7 +108,7 @@ def perform(task: Task) -> Usage:
         cpu_seconds=_cpu_seconds() - cpu,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         loaded=sum(rows.loaded for rows in tables.values()),
-        rows={table: rows.now for table, rows in tables.items()} | edited,
+        rows={table: rows.now or 0 for table, rows in tables.items()} | edited,
     )
 
 
@@ -126,7 +127,7 @@ def _rows(pipeline: dlt.Pipeline) -> dict[str, Rows]:
         for table in known & set(pipeline.default_schema.data_table_names(seen_data_only=True)):
             name = client.make_qualified_table_name(table)
             counted = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - our own
-            found[table] = Rows(loaded.get(table, 0), counted[0][0] if counted else 0)
+            found[table] = Rows(now=counted[0][0] if counted else 0, loaded=loaded.get(table, 0))
     return found
 
 

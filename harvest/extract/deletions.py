@@ -35,13 +35,24 @@ from .context import Run
 class Gone:
     """Travels with an empty list, as its meta data, through the user's steps to the last one.
 
+    It comes when a table was read to its end.
+
     Attributes:
         run: The run.
         rows: What dlt must merge so that the rows leave.
+        count: How many rows leave, or were flagged.
     """
 
     run: Run
     rows: list[dict[str, Any]]
+    count: int = 0
+
+
+@dataclass
+class NotRead:
+    """Travels in its place where a table was not read, and stays as it is."""
+
+    run: Run
 
 
 class Deletions:
@@ -133,8 +144,9 @@ class Deletions:
         keys = sorted(gone)
         if self._run.deletions(self._endpoint) == "flag":
             self._run.destination.flag(self._endpoint, keys)
-            return Gone(self._run, [])
-        return Gone(self._run, [mark_of(self._run, self._endpoint, key) for key in keys])
+            return Gone(self._run, [], len(keys))
+        rows = [mark_of(self._run, self._endpoint, key) for key in keys]
+        return Gone(self._run, rows, len(keys))
 
 
 def mark_of(run: Run, endpoint: Endpoint, key: Key) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from ..catalog import BY_NAME, Endpoint
 from ..errors import HarvestError
 from ..settings import OVERLAP_SECONDS
 from .context import Run
-from .deletions import Deletions, Gone
+from .deletions import Deletions, Gone, NotRead
 from .differences import Differences
 from .listing import Listing
 from .plan import Read
-from .records import prepare
+from .records import newest, prepare
 from .state import Backfill, TableState
 from .windows import Filters
 
@@ -75,7 +75,7 @@ class ListReader:
         self._differences = Differences(run.destination, endpoint, children) if children else None
 
     def read(self) -> Iterator[TDataItems]:
-        """Yield records in lists, and at last an empty list with the `ListEnd`.
+        """Yield records in lists, and at last an empty list with the `ListEnd`, or `NotRead`.
 
         Raises:
             HarvestError: The list could not be read.
@@ -85,6 +85,7 @@ class ListReader:
                 left = self._run.left_before.get(name, 1)
                 self._run.note_requests_left(name, left)
         if not self._plan.reads:
+            yield DataItemWithMeta(NotRead(self._run), [])
             return
         try:
             for read in self._plan.reads:
@@ -94,6 +95,7 @@ class ListReader:
             yield DataItemWithMeta(self._end(), [])
         except HarvestError as error:
             self._run.leave_out(self._endpoint, error)
+            yield DataItemWithMeta(NotRead(self._run), [])
 
     def _rows(self, read: Read, unstamped: Filters | None = None) -> Iterator[TDataItems]:
         """Yield the records of one pass, without those that came before or that the table has.
@@ -116,8 +118,8 @@ class ListReader:
                     run.account_id,
                     public_links=run.settings.public_links,
                 )
-                if stamp and not unstamped and (self._newest is None or stamp > self._newest):
-                    self._newest = stamp
+                if not unstamped:
+                    self._newest = newest(self._newest, stamp)
                 if self._keeps_parents:
                     self._parents[record["id"]] = stamp
                 came = any(record["id"] in ids for ids in earlier)
@@ -140,14 +142,22 @@ class ListReader:
         if self._own:
             if complete:
                 gone = Deletions(self._run, self._endpoint).of_list(first.ids)
-            self._save(first, cursor)
+            self._save(first, cursor, gone)
         differing = self._differences.parents if self._differences else {}
         return ListEnd(self._run, self._parents, differing, complete, first.started, cursor, gone)
 
-    def _save(self, first: Listing, cursor: datetime) -> None:
+    def _save(self, first: Listing, cursor: datetime, gone: Gone) -> None:
         """Remember what the next run needs to know of the list's own table."""
         before = self._run.store.table(self._endpoint.name)
-        now = TableState(cursor=cursor, full_read_at=before.full_read_at, anchor=before.anchor)
+        now = TableState(
+            cursor=cursor,
+            read_at=first.started,
+            changed_at=newest(
+                before.changed_at, self._newest, first.started if gone.count else None
+            ),
+            full_read_at=before.full_read_at,
+            anchor=before.anchor,
+        )
         started = before.backfill.started_at if before.backfill else first.started
         if self._plan.complete:
             now.anchor = self._run.scope_of(self._endpoint)
