@@ -12,8 +12,9 @@ import dlt
 from dlt.common.typing import TSecretValue
 from dlt.extract import DltResource
 
-from .api.accounts import ClientOf, tokens_by_account
+from .api.accounts import Auth, by_account, sign_ins
 from .api.client import HarvestClient
+from .api.oauth import HarvestId, Unlisted
 from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
@@ -35,6 +36,7 @@ from .settings import (
     Sizes,
     anchor,
     checked_base_url,
+    checked_id_url,
     checked_rate_limit,
     checked_user_agent,
 )
@@ -44,7 +46,7 @@ __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
 @dlt.source(name="harvest")
 def harvest_source(
-    api_key: TSecretValue = dlt.secrets.value,
+    api_key: TSecretValue | None = dlt.secrets.value,
     account_id: Any = dlt.secrets.value,
     anchor_date: str | None = None,
     base_url: str = BASE_URL,
@@ -62,6 +64,11 @@ def harvest_source(
     reports: bool = Settings.reports,
     report_period: str = Settings.report_period,
     report_lookback: int = Settings.report_lookback,
+    client_id: str | None = None,
+    client_secret: Unlisted = "",
+    refresh_token: Unlisted = "",
+    token_file: str | None = None,
+    id_url: str | None = None,
     only_account: int | None = None,
     note_settings: Callable[[Settings], object] | None = None,
     sizes: Sizes | None = None,
@@ -81,7 +88,8 @@ def harvest_source(
     Args:
         api_key: Personal access token, from https://id.getharvest.com/developers. An
             administrator's sees everything. For several accounts one token that reaches them all,
-            or a list with one for each, in the order of `account_id`.
+            or a list with one for each, in the order of `account_id`. Not with an application, see
+            `client_id`.
         account_id: The Harvest account's number, from the same page. A list of numbers, a text
             with commas, or "all" for each Harvest account that the token reaches: all are loaded
             into the same tables, and `_account_id` tells their rows apart. "all" is asked for when
@@ -93,8 +101,9 @@ def harvest_source(
         rate_limit: Requests in 15 s. Lower it when other tools share Harvest's limit of 100.
         deletions: What becomes of rows that Harvest no longer has: "remove" them, "flag" them with
             the time in `_deleted_at`, or "keep" them as they are.
-        children: Read messages, payments and rates of all parents on each run ("complete"), or of
-            those only that changed since the last ("changed").
+        children: Read messages, payments and rates of all parents on each run ("complete"), of
+            those that changed since the last run or differ from what the destination holds
+            ("differing"), or of those only that changed ("changed").
         full_read: List everything in scope again in this run.
         full_read_hours: List everything in scope again when the last time is so long ago; 0 on
             each run, -1 only when asked by `full_read`. Only then deletions are found.
@@ -111,6 +120,15 @@ def harvest_source(
         report_period: How long a period of a report is: "month", "week" (from Monday) or "day".
         report_lookback: How many closed periods of a report each run reads again, beside the
             current one. Older ones are read again by `full_read` only.
+        client_id: An application of your own, from the same page, that reads instead of a personal
+            token. `dlt-harvest --authorize` walks through its first authorization.
+        client_secret: Its secret.
+        refresh_token: What an earlier authorization brought. Not needed where `token_file` has it.
+        token_file: Where the application's tokens are kept, which Harvest may replace at any time:
+            a place that lasts and is shared by all runs. Only its owner can read it. Default: a
+            file in dlt's data directory.
+        id_url: Harvest ID's address. Default: https://id.getharvest.com, or that of a `base_url`
+            of your own.
         only_account: Of several accounts, read this one in this run. The others stay as they are.
         note_settings: Is given the settings when the source is made. `harvest.run.load` learns from
             them which accounts there are.
@@ -124,10 +142,20 @@ def harvest_source(
             endpoint and what to do.
     """
     sizes = sizes or Sizes()
-    client_of = _clients(base_url, user_agent, rate_limit, sizes)
-    tokens = tokens_by_account(api_key, account_id, base_url, client_of)
+    id_address = checked_id_url(id_url, base_url)
+    signed_in = sign_ins(
+        api_key,
+        id_address,
+        user_agent,
+        Path(dlt.current.run_context().data_dir) / "harvest",
+        client_id=client_id,
+        client_secret=client_secret,
+        refresh_token=refresh_token,
+        token_file=token_file,
+    )
+    auths = by_account(signed_in, account_id, HarvestId(id_address, user_agent))
     settings = Settings(
-        account_ids=tuple(tokens),
+        account_ids=tuple(auths),
         only_account=only_account,
         anchor_date=anchor(anchor_date),
         deletions=deletions,
@@ -142,12 +170,12 @@ def harvest_source(
         report_period=report_period,
         report_lookback=report_lookback,
     )
-    url = checked_base_url(base_url)
+    url, client_of = checked_base_url(base_url), clients(base_url, user_agent, rate_limit, sizes)
     if note_settings:
         note_settings(settings)
     accounts = Accounts(
         [
-            Account(account, client_of(url, tokens[account]), settings, sizes)
+            Account(account, client_of(url, auths[account]), settings, sizes)
             for account in settings.accounts_read
         ]
     )
@@ -166,7 +194,9 @@ def harvest_source(
             yield list_table(readers[endpoint.name], endpoint, settings)
 
 
-def _clients(base_url: str, user_agent: str, rate_limit: int, sizes: Sizes) -> ClientOf:
+def clients(
+    base_url: str, user_agent: str, rate_limit: int, sizes: Sizes
+) -> Callable[[str, Auth], HarvestClient]:
     """Return what makes clients that share Harvest's limits.
 
     Harvest does not say whether it counts by token, account or address, so all that this machine

@@ -23,7 +23,9 @@ from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.runtime.collector import NullCollector
 
 from . import ENDPOINTS, HarvestError, run
-from .errors import AccountsError, InternalError
+from .authorize import REDIRECT_PORT, authorize
+from .check import check
+from .errors import AccountsError, InternalError, MissingCredentialsError
 from .extract.plan import report_requests
 from .metrics import build
 from .progress import display
@@ -35,6 +37,7 @@ NO_CREDENTIALS = """No Harvest credentials found.
        [sources.harvest]
        api_key = "your token"
        account_id = "your account id"
+  Or read with an application: set client_id and client_secret there, then {program} --authorize
   No token yet? See it work on a local sandbox account: {program} --demo"""
 
 DLT_CREDENTIALS = "https://dlthub.com/docs/general-usage/credentials/setup"
@@ -44,10 +47,11 @@ EPILOG = """examples:
   {program} time_entries projects      two tables
   {program} --anchor-date 2020-01-01   history since 2020; "all" for all of it
   {program} --full-read                find what was deleted in Harvest, now
+  {program} --check                    what a run would read, and whether all is well
   {program} --demo                     a local sandbox account, no token needed
 
 exit codes:
-  0    everything was loaded
+  0    everything was loaded, or a check found all well
   1    the run failed; one line on stderr says why, and the next run goes on
   2    the command line is wrong
   130  interrupted with Ctrl-C; the next run goes on
@@ -121,8 +125,8 @@ def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
     return pipeline
 
 
-def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
-    """Load the account of the local sandbox."""
+def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> bool | None:
+    """Let a command read the account of the local sandbox."""
     try:
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
     except ModuleNotFoundError as error:
@@ -133,8 +137,10 @@ def load_demo(warehouse: Warehouse, *tables: str, **options: Any) -> None:
             "api_key": sandbox.token,
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
+            # An application that is configured reads the real account.
+            "client_id": "",
         }
-        load(warehouse, *tables, **{"anchor_date": "all", **options, **here})
+        return command(*args, **{"anchor_date": "all", **options, **here})
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
@@ -209,6 +215,12 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
+    add("--check", action="store_true",
+        help="load nothing: say what the token reaches, what a first run takes, and whether "
+        "Harvest is as expected")  # fmt: skip
+    add("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
+        help="let an application of yours read Harvest (OAuth2) and stop; default port: "
+        f"{REDIRECT_PORT}")  # fmt: skip
     add("--version", action="version", version=f"dlt-harvest {VERSION}")
     return parser
 
@@ -228,24 +240,13 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         return
     for table in args.tables:
         _check_table(parser, table)
-    # The demo has a pipeline of its own: neither its data nor its state meet a real account.
-    usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
-    chosen = _redirected(usual, args.destination, args.dataset)
-    start = load_demo if args.demo else load
-    names = (
-        "anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account",
-        "metrics",
-    )  # fmt: skip
-    options = {name: value for name in names if (value := getattr(args, name))}
     try:
-        start(chosen, *args.tables, **options)
+        if _command(args, warehouse)() is False:
+            sys.exit(1)
     except UnknownDestinationModule:
         parser.error(f"no such destination: {args.destination}; dlt's documentation lists all")
-    except ConfigFieldMissingException as error:
-        if error.spec_name.startswith("Harvest"):
-            sys.exit(NO_CREDENTIALS.format(program=program))
-        missing = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        sys.exit(f"{missing}: put them into .dlt/secrets.toml, see {DLT_CREDENTIALS}")
+    except (MissingCredentialsError, ConfigFieldMissingException) as error:
+        sys.exit(_missing(error, program))
     except (HarvestError, ConfigurationException) as error:
         _print_traces(error)
         sys.exit(str(error))
@@ -253,6 +254,36 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         print("Interrupted. Nothing is lost: run again to go on.", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # threads that still wait for an answer must not hold the exit
+
+
+def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], bool | None]:
+    """Return what the command line asks for. What it returns is False if all is not well."""
+    tell = partial(print, flush=True)
+    if args.authorize is not None:
+        return partial(authorize, args.authorize, tell)
+    names = (
+        "anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account",
+        "metrics",
+    )  # fmt: skip
+    options = {name: value for name in names if (value := getattr(args, name))}
+    if args.check:
+        given = {k: v for k, v in options.items() if k in ("anchor_date", "only_account")}
+        return (
+            partial(in_demo, check, tell, **given) if args.demo else partial(check, tell, **given)
+        )
+    # The demo has a pipeline of its own: neither its data nor its state meet a real account.
+    usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
+    chosen = _redirected(usual, args.destination, args.dataset)
+    start = partial(in_demo, load) if args.demo else load
+    return partial(start, chosen, *args.tables, **options)
+
+
+def _missing(error: MissingCredentialsError | ConfigFieldMissingException, program: str) -> str:
+    """Say which credentials are missing, and where they belong."""
+    if isinstance(error, MissingCredentialsError) or error.spec_name.startswith("Harvest"):
+        return NO_CREDENTIALS.format(program=program)
+    missing = " ".join(line.strip() for line in str(error).splitlines()[:2])
+    return f"{missing}: put them into .dlt/secrets.toml, see {DLT_CREDENTIALS}"
 
 
 def _print_traces(error: Exception) -> None:

@@ -2,6 +2,9 @@
 
 HarvestError
 ├── ConfigurationError         a setting is missing or malformed
+│   └── MissingCredentialsError  nothing says who asks
+├── NoAccessTokenError         Harvest renews no application's tokens
+├── RedirectRefusedError       an authorization ended otherwise than it should
 ├── UnknownStateError          the state was written by another version
 ├── OtherAccountError          the pipeline holds another account
 ├── ColumnTypeError            a column would not hold what is written into it
@@ -45,6 +48,19 @@ REMEDIES = {
     422: "Harvest did not accept a parameter; check `anchor_date`",
     429: "the rate limit is used up, perhaps by other tools; lower `rate_limit` or run again later",
 }
+NO_TOKEN = {
+    "invalid_grant": "the refresh token is expired, revoked or was used elsewhere; authorize the "
+    "application again with `dlt-harvest --authorize`",
+    "invalid_client": "check `client_id` and `client_secret` against "
+    "https://id.getharvest.com/developers",
+}
+NOT_AUTHORIZED = {
+    "access_denied": "access was denied",
+    "mismatching_state": "the redirect carries another `state` than this command sent, so it "
+    "answers something else",
+    "other_origin": "the redirect came from another origin than Harvest",
+    "timeout": "no redirect came",
+}
 SERVER_TROUBLE = "Harvest is in trouble; run again later, nothing was lost"
 
 
@@ -68,6 +84,53 @@ class ConfigurationError(HarvestError):
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
         self.setting = setting
         super().__init__(f"`{setting}` {problem}: {remedy}.")
+
+
+class MissingCredentialsError(ConfigurationError):
+    """Neither a personal token nor an application is configured."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "api_key",
+            "is missing",
+            "make a personal token at https://id.getharvest.com/developers, or set `client_id` and "
+            "`client_secret` and authorize the application with `dlt-harvest --authorize`",
+        )
+
+
+class NoAccessTokenError(HarvestError):
+    """Harvest ID gives an application no access token.
+
+    Attributes:
+        reason: The protocol's code, such as "invalid_grant", or the status of the answer.
+    """
+
+    concerns_everything = True
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        if reason.startswith("5") or reason == "429":
+            remedy = SERVER_TROUBLE
+        else:
+            remedy = NO_TOKEN.get(
+                reason, "check `client_id`, `client_secret` and `id_url`, and authorize it again"
+            )
+        super().__init__(
+            f"Harvest gave the application no access token ({reason}): {remedy}. Nothing was "
+            "changed."
+        )
+
+
+class RedirectRefusedError(HarvestError):
+    """What came back from an authorization can't be used."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        why = NOT_AUTHORIZED.get(reason, f"Harvest did not grant access ({reason})")
+        super().__init__(
+            f"The application was not authorized: {why}; start `--authorize` anew. Nothing was "
+            "changed."
+        )
 
 
 class UnknownStateError(HarvestError):
@@ -257,10 +320,10 @@ class UnreachableError(HarvestError):
 
     concerns_everything = True
 
-    def __init__(self, endpoint: str, host: str, reason: str) -> None:
+    def __init__(self, endpoint: str, host: str, reason: str, *, setting: str = "base_url") -> None:
         self.endpoint = endpoint
         super().__init__(
-            f"`{endpoint}`: no answer from {host} ({reason}): check the network and `base_url`."
+            f"`{endpoint}`: no answer from {host} ({reason}): check the network and `{setting}`."
         )
 
 

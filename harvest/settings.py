@@ -18,6 +18,8 @@ VERSION = "0.1.0"
 
 BASE_URL = "https://api.harvestapp.com/v2"
 
+ID_URL = "https://id.getharvest.com"
+
 RATE_LIMIT = 100
 """Requests that each of Harvest's budgets allows. Lower it when other tools share them."""
 
@@ -51,7 +53,7 @@ class Sizes:
     connections: int = 40
     """Connections kept open: those of the workers, and those of lists read in several windows."""
 
-    parallel_windows: int = 14
+    parallel_windows: int = 20
     """Windows of dates of one list that are read side by side. At 2 s for a page of 2,000 records,
     pages read one after the other would use a fifteenth of the rate limit. Each takes some
     14 MB."""
@@ -68,12 +70,17 @@ class Sizes:
     """Requests for children of one kind that the first batch may take; where there are more, they
     wait for the next batch."""
 
-    batch_records: int = 100_000
-    """Records of a list in each further batch. More would take more memory to load."""
+    batch_records: int = 200_000
+    """Records of a list in each further batch. Each begins with one page alone and ends by waiting
+    for the last one, so smaller ones leave the rate limit unused; an interruption costs one."""
 
     batch_requests: int = 2_000
     """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which
     is what an interruption costs."""
+
+    keys_at_once: int = 200_000
+    """Keys of a list that the destination is asked for at once, to see which are gone: some 20 MB.
+    A database without an index on ids walks through the whole table for each such piece."""
 
     report_requests: int = 100
     """Requests for reports in each batch, all reports together: what Harvest allows in 15 minutes,
@@ -106,7 +113,7 @@ EVERYTHING = datetime(1, 1, 1, tzinfo=timezone.utc)
 """The anchor that leaves nothing out: `anchor_date = "all"`."""
 
 DELETIONS = ("remove", "flag", "keep")
-CHILDREN = ("complete", "changed")
+CHILDREN = ("complete", "differing", "changed")
 PERIODS = ("month", "week", "day")
 
 REPORT_LOOKBACK = 3
@@ -206,30 +213,53 @@ def pasted(text: str) -> str:
     return re.sub(f"^[{SPACES}{QUOTES}]+|[{SPACES}{QUOTES}]+$", "", text)
 
 
-def checked_base_url(text: str) -> str:
-    """Return the API's address without what copying left around it, and without a slash at its end.
+def checked_base_url(text: str, setting: str = "base_url", usual: str = BASE_URL) -> str:
+    """Return an address without what copying left around it, and without a slash at its end.
+
+    Args:
+        text: The setting.
+        setting: Its name.
+        usual: What it is without a proxy.
 
     Raises:
         ConfigurationError: It is no address that a token may be sent to.
     """
     url = pasted(text).rstrip("/")
-    remedy = f"write it like {BASE_URL}"
+    remedy = f"write it like {usual}"
     if "://" not in url:
-        raise ConfigurationError("base_url", "does not begin with https://", remedy)
+        raise ConfigurationError(setting, "does not begin with https://", remedy)
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or re.search(r"\s", url):
-        raise ConfigurationError("base_url", "is no web address", remedy)
+        raise ConfigurationError(setting, "is no web address", remedy)
     if parts.query or parts.fragment or parts.username is not None:
-        raise ConfigurationError("base_url", "holds more than an address and a path", remedy)
+        raise ConfigurationError(setting, "holds more than an address and a path", remedy)
     if parts.scheme == "http" and not _is_near(host):
-        if host.endswith("harvestapp.com"):
-            raise ConfigurationError("base_url", "is not encrypted", remedy)
-        logger.warning(f"`base_url` is not encrypted: the token can be read on its way to {host}.")
+        if host.endswith(("harvestapp.com", "getharvest.com")):
+            raise ConfigurationError(setting, "is not encrypted", remedy)
+        logger.warning(f"`{setting}` is not encrypted: the token can be read on its way to {host}.")
     return url
+
+
+def checked_id_url(text: str | None, base_url: str) -> str:
+    """Return Harvest ID's address, without a slash at its end.
+
+    Args:
+        text: The setting; None for the one that goes with `base_url`.
+        base_url: The API's address. A proxy, or the sandbox, stands for both, since a token must
+            not be sent past it.
+
+    Raises:
+        ConfigurationError: It is no address that a token may be sent to.
+    """
+    if text is not None:
+        return checked_base_url(text, "id_url", ID_URL)
+    parts = urlsplit(checked_base_url(base_url))
+    usual = parts.hostname == urlsplit(BASE_URL).hostname
+    return ID_URL if usual else f"{parts.scheme}://{parts.netloc}"
 
 
 def checked_user_agent(text: str) -> str:

@@ -7,7 +7,7 @@ import gc
 import time
 from typing import Any
 
-from .seed import SIZES
+from .seed import SIZES, STORY
 from .server import Sandbox
 
 RETRY_AFTER: dict[str, Any] = {"seconds": True, "date": "date", "none": False}
@@ -22,7 +22,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--port", type=int, default=8765, help="0 for a free one")
-    add("--size", choices=list(SIZES), default="small", help="time entries of the agency")
+    add("--size", choices=[*SIZES, STORY], default="small", help="time entries of the agency")
     add("--seed", type=int, default=1, help="the same seed gives the same agency")
     add("--latency-ms", type=float, default=0.0, help="time that each answer takes")
     add("--latency-per-record-ms", type=float, default=0.0, help="more for each record in it")

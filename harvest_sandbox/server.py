@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from typing_extensions import Self
 
 from . import control
-from .service import ACCOUNTS, Answer, Request, Service
+from .service import ACCOUNTS, TOKEN, Answer, Request, Service
 
 
 class Sandbox(Service):
@@ -37,8 +37,13 @@ class Sandbox(Service):
         return f"http://127.0.0.1:{self._server.server_address[1]}/v2"
 
     @property
+    def id_url(self) -> str:
+        """Where applications get tokens; with Harvest that is another host."""
+        return self.base_url.removesuffix("/v2")
+
+    @property
     def accounts_url(self) -> str:
-        """Where the accounts of a token are listed; with Harvest that is another host (§4.25)."""
+        """Where the accounts of a token are listed; with Harvest that is another host."""
         return self.base_url.replace("/v2", ACCOUNTS)
 
     def __enter__(self) -> Self:
@@ -66,7 +71,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def date_time_string(self, timestamp: float | None = None) -> str:  # noqa: ARG002
         """Let the `Date` header show the sandbox's clock."""
-        return super().date_time_string(self.sandbox.clock.now().timestamp())
+        ahead = self.sandbox.date_ahead or 0.0
+        return super().date_time_string(self.sandbox.clock.now().timestamp() + ahead)
+
+    def send_header(self, keyword: str, value: str) -> None:
+        """Leave `Date` out where the sandbox shall not name it."""
+        if keyword != "Date" or self.sandbox.date_ahead is not None:
+            super().send_header(keyword, value)
 
     def do_GET(self) -> None:
         """Answer as Harvest, or as the control."""
@@ -74,16 +85,22 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path.startswith(control.PREFIX):
             self._control("GET")
             return
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(url.path, dict(parse_qsl(url.query)), headers=headers)
-        self._send(self.sandbox.answer(request))
+        self._ask(url.path, url.query, "GET")
 
     def do_POST(self) -> None:
-        """Answer as the control: Harvest's own writes are not there."""
+        """Give a token, or answer as the control: Harvest's own writes are not there."""
         if self.path.startswith(control.PREFIX):
             self._control("POST")
+        elif self.path == TOKEN:
+            form = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self._ask(self.path, form.decode(), "POST")
         else:
             self.send_error(501)
+
+    def _ask(self, path: str, query: str, method: str) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(path, dict(parse_qsl(query)), headers=headers, method=method)
+        self._send(self.sandbox.answer(request))
 
     def _control(self, method: str) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -1,11 +1,9 @@
-"""Harvest as a service: a request goes in, an answer comes out. It knows nothing about sockets.
-
-Sections (§) are those of docs/harvest-api.md.
-"""
+"""Harvest as a service: a request goes in, an answer comes out. It knows no sockets."""
 
 from __future__ import annotations
 
 import copy
+import html
 import re
 import time
 from collections import deque
@@ -15,11 +13,13 @@ from datetime import timedelta
 from email.utils import format_datetime
 from threading import Lock
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from . import answers
 from .account import RATES, Account, Order, Query, Record, order_of
 from .answers import AnswerNow, encode
 from .hosted import HostedAccount
+from .identity import Identity
 from .readers import Reader
 from .reports import REPORTS, results
 from .routes import LISTS, SINGLES, Route, Style, pattern
@@ -30,7 +30,13 @@ TOKENS = ("100.pt.sandbox-secret", "102.pt.manager-secret", "101.pt.member-secre
 SHARED_TOKEN = "103.pt.shared-secret"  # noqa: S105 - opens nothing but the sandbox
 API = re.compile("(/api)?/v2/")
 ACCOUNTS = "/api/v2/accounts"
-"""The path at which the id host lists the accounts that a token reaches (§4.25)."""
+"""The path at which the id host lists the accounts that a token reaches."""
+
+AUTHORIZE, TOKEN = "/oauth2/authorize", "/api/v2/oauth2/token"
+"""The paths at which the id host asks a person for consent, and gives tokens."""
+
+CONSENT = b"""<!DOCTYPE html><title>Authorize</title><h1>May this application read Harvest?</h1>
+<p><a href="%s">Allow</a></p>"""
 
 FORECAST = {"id": 777_777, "name": "Sandbox Planning", "product": "forecast"}
 """Is listed beside the Harvest accounts, so that a client that does not filter by product fails."""
@@ -49,6 +55,7 @@ class Request:
         records: How many records the answer holds.
         headers: The headers, their names in lower case.
         at: When the request came, by the monotonic clock.
+        method: "GET" or "POST", whose form stands in `params`.
     """
 
     path: str
@@ -57,6 +64,7 @@ class Request:
     records: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     at: float = field(default_factory=time.monotonic)
+    method: str = "GET"
 
 
 @dataclass
@@ -126,26 +134,40 @@ class Service:
     Args:
         size: The size of the agency, one of `seed.SIZES`.
         seed: The same seed gives the same agency.
-        rate_limit: How many requests are allowed in how many seconds; None for no limit (§2).
-        reports_limit: How many requests for reports, which count apart (§2).
+        rate_limit: How many requests are allowed in how many seconds; None for no limit.
+        reports_limit: How many requests for reports, which count apart.
         retry_after: What a 429 says in `Retry-After`: True for seconds, "date" for a date, False
             for no such header.
-        throttle_body: The HTML body of a 429 (§1.5).
+        throttle_body: The HTML body of a 429.
         latency: How many seconds each answer takes.
         latency_per_record: How many seconds more it takes for each record in it.
         styles: "page" or "cursor" for all lists, or a style for each named table. A list without a
-            style is paged as documented (§3.2).
+            style is paged as documented.
         page_cap: No page holds more records than this, whatever was asked for.
-        without_total_entries: Tables whose lists do not say `total_entries` (§3.1).
+        without_total_entries: Tables whose lists do not say `total_entries`.
         total_entries_excess: By table, how many more entries `total_entries` says than there are,
             however often the list is read.
-        module_status: What the lists of a switched-off module answer: 403 or 404 (§9 point 9).
+        module_status: What the lists of a switched-off module answer: 403 or 404.
         updated_since_exclusive: Whether `updated_since` leaves out records that changed in the very
-            second that it names (§9 point 5).
-        undated_first: Whether records without a date come first in lists by date (§9 point 27).
+            second that it names.
+        undated_first: Whether records without a date come first in lists by date.
+        ignored_filters: Documented parameters that are ignored, such as "updated_since".
+        days_exclusive: Whether `from` and `to` leave out their own days.
+        oldest_first: Lists by date that come in the opposite order.
+        without_archived: Tables whose lists leave out archived records unless `is_active` asks for
+            them.
+        date_ahead: How many seconds the `Date` header is ahead of the clock that stamps records;
+            None for no such header.
+        limit_headers: Whether answers name the limit and what is left of it.
+        token_seconds: How long the access token of an application is good; None to leave
+            `expires_in` out.
+        rotates_tokens: Whether each refresh gives a new refresh token and ends the one before it,
+            and the access tokens that came of it.
         account: An account to serve instead of a seeded one.
 
     Attributes:
+        identity: The application, and what people granted it.
+        person: The personal token of whoever agrees on the page of consent.
         account, account_id, users: The first account, its id, and its tokens with their users.
         token, manager_token, member_token: Tokens of the first account's administrator, manager
             and member.
@@ -175,6 +197,14 @@ class Service:
         module_status: int = 403,
         updated_since_exclusive: bool = False,
         undated_first: bool = False,
+        ignored_filters: Collection[str] = (),
+        days_exclusive: bool = False,
+        oldest_first: Collection[str] = (),
+        without_archived: Collection[str] = (),
+        date_ahead: float | None = 0.0,
+        limit_headers: bool = False,
+        token_seconds: int | None = 1_209_600,
+        rotates_tokens: bool = False,
         account: Account | None = None,
     ) -> None:
         first = HostedAccount(account or build(size, seed), ACCOUNT_ID, TOKENS)
@@ -193,6 +223,11 @@ class Service:
         self.module_status = module_status
         self.updated_since_exclusive = updated_since_exclusive
         self.undated_first = undated_first
+        self.ignored_filters, self.days_exclusive = ignored_filters, days_exclusive
+        self.oldest_first, self.without_archived = oldest_first, without_archived
+        self.date_ahead, self.limit_headers = date_ahead, limit_headers
+        self.token_seconds, self.rotates_tokens = token_seconds, rotates_tokens
+        self.identity, self.person = Identity(self.clock), self.token
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self.before_request: Callable[[int, Request], None] | None = None
@@ -259,6 +294,12 @@ class Service:
             else:
                 answer = Answer(other.status, encode(other.body), headers=other.headers)
         request.status = answer.status
+        if self.limit_headers and self.rate_limit:
+            limit = self.rate_limit[0]
+            answer.headers["X-RateLimit-Limit"] = str(limit)
+            answer.headers["X-RateLimit-Remaining"] = str(
+                max(0, limit - len(self._answered[False]))
+            )
         time.sleep(self.latency + self.latency_per_record * request.records)
         if fault and fault.kind == "truncate":
             answer.broken = "truncate"
@@ -285,7 +326,7 @@ class Service:
         return None
 
     def _throttle(self, *, report: bool) -> None:
-        """Refuse what is over the limit (§2); all accounts and tokens share one.
+        """Refuse what is over the limit; all accounts and tokens share one.
 
         Whether reports count in the general limit too is not documented: they don't.
         """
@@ -317,8 +358,16 @@ class Service:
             raise AnswerNow(fault.status, fault.body, **fault.headers)
         if fault and fault.kind == "not_json":
             raise AnswerNow(200, fault.body or b"<html>Maintenance</html>")
+        if request.path == AUTHORIZE:
+            raise self._consent(request)
+        if request.path == TOKEN and request.method == "POST":
+            self._demand_agent(request)
+            given = self.identity.token(
+                request.params, self.token_seconds, rotates=self.rotates_tokens
+            )
+            return self._encoded(given, fault)
         token = self._token(request)
-        if request.path == ACCOUNTS:  # on another host, so it does not count in the limit (§2)
+        if request.path == ACCOUNTS:  # on another host, so it does not count in the limit
             return self._encoded(self._accounts(token), fault)
         hosted = self._account(request, token)
         self._throttle(report=_below_api(request.path).startswith("reports/"))
@@ -332,18 +381,33 @@ class Service:
             fault.change(data)
         return encode(data)
 
-    def _token(self, request: Request) -> str:
-        """Return the token of a request (§1.2); it may stand in the query."""
+    def _consent(self, request: Request) -> AnswerNow:
+        """Return the page that asks a person, or where who agreed there is sent."""
+        self.identity.check(request.params)
+        if request.params.get("agree") == "yes":
+            return AnswerNow(302, b"", Location=self.identity.consent(request.params, self.person))
+        link = f"{request.path}?{urlencode({**request.params, 'agree': 'yes'})}"
+        return AnswerNow(200, CONSENT % html.escape(link).encode())
+
+    @staticmethod
+    def _demand_agent(request: Request) -> None:
         if not request.headers.get("user-agent"):
             raise AnswerNow(400, {"message": "User-Agent is required"})
+
+    def _token(self, request: Request) -> str:
+        """Return the token of a request; it may stand in the query.
+
+        An application's access token is read as the personal token of who granted it.
+        """
+        self._demand_agent(request)
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        token = token or request.params.get("access_token", "")
+        token = self.identity.person_of(token or request.params.get("access_token", ""))
         if not any(hosted.accepts(token) for hosted in self.hosted.values()):
             raise answers.invalid_token()
         return token
 
     def _account(self, request: Request, token: str) -> HostedAccount:
-        """Return the account that a request names (§1.2), if its token reaches that account."""
+        """Return the account that a request names, if its token reaches that account."""
         named = request.headers.get("harvest-account-id") or request.params.get("account_id")
         if not named:
             raise answers.invalid_token()
@@ -353,7 +417,7 @@ class Service:
         raise answers.not_found()
 
     def _accounts(self, token: str) -> Record:
-        """Return the accounts that a token reaches (§4.25)."""
+        """Return the accounts that a token reaches."""
         reached = [hosted for hosted in self.hosted.values() if hosted.accepts(token)]
         user_id = reached[0].users[token] or 0
         user = reached[0].account.records["users"].get(user_id, {})
@@ -460,23 +524,38 @@ class Service:
         page, per_page = answers.page_numbers(request.params)
         style: Style = "cursor" if "cursor" in request.params else self._style(route)
         order: Order = "newest" if style == "cursor" else "listed"
+        heeded = {k: v for k, v in request.params.items() if k not in self.ignored_filters}
+        if route.table in self.without_archived:
+            heeded.setdefault("is_active", "true")
+        filters = answers.filters(
+            route,
+            heeded,
+            exclusive=self.updated_since_exclusive,
+            days_exclusive=self.days_exclusive,
+        )
         query = Query(
             route.table,
             parent_id,
             order,
             scope=reader.scope(route.table),
             undated_first=self.undated_first,
-            **answers.filters(route, request.params, exclusive=self.updated_since_exclusive),
+            **filters,
         )
+        rows, position = reader.account.select(query), order_of(route.table, order)
+        if route.table in self.oldest_first:
+            if style == "cursor":
+                rows, position = sorted(rows, key=lambda row: row["id"]), lambda row: row["id"]
+            else:
+                rows = rows[::-1]
         body = answers.envelope(
             f"http://{request.headers.get('host', '')}{request.path}",
             request.params,
-            reader.account.select(query),
+            rows,
             key=route.key,
             style=style,
             page=page,
             per_page=min(per_page, self.page_cap),
-            position=order_of(route.table, order),
+            position=position,
             carried=("start_date", "id") if route.table in RATES else ("id",),
         )
         body[route.key] = self._shown(route.table, reader, body[route.key])

@@ -13,7 +13,6 @@ import pytest
 from dlt import Pipeline
 
 from harvest import harvest_source
-from harvest.api.accounts import accounts_address
 from harvest.errors import (
     AccountError,
     AccountsError,
@@ -24,7 +23,7 @@ from harvest.errors import (
 )
 from harvest.extract.state import last_run
 from harvest.run import load
-from harvest.settings import Sizes
+from harvest.settings import Sizes, checked_id_url
 from harvest_sandbox import Sandbox
 from harvest_sandbox.hosted import HostedAccount
 from harvest_sandbox.service import Request
@@ -198,13 +197,13 @@ def test_token_each(sandbox: Sandbox, other: HostedAccount, both: Settings, duck
 @pytest.mark.parametrize(
     ("host", "address"),
     [
-        ("https://api.harvestapp.com/v2", "https://id.getharvest.com/api/v2"),
-        ("https://proxy.example.com/harvest/v2", "https://proxy.example.com/api/v2"),
+        ("https://api.harvestapp.com/v2", "https://id.getharvest.com"),
+        ("https://proxy.example.com/harvest/v2", "https://proxy.example.com"),
     ],
 )
 def test_where_accounts_are_listed(host: str, address: str) -> None:
     """Accounts are asked for at Harvest's id host, and behind a proxy at the proxy."""
-    assert accounts_address(host) == address
+    assert checked_id_url(None, host) == address
 
 
 def test_all_refused(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:

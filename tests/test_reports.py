@@ -501,3 +501,27 @@ def test_files(sandbox: Sandbox, source: Make, tmp_path: Any) -> None:
     for times in (1, 2):
         files.run(chosen)
         assert files.dataset()[name].fetchall().__len__() == wanted * times
+
+
+def test_two_accounts(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """Periods of one account are replaced without those of another."""
+    other, name, anchor = sandbox.add_account(), "report_time_team", months_ago(sandbox, 9)
+    both = {
+        "api_key": sandbox.shared_token,
+        "account_id": [sandbox.account_id, other.account_id],
+        "anchor_date": str(anchor),
+    }
+    load(duck, name, **{**settings, **both})
+    for entry in moved(sandbox, "time_entries", 1):
+        sandbox.account.delete("time_entries", entry)
+    load(duck, name, **{**settings, **both})
+    rows = read(duck, name)
+    held = {i: [row for row in rows if row["_account_id"] == i] for i in sandbox.hosted}
+    for account, hosted in sandbox.hosted.items():
+        wanted = [
+            {**row, "period_start": window.first}
+            for window in periods("month", anchor, today(sandbox))
+            for row in results(BY_NAME[name].path, Reader(hosted.account, None), window.filters)
+        ]
+        keys = {key_of(name, row): row["total_hours"] for row in held[account]}
+        assert keys == {key_of(name, row): row["total_hours"] for row in wanted}

@@ -4,86 +4,142 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import msgspec
-from dlt.sources.helpers.rest_client.auth import BearerTokenAuth
+import dlt
 
-from ..errors import ConfigurationError
-from ..settings import BASE_URL, checked_base_url, pasted
+from ..errors import ConfigurationError, MissingCredentialsError
+from ..settings import pasted
 from .auth import DEVELOPERS, PersonalToken, clean_account_id, clean_token
-from .client import HarvestClient
+from .oauth import HarvestId, OAuth2, access_tokens, missing_refresh_token
 
 ALL = "all"
-ID_URL = "https://id.getharvest.com/api/v2"
-"""Where Harvest lists the accounts that a token reaches."""
 
 BRACKETS = re.compile(r"^\s*\[|\]\s*$")
 
-ClientOf = Callable[[str, BearerTokenAuth], HarvestClient]
-"""Makes a client of an address and a token."""
+Auth = PersonalToken | OAuth2
 
 
-class Listed(msgspec.Struct):
-    """One of the accounts that a token reaches, of Harvest or of another product."""
+@dataclass(frozen=True, repr=False)
+class SignIn:
+    """Who asks, by whichever kind of token.
 
-    id: int
-    product: str
+    Attributes:
+        account: Makes what asks for an account, by its number.
+        token: Returns the token that is good now.
+    """
+
+    account: Callable[[str | int], Auth]
+    token: Callable[[], str]
 
 
-def tokens_by_account(
-    api_key: Any, account_id: Any, base_url: str, client_of: ClientOf
-) -> dict[int, PersonalToken]:
-    """Return the accounts that are configured, each with its token, in their order.
+def sign_ins(
+    api_key: Any,
+    id_url: str,
+    user_agent: str,
+    folder: Path,
+    *,
+    client_id: str | None,
+    client_secret: str | None,
+    refresh_token: str | None,
+    token_file: str | None,
+) -> list[SignIn]:
+    """Return who asks: for all accounts, or for each of them, in their order.
 
     Args:
-        api_key: A token for all accounts, or one for each.
-        account_id: Numbers of accounts, or "all" for each Harvest account that the token reaches.
-            Both may be lists, or texts with commas, as environment variables have them.
-        base_url: The API's address.
-        client_of: Makes a client that asks which accounts "all" are.
+        api_key: A personal token for all accounts, or one for each: a list, or a text with commas,
+            as environment variables have it. None where an application is configured.
+        id_url: See `access_tokens`.
+        user_agent: See there.
+        folder: See there.
+        client_id: See there; empty to read by personal tokens whatever is configured.
+        client_secret: See there. What is not given is looked up.
+        refresh_token: See there. What is not given is looked up.
+        token_file: See there.
+
+    Raises:
+        ConfigurationError: Both kinds are configured or none, or a setting is malformed. Its text
+            holds no part of a token.
+    """
+    client_secret = client_secret or dlt.secrets.get("sources.harvest.client_secret")
+    refresh_token = refresh_token or dlt.secrets.get("sources.harvest.refresh_token")
+    named = {
+        "client_id": client_id,
+        "client_secret": client_secret,
+        "refresh_token": refresh_token,
+    }
+    given = [name for name, value in named.items() if value and client_id != ""]
+    if not given and api_key is None:
+        raise MissingCredentialsError
+    if not given:
+        return [_personal(clean_token(text)) for text in _items(api_key)]
+    if api_key:
+        raise ConfigurationError(
+            "api_key",
+            f"and `{given[0]}` are both set",
+            "keep `api_key` to read with a personal token, or `client_id` and `client_secret` to "
+            "read with an application's",
+        )
+    tokens = access_tokens(
+        client_id=client_id,
+        client_secret=client_secret,
+        refresh_token=refresh_token,
+        token_file=token_file,
+        id_url=id_url,
+        user_agent=user_agent,
+        folder=folder,
+    )
+    if not refresh_token and not tokens.file.path.exists():
+        raise missing_refresh_token(tokens.file)
+    return [SignIn(partial(OAuth2, tokens), tokens.current)]
+
+
+def by_account(signed_in: list[SignIn], account_id: Any, harvest_id: HarvestId) -> dict[int, Auth]:
+    """Return the accounts that are configured, each with what asks for it, in their order.
+
+    Args:
+        signed_in: Who asks for all accounts, or for each.
+        account_id: Numbers of accounts, or "all" for each Harvest account that the token reaches: a
+            list, or a text with commas.
+        harvest_id: Says which accounts "all" are.
 
     Raises:
         ConfigurationError: They are malformed or do not fit each other. Its text holds no part of
-            either, since the two may have been mixed up.
+            either, since tokens and numbers may have been mixed up.
         HarvestError: The list of accounts could not be read.
     """
-    tokens = [clean_token(text) for text in _items(api_key)]
     texts = _items(account_id)
     if ALL in [pasted(text).lower() for text in texts]:
         if len(texts) > 1:
             remedy = 'give "all" alone, or the accounts\' numbers'
             raise ConfigurationError("account_id", 'names "all" beside others', remedy)
-        if len(tokens) > 1:
+        if len(signed_in) > 1:
             remedy = "name the accounts, in the order of the tokens"
             raise ConfigurationError("account_id", 'is "all" for several tokens', remedy)
-        client = client_of(accounts_address(base_url), BearerTokenAuth(tokens[0]))
-        texts = [str(account) for account in _reached(client)]
+        texts = [str(account.id) for account in harvest_id.accounts(signed_in[0].token())]
+        if not texts:
+            problem = 'is "all", but the token reaches no Harvest account'
+            remedy = f"make a token at {DEVELOPERS} as somebody who belongs to one"
+            raise ConfigurationError("account_id", problem, remedy)
     numbers = [clean_account_id(text) for text in texts]
     accounts = list(map(int, numbers))
-    if len(tokens) == 1:
-        return dict(zip(accounts, (PersonalToken(tokens[0], n) for n in numbers), strict=True))
-    if len(tokens) != len(accounts):
-        problem = f"holds {len(tokens)} tokens, and `account_id` {_counted(accounts)}"
+    if len(signed_in) == 1:
+        return {account: signed_in[0].account(account) for account in accounts}
+    if len(signed_in) != len(accounts):
+        problem = f"holds {len(signed_in)} tokens, and `account_id` {_counted(accounts)}"
         remedy = "give one token for all accounts, or one for each, in the same order"
         raise ConfigurationError("api_key", problem, remedy)
     if len(set(accounts)) < len(accounts):
         remedy = "name each account once, with its token"
         raise ConfigurationError("account_id", "names an account twice", remedy)
-    return dict(zip(accounts, map(PersonalToken, tokens, numbers), strict=True))
+    return {a: sign_in.account(a) for a, sign_in in zip(accounts, signed_in, strict=True)}
 
 
-def accounts_address(base_url: str) -> str:
-    """Return below which address accounts are listed.
-
-    With Harvest it is another host than the API's. A proxy stands for both, since a token must not
-    be sent past it.
-    """
-    parts = urlsplit(checked_base_url(base_url))
-    if parts.hostname == urlsplit(BASE_URL).hostname:
-        return ID_URL
-    return f"{parts.scheme}://{parts.netloc}/api/v2"
+def _personal(token: str) -> SignIn:
+    return SignIn(partial(PersonalToken, token), lambda: token)
 
 
 def _items(setting: Any) -> list[str]:
@@ -92,20 +148,6 @@ def _items(setting: Any) -> list[str]:
         return [part for item in setting for part in _items(item)] or [""]
     parts = BRACKETS.sub("", str(setting)).split(",")
     return parts if len(parts) == 1 or pasted(parts[-1]) else parts[:-1]
-
-
-def _reached(client: HarvestClient) -> list[int]:
-    try:
-        listed = msgspec.convert(client.record("accounts").get("accounts"), list[Listed])
-    except msgspec.ValidationError:
-        problem, remedy = 'is "all", but Harvest lists no accounts', "name the accounts"
-        raise ConfigurationError("account_id", problem, remedy) from None
-    reached = [account.id for account in listed if account.product == "harvest"]
-    if not reached:
-        problem = 'is "all", but the token reaches no Harvest account'
-        remedy = f"make a token at {DEVELOPERS} as somebody who belongs to one"
-        raise ConfigurationError("account_id", problem, remedy)
-    return reached
 
 
 def _counted(accounts: list[int]) -> str:

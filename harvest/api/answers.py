@@ -36,6 +36,7 @@ class Page(list[dict[str, Any]]):
     Attributes:
         answered: The moment of the answer by Harvest's clock (UTC), ours where it does not say.
         total: How many records the whole list has by Harvest's count, None where it does not say.
+        per_page: How many records a page has at most, as Harvest says; None where it does not.
         more: Whether there is a next page.
         numbered: Whether the next page is asked for by its number, and not by a cursor.
     """
@@ -50,6 +51,8 @@ class Page(list[dict[str, Any]]):
         total = envelope.get("total_entries")
         self.answered = moment_of(answer.response)
         self.total = total if isinstance(total, int) else None
+        per_page = envelope.get("per_page")
+        self.per_page = per_page if isinstance(per_page, int) else None
         following = str((envelope.get("links") or {}).get("next") or "")
         self.more = bool(following)
         self.numbered = self.more and "cursor" not in parse_qs(urlsplit(following).query)

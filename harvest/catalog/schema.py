@@ -93,6 +93,9 @@ class Endpoint:
         key: The key of the list in each answer. Default: the path's last part.
         parent: Name of the parent endpoint, for children.
         parent_key: The column that carries the parent's id.
+        told_by: The parent's columns that change with its children.
+        adds_up: Two columns of the parent: the children's amounts add up to the first less the
+            second.
         updated_since: Whether Harvest documents the filter `updated_since` here.
         anchored: Whether `anchor_date` bounds what is read: it bounds history, never reference
             data.
@@ -115,6 +118,8 @@ class Endpoint:
     key: str = ""
     parent: str | None = None
     parent_key: str = ""
+    told_by: tuple[str, ...] = ()
+    adds_up: tuple[str, ...] = ()
     updated_since: bool = True
     anchored: bool = False
     singleton: bool = False
@@ -130,6 +135,12 @@ class Endpoint:
         """Fill in what follows from the name."""
         object.__setattr__(self, "path", self.path or self.name)
         object.__setattr__(self, "key", self.key or self.path.rsplit("/", 1)[-1])
+
+    @property
+    def archives(self) -> bool:
+        """Whether the list's records can be archived, which Harvest filters by `is_active`."""
+        own = not self.parent and not self.singleton
+        return own and "is_active" in self.columns.flags.split()
 
     @property
     def id_columns(self) -> tuple[str, ...]:

@@ -6,6 +6,9 @@ pages. So where Harvest numbers its pages and sorts by a date that it also filte
 is asked for by that date. Elsewhere the pages are followed, and read again if the list changed.
 Records that were created or moved while the list was read are asked for at the end.
 
+What Harvest does not document for certain is looked at before it is relied on: that a list holds
+archived records, and that `from` and `to` include their own days.
+
 Each record is yielded once. If it changed while the list was read, it comes as it was first seen,
 and the next run brings the change: a cursor never passes the moment at which the first page came.
 """
@@ -20,6 +23,8 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from dlt.common import logger
+
 from ..api.answers import Page
 from ..api.client import HarvestClient
 from ..catalog import Endpoint
@@ -29,6 +34,8 @@ from .plan import Read
 from .windows import DAY, Filters, Window, day_of, since
 
 Records = list[dict[str, Any]]
+
+ARCHIVED = "is_active"
 
 MAX_SPLITS = 3
 """A window that is still too long after so many splits is read as one chain of pages."""
@@ -92,6 +99,9 @@ class Listing:
         self._filters = {**(filters or {}), **since(read.since), **self._span.filters}
         self._waiting = deque([self._span])
         self._pages = 0
+        # Archived records that are missed would be taken for deleted.
+        self._looks_for_archived = endpoint.archives and self._filters == {} and not path
+        self._includes_days: bool | None = None  # not yet asked
 
     def read(self) -> Iterator[Page | Records]:
         """Yield the records, a page at a time, each record once.
@@ -116,6 +126,14 @@ class Listing:
                 if found == len(self.ids):
                     raise CountMismatchError(self._path, self._count(), found)
                 raise ShiftingListError(self._path)
+        if self._looks_for_archived:
+            listed = len(self.ids)
+            yield from self._once(self._followed({ARCHIVED: "false"}))
+            if len(self.ids) > listed:
+                logger.warning(
+                    f"`{self._key}`: Harvest leaves archived records out of this list, so they are "
+                    "read apart, on full reads only."
+                )
 
     def _once(self, pages: Iterator[Page]) -> Iterator[Page | Records]:
         """Yield the pages without the records that came before."""
@@ -125,6 +143,8 @@ class Listing:
                 if record["id"] not in self.ids:
                     self.ids.add(record["id"])
                     fresh.append(record)
+            if self._looks_for_archived:  # until one came
+                self._looks_for_archived = all(r.get(ARCHIVED) is not False for r in page)
             if len(fresh) == len(page):
                 yield page  # It says what Harvest counted.
             elif fresh:
@@ -174,6 +194,9 @@ class Listing:
         pages = self._ask({**self._filters, **window.filters})
         page = next(pages)
         yield page
+        if page.more and not self._trusts_days(page):
+            yield from self._followed({**self._filters, **window.filters})
+            return
         if window.splits < MAX_SPLITS and (page.total or 0) - len(page) > 2 * self._enough():
             if windows := self._split(window, page):
                 yield Split(windows)
@@ -263,6 +286,26 @@ class Listing:
         ordered = len(days) == len(page) and days == sorted(days, reverse=True)
         bounded = bool(days) and (last is None or days[0] <= last)
         return days if ordered and bounded else []
+
+    def _trusts_days(self, page: Page) -> bool:
+        """Tell whether `from` and `to` include their own days, as documented.
+
+        Where they do not, records of the day between two windows would slip. It is asked with the
+        first window, before which there is no other.
+        """
+        if self._includes_days is None:
+            # The page's last day: a list that heeds neither filter begins with the first one.
+            days = (day_of(record, self._date) for record in reversed(page))
+            day = next(filter(None, days), None)
+            one = {"per_page": "1", **Window(day, day).filters}
+            (found,) = islice(self._ask({**self._filters, **one}), 1)
+            self._includes_days = day is None or [day_of(r, self._date) for r in found] == [day]
+            if not self._includes_days:
+                logger.warning(
+                    f"`{self._key}`: Harvest's `from` and `to` do not choose their own days, so "
+                    "this list is read page by page, which takes longer."
+                )
+        return self._includes_days
 
     def _count(self) -> int:
         """Return how many records Harvest counts now, of those that are to be found."""
