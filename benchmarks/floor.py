@@ -28,7 +28,7 @@ def floor(
     requests = 0
     for endpoint in ENDPOINTS:
         family = [e for e in ENDPOINTS if endpoint.name in (e.name, e.parent) and e.name in tables]
-        if endpoint.parent or not family:
+        if endpoint.parent or endpoint.report or not family:
             continue
         plans = {
             e.name: plan_table(e, state, settings, Sizes(), anchor=now, now=now) for e in family

@@ -19,7 +19,14 @@ from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
 from .extract.context import Account, Accounts
-from .extract.resources import child_table, list_reader, list_table, singleton_table
+from .extract.resources import (
+    child_table,
+    list_reader,
+    list_table,
+    report_reader,
+    report_table,
+    singleton_table,
+)
 from .recover import RunsWatch
 from .settings import (
     BASE_URL,
@@ -54,6 +61,9 @@ def harvest_source(
     in_batches: bool = Settings.in_batches,
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
+    reports: bool = Settings.reports,
+    report_period: str = Settings.report_period,
+    report_lookback: int = Settings.report_lookback,
     client_id: str | None = None,
     client_secret: Unlisted = "",
     refresh_token: Unlisted = "",
@@ -91,8 +101,9 @@ def harvest_source(
         rate_limit: Requests in 15 s. Lower it when other tools share Harvest's limit of 100.
         deletions: What becomes of rows that Harvest no longer has: "remove" them, "flag" them with
             the time in `_deleted_at`, or "keep" them as they are.
-        children: Read messages, payments and rates of all parents on each run ("complete"), or of
-            those only that changed since the last ("changed").
+        children: Read messages, payments and rates of all parents on each run ("complete"), of
+            those that changed since the last run or differ from what the destination holds
+            ("differing"), or of those only that changed ("changed").
         full_read: List everything in scope again in this run.
         full_read_hours: List everything in scope again when the last time is so long ago; 0 on
             each run, -1 only when asked by `full_read`. Only then deletions are found.
@@ -105,6 +116,10 @@ def harvest_source(
             account's last run what `failed`. `harvest.run.load` does, and reports it.
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
             the invoice or statement without a login.
+        reports: Load the tables `report_*` too. Without it, only those that are named.
+        report_period: How long a period of a report is: "month", "week" (from Monday) or "day".
+        report_lookback: How many closed periods of a report each run reads again, beside the
+            current one. Older ones are read again by `full_read` only.
         client_id: An application of your own, from the same page, that reads instead of a personal
             token. `dlt-harvest --authorize` walks through its first authorization.
         client_secret: Its secret.
@@ -151,6 +166,9 @@ def harvest_source(
         in_batches=in_batches,
         keep_going=keep_going,
         public_links=public_links,
+        reports=reports,
+        report_period=report_period,
+        report_lookback=report_lookback,
     )
     url, client_of = checked_base_url(base_url), clients(base_url, user_agent, rate_limit, sizes)
     if note_settings:
@@ -163,9 +181,12 @@ def harvest_source(
     )
     RunsWatch(dlt.current.source_schema().name, owner=accounts)
     readers: dict[str, DltResource] = {}
+    of_reports = report_reader(accounts)
     for endpoint in ENDPOINTS:
         if endpoint.singleton:
             yield singleton_table(accounts, endpoint, settings)
+        elif endpoint.report:
+            yield report_table(of_reports, endpoint, settings)
         elif endpoint.parent:
             yield child_table(readers[endpoint.parent], endpoint, settings)
         else:

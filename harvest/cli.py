@@ -26,8 +26,10 @@ from . import ENDPOINTS, HarvestError, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
 from .errors import AccountsError, InternalError, MissingCredentialsError
+from .extract.plan import report_requests
+from .metrics import build
 from .progress import display
-from .settings import VERSION
+from .settings import VERSION, Settings
 
 NO_CREDENTIALS = """No Harvest credentials found.
   1. Make a personal access token at https://id.getharvest.com/developers
@@ -60,13 +62,20 @@ explained in docs/settings.md of the repository, and by `harvest_source` in harv
 Warehouse = Callable[[], dlt.Pipeline]
 
 
-def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: Any) -> None:
+def load(
+    warehouse: Warehouse,
+    *tables: str,
+    as_json: bool = False,
+    metrics: bool = False,
+    **options: Any,
+) -> None:
     """Load the named tables, or all, and print what arrived.
 
     Args:
         warehouse: Makes the pipeline to load into.
         tables: What to load; everything if none is named.
         as_json: Print the summary as one line of JSON, and all else to stderr.
+        metrics: Build the metrics from all that the dataset holds then.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
     Raises:
@@ -85,10 +94,15 @@ def load(warehouse: Warehouse, *tables: str, as_json: bool = False, **options: A
         failed, summary = error, error.summary
     with pipeline.destination_client() as client:
         where = str(client.config)
-    if as_json:
-        print(json.dumps({**summary.as_dict(), "in": where, "dataset": pipeline.dataset_name}))
-    else:
+    place = {"in": where, "dataset": pipeline.dataset_name}
+    if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
+    if metrics and not failed:
+        place["metrics"] = build(pipeline, tell=tell)
+        if not as_json:
+            print(f"Metrics in dataset {place['metrics']}.")
+    if as_json:
+        print(json.dumps({**summary.as_dict(), **place}))
     if failed:
         raise failed
 
@@ -117,15 +131,16 @@ def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> 
         from harvest_sandbox import Sandbox  # noqa: PLC0415 - dlt init does not copy it
     except ModuleNotFoundError as error:
         sys.exit(f"--demo needs the sandbox ({error}): run it in the connector's repository.")
-    with Sandbox("small") as sandbox:
+    with Sandbox("story", rate_limit=None) as sandbox:
         here = {
+            "rate_limit": 100_000,  # a local server has none
             "api_key": sandbox.token,
             "account_id": str(sandbox.account_id),
             "base_url": sandbox.base_url,
             # An application that is configured reads the real account.
             "client_id": "",
         }
-        return command(*args, **{**options, **here})
+        return command(*args, **{"anchor_date": "all", **options, **here})
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
@@ -160,10 +175,15 @@ def _redirected(warehouse: Warehouse, destination: str | None, dataset: str | No
 
 
 def list_tables() -> None:
-    """Print each table with its parent."""
+    """Print each table with its parent, and what those cost that are loaded on request only."""
     print(f"{'table':<28}parent")
     for endpoint in ENDPOINTS:
-        print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())
+        if not endpoint.report:
+            print(f"{endpoint.name:<28}{endpoint.parent or ''}".rstrip())
+    print(f"\n{'on request, or by reports = true':<36}requests for a year, and in later runs")
+    for name, (first, later) in report_requests(Settings()).items():
+        print(f"{name:<36}{first}, {later}")
+    print("\nHarvest allows 100 requests for reports in 15 minutes; nothing else waits for them.")
 
 
 def arguments(program: str) -> argparse.ArgumentParser:
@@ -176,7 +196,7 @@ def arguments(program: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all")
+    add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all but reports")
     add("--list", action="store_true", help="list the tables and stop")
     add("--anchor-date", metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
         '"all"; default: one year before the first run')  # fmt: skip
@@ -190,6 +210,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
         help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
     add("--destination", metavar="NAME", help="another of dlt's destinations, e.g. postgres")
     add("--dataset", metavar="NAME", help="another dataset (schema) there")
+    add("--metrics", action="store_true",
+        help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
@@ -239,7 +261,10 @@ def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], boo
     tell = partial(print, flush=True)
     if args.authorize is not None:
         return partial(authorize, args.authorize, tell)
-    names = ("anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account")
+    names = (
+        "anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account",
+        "metrics",
+    )  # fmt: skip
     options = {name: value for name in names if (value := getattr(args, name))}
     if args.check:
         given = {k: v for k, v in options.items() if k in ("anchor_date", "only_account")}

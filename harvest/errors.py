@@ -16,11 +16,13 @@ HarvestError
 ├── LoadError                  dlt or the destination failed
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
+├── MetricsError               the data was loaded, but no metrics were built from it
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
 ├── ShiftingListError          a list kept losing records while it was read
 ├── CountMismatchError         a list holds fewer records than Harvest counts
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
+├── NarrowerTokenError         a token that sees less would replace a report's figures
 ├── MalformedRecordError       a record's cursor is no timestamp
 ├── ForeignAddressError        a link or redirect would carry the token to another host
 └── AnswerError                Harvest answered, but not with data
@@ -66,16 +68,18 @@ class HarvestError(DltSourceException):
     """A failure that the user can act on; its text is one line with cause and remedy.
 
     Attributes:
-        concerns_everything: Whether nothing else can be read either, so that the run must end.
+        concerns_everything: Whether nothing else can be read either, so that a run must end.
+        concerns_all_accounts: Whether this holds for other accounts too.
     """
 
     concerns_everything = False
+    concerns_all_accounts = False
 
 
 class ConfigurationError(HarvestError):
     """A setting is missing or malformed."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, setting: str, problem: str, remedy: str) -> None:
         self.setting = setting
@@ -132,7 +136,7 @@ class RedirectRefusedError(HarvestError):
 class UnknownStateError(HarvestError):
     """The pipeline's state was written by another version of this connector."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, found: object, known: int) -> None:
         super().__init__(
@@ -145,7 +149,7 @@ class UnknownStateError(HarvestError):
 class OtherAccountError(HarvestError):
     """The pipeline has loaded another account than the configured one."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, held: list[str], configured: list[str]) -> None:
         self.held, self.configured = held, configured
@@ -172,7 +176,7 @@ class ColumnTypeError(HarvestError):
 class BusyError(HarvestError):
     """The pipeline runs already."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, pipeline: str) -> None:
         super().__init__(
@@ -214,7 +218,7 @@ class AccountsError(HarvestError):
 class SharedTableError(HarvestError):
     """A refresh would drop rows of accounts that the run does not read."""
 
-    concerns_everything = True
+    concerns_everything = concerns_all_accounts = True
 
     def __init__(self, held: dict[str, dict[int, int]]) -> None:
         self.held = held
@@ -290,6 +294,16 @@ class CustomStepError(HarvestError):
         )
 
 
+class MetricsError(HarvestError):
+    """The data was loaded, but the metrics were not built."""
+
+    def __init__(self, failed: str, cause: str) -> None:
+        super().__init__(
+            f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, "
+            "but metrics may be older than they are: run again with --metrics."
+        )
+
+
 class InternalError(HarvestError):
     """A bug of the connector or of dlt; the exception that it was raised from has the traceback."""
 
@@ -345,6 +359,18 @@ class SuspiciousDeletionsError(HarvestError):
             f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
             "holds: nothing was loaded; check the token and the account, and if they were "
             f"deleted indeed, run once with {how_to_confirm(account_id)}."
+        )
+
+
+class NarrowerTokenError(HarvestError):
+    """A token that may see less than the one before it would replace figures by smaller ones."""
+
+    def __init__(self, endpoint: str, account_id: int | None) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: the token may see less than the one before it, and its figures would "
+            "replace those of all: nothing was loaded from it; use the former token, or accept it "
+            f"with {how_to_confirm(account_id)}."
         )
 
 

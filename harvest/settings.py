@@ -53,7 +53,7 @@ class Sizes:
     connections: int = 40
     """Connections kept open: those of the workers, and those of lists read in several windows."""
 
-    parallel_windows: int = 14
+    parallel_windows: int = 20
     """Windows of dates of one list that are read side by side. At 2 s for a page of 2,000 records,
     pages read one after the other would use a fifteenth of the rate limit. Each takes some
     14 MB."""
@@ -70,12 +70,21 @@ class Sizes:
     """Requests for children of one kind that the first batch may take; where there are more, they
     wait for the next batch."""
 
-    batch_records: int = 100_000
-    """Records of a list in each further batch. More would take more memory to load."""
+    batch_records: int = 200_000
+    """Records of a list in each further batch. Each begins with one page alone and ends by waiting
+    for the last one, so smaller ones leave the rate limit unused; an interruption costs one."""
 
     batch_requests: int = 2_000
     """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which
     is what an interruption costs."""
+
+    keys_at_once: int = 200_000
+    """Keys of a list that the destination is asked for at once, to see which are gone: some 20 MB.
+    A database without an index on ids walks through the whole table for each such piece."""
+
+    report_requests: int = 100
+    """Requests for reports in each batch, all reports together: what Harvest allows in 15 minutes,
+    which is what an interruption costs."""
 
 
 FULL_READ_HOURS = 24.0
@@ -104,7 +113,15 @@ EVERYTHING = datetime(1, 1, 1, tzinfo=timezone.utc)
 """The anchor that leaves nothing out: `anchor_date = "all"`."""
 
 DELETIONS = ("remove", "flag", "keep")
-CHILDREN = ("complete", "changed")
+CHILDREN = ("complete", "differing", "changed")
+PERIODS = ("month", "week", "day")
+
+REPORT_LOOKBACK = 3
+"""Closed periods of a report that each run reads again, since old entries change: three months by
+default, for three requests of each report."""
+
+LONGEST_REPORT = 365
+"""Days that one request for a report may span, both ends included."""
 
 USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 """Harvest demands an application and a contact; set your own, so that it can reach you."""
@@ -131,11 +148,18 @@ class Settings:
     in_batches: bool = False
     keep_going: bool = False
     public_links: bool = True
+    reports: bool = False
+    report_period: str = "month"
+    report_lookback: int = REPORT_LOOKBACK
 
     def __post_init__(self) -> None:
         """Refuse what is none of a setting's choices."""
         _one_of("deletions", self.deletions, DELETIONS)
         _one_of("children", self.children, CHILDREN)
+        _one_of("report_period", self.report_period, PERIODS)
+        if self.report_lookback < 0:
+            remedy = f"give the number of closed periods to read again, such as {REPORT_LOOKBACK}"
+            raise ConfigurationError("report_lookback", f"is {self.report_lookback}", remedy)
         if not self.accounts_read and self.account_ids:
             remedy = f"choose one of {', '.join(map(str, self.account_ids))}"
             raise ConfigurationError("only_account", "is none of the accounts", remedy)

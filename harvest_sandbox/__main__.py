@@ -7,7 +7,7 @@ import gc
 import time
 from typing import Any
 
-from .seed import SIZES
+from .seed import SIZES, STORY
 from .server import Sandbox
 
 RETRY_AFTER: dict[str, Any] = {"seconds": True, "date": "date", "none": False}
@@ -22,14 +22,14 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--port", type=int, default=8765, help="0 for a free one")
-    add("--size", choices=list(SIZES), default="small", help="time entries of the agency")
+    add("--size", choices=[*SIZES, STORY], default="small", help="time entries of the agency")
     add("--seed", type=int, default=1, help="the same seed gives the same agency")
     add("--latency-ms", type=float, default=0.0, help="time that each answer takes")
     add("--latency-per-record-ms", type=float, default=0.0, help="more for each record in it")
     add("--style", choices=["documented", "page", "cursor"], default="documented",
         help="pagination of all lists")  # fmt: skip
     add("--page-cap", type=int, default=2000, help="records on a page at most")
-    add("--rate-limit", type=int, default=100, help="requests in 15 seconds")
+    add("--rate-limit", type=int, default=100, help="requests in 15 seconds, reports apart")
     add("--no-rate-limit", action="store_true", help="refuse no request")
     add("--retry-after", choices=list(RETRY_AFTER), default="seconds", help="what a 429 names")
     add("--without", nargs="*", choices=["expense", "invoice", "estimate"], default=[],
@@ -41,6 +41,7 @@ def main() -> None:
     with Sandbox(
         args.size, args.seed, port=args.port,
         rate_limit=None if args.no_rate_limit else (args.rate_limit, 15.0),
+        reports_limit=None if args.no_rate_limit else (100, 900.0),
         retry_after=RETRY_AFTER[args.retry_after],
         latency=args.latency_ms / 1000, latency_per_record=args.latency_per_record_ms / 1000,
         styles=None if args.style == "documented" else args.style, page_cap=args.page_cap,

@@ -17,7 +17,7 @@ from .service import Answer, Service
 PREFIX = "/_sandbox/"
 
 SETTINGS = (
-    "rate_limit retry_after throttle_body latency latency_per_record styles page_cap "
+    "rate_limit reports_limit retry_after throttle_body latency latency_per_record styles page_cap "
     "without_total_entries total_entries_excess module_status updated_since_exclusive "
     "undated_first ignored_filters days_exclusive oldest_first without_archived date_ahead "
     "limit_headers token_seconds rotates_tokens"
@@ -127,7 +127,7 @@ class _Call:
             raise KeyError(*unknown)
         for name, value in self.body.items():
             kept = float(value) if isinstance(value, Decimal) else value
-            if name == "rate_limit" and value:
+            if name.endswith("_limit") and value:
                 requests, seconds = value
                 kept = (requests, float(seconds))
             elif name == "throttle_body":

@@ -11,9 +11,14 @@ from typing import Any
 
 from .account import FIRST_ID, Account, Record
 from .clock import Clock, stamp
+from .copies import bare, person, ref
+from .story import tell
 
 SIZES = {"empty": 0, "tiny": 150, "small": 2_500, "10k": 10_000, "100k": 100_000, "400k": 400_000}
 """Time entries by size; the other tables follow in proportion."""
+
+STORY = "story"
+"""The size of an agency for a demonstration, see `story`."""
 
 NOTES = (
     None,
@@ -31,10 +36,10 @@ TRADES = "Bakery Brewery Clinic Foundry Library Museum Nursery Observatory Press
 
 
 def build(size: str, seed: int, clock: Clock | None = None, first_id: int = FIRST_ID) -> Account:
-    """Return an account of one of the `SIZES`; the same seed gives the same agency.
+    """Return an account of one of the sizes; the same seed gives the same agency.
 
     Args:
-        size: One of the `SIZES`.
+        size: One of the `SIZES`, or `STORY`.
         seed: Any number.
         clock: The account's clock; a new one, if omitted.
         first_id: All ids are above this one.
@@ -55,8 +60,11 @@ class _Builder:
         self.random = Random(seed)  # noqa: S311 - a seeded agency, no secret
         self.account = account
         self.now = account.clock.now()
-        self.entries = SIZES[size]
+        self.entries = SIZES.get(size, 0)
         self._company()
+        if size == STORY:
+            tell(account, self.random, self._add)
+            return
         self._people()
         if self.entries:
             self._work()
@@ -131,7 +139,7 @@ class _Builder:
                 currency=("EUR", "USD", "JPY")[n % 3],
             )  # fmt: skip
             self._add(
-                "contacts", client=_ref(client), title=r.choice((None, "Dr.")),
+                "contacts", client=ref(client), title=r.choice((None, "Dr.")),
                 first_name=r.choice(FIRST), last_name=r.choice(LAST), email=None,
                 phone_office="", phone_mobile="", fax="",
             )  # fmt: skip
@@ -146,7 +154,7 @@ class _Builder:
         for n in range(self._count(800 / 400_000, 12)):
             client = r.choice(clients)
             project = self._add(
-                "projects", client=_ref(client, "currency"), name=f"Project {n}",
+                "projects", client=ref(client, "currency"), name=f"Project {n}",
                 code=(None, "", f"P-{n}")[n % 3], is_active=n % 10 != 9, is_billable=n % 4 != 3,
                 is_fixed_fee=n % 6 == 5, bill_by=("Project", "Tasks", "People", "none")[n % 4],
                 hourly_rate=None if n % 2 else self._money_value(200),
@@ -161,18 +169,16 @@ class _Builder:
             for user, task in zip(r.sample(users, 5), r.sample(tasks, 5), strict=True):
                 rate = {"hourly_rate": r.choice((None, Decimal("0.485"))), "budget": None}
                 mine = self._add(
-                    "user_assignments", project=_ref(project, "code"), user=_person(user),
+                    "user_assignments", project=ref(project, "code"), user=person(user),
                     is_active=r.random() > 0.1, use_default_rates=True,
                     is_project_manager="manager" in user["access_roles"] or r.random() > 0.8,
                     **rate,
                 )  # fmt: skip
                 its = self._add(
-                    "task_assignments", project=_ref(project, "code"), task=_ref(task),
+                    "task_assignments", project=ref(project, "code"), task=ref(task),
                     is_active=r.random() > 0.1, billable=r.random() > 0.2, **rate,
                 )  # fmt: skip
-                self.assignments.append(
-                    (mine, its, project, _bare(mine, "user"), _bare(its, "task"))
-                )
+                self.assignments.append((mine, its, project, bare(mine, "user"), bare(its, "task")))
         for n in range(self.entries):
             self._time_entry(n)
 
@@ -225,7 +231,7 @@ class _Builder:
             category = r.choice(categories)
             self._add(
                 "expenses", client=project["client"], project=mine["project"], user=mine["user"],
-                expense_category=_ref(category, "unit_price", "unit_name"),
+                expense_category=ref(category, "unit_price", "unit_name"),
                 user_assignment=user_assignment,
                 receipt=None if n % 3 else {
                     "url": f"https://example.com/{n}", "file_name": "Beleg.pdf",
@@ -255,12 +261,12 @@ class _Builder:
             }  # fmt: skip
             if invoice:
                 project = r.choice((None, self.assignments[0][2]))
-                item["project"] = project and _ref(project, "code")
+                item["project"] = project and ref(project, "code")
             items.append(item)
         amount = sum((Decimal(item["amount"]) for item in items), Decimal("0.0"))
         day = self._day()
         fields: Record = {
-            "client": _ref(client), "creator": _person(creator), "line_items": items,
+            "client": ref(client), "creator": person(creator), "line_items": items,
             "client_key": f"{n:040x}", "number": str(1000 + n) if n % 5 else f"R-{n}",
             "purchase_order": r.choice(("", None)), "subject": r.choice(NOTES),
             "notes": r.choice(NOTES), "amount": amount, "tax": Decimal("10.0") if n % 2 else None,
@@ -304,16 +310,3 @@ class _Builder:
                 recorded_by_email="user0@example.com", payment_gateway={"id": None, "name": None},
                 **stamps,
             )  # fmt: skip
-
-
-def _bare(assignment: Record, subject: str) -> Record:
-    """Return an assignment as entries nest it (§4.12, §4.13)."""
-    return {k: v for k, v in assignment.items() if k not in ("project", subject)}
-
-
-def _ref(record: Record, *more: str) -> Record:
-    return {key: record[key] for key in ("id", "name", *more)}
-
-
-def _person(user: Record) -> Record:
-    return {"id": user["id"], "name": f"{user['first_name']} {user['last_name']}"}

@@ -1,7 +1,4 @@
-"""Harvest as a service: a request goes in, an answer comes out. It knows nothing about sockets.
-
-Sections (§) are those of docs/harvest-api.md.
-"""
+"""Harvest as a service: a request goes in, an answer comes out. It knows no sockets."""
 
 from __future__ import annotations
 
@@ -24,6 +21,7 @@ from .answers import AnswerNow, encode
 from .hosted import HostedAccount
 from .identity import Identity
 from .readers import Reader
+from .reports import REPORTS, results
 from .routes import LISTS, SINGLES, Route, Style, pattern
 from .seed import build
 
@@ -32,10 +30,10 @@ TOKENS = ("100.pt.sandbox-secret", "102.pt.manager-secret", "101.pt.member-secre
 SHARED_TOKEN = "103.pt.shared-secret"  # noqa: S105 - opens nothing but the sandbox
 API = re.compile("(/api)?/v2/")
 ACCOUNTS = "/api/v2/accounts"
-"""The path at which the id host lists the accounts that a token reaches (§4.25)."""
+"""The path at which the id host lists the accounts that a token reaches."""
 
 AUTHORIZE, TOKEN = "/oauth2/authorize", "/api/v2/oauth2/token"
-"""The paths at which the id host asks a person for consent, and gives tokens (§1.1, §5)."""
+"""The paths at which the id host asks a person for consent, and gives tokens."""
 
 CONSENT = b"""<!DOCTYPE html><title>Authorize</title><h1>May this application read Harvest?</h1>
 <p><a href="%s">Allow</a></p>"""
@@ -136,34 +134,35 @@ class Service:
     Args:
         size: The size of the agency, one of `seed.SIZES`.
         seed: The same seed gives the same agency.
-        rate_limit: How many requests are allowed in how many seconds; None for no limit (§2).
+        rate_limit: How many requests are allowed in how many seconds; None for no limit.
+        reports_limit: How many requests for reports, which count apart.
         retry_after: What a 429 says in `Retry-After`: True for seconds, "date" for a date, False
             for no such header.
-        throttle_body: The HTML body of a 429 (§1.5).
+        throttle_body: The HTML body of a 429.
         latency: How many seconds each answer takes.
         latency_per_record: How many seconds more it takes for each record in it.
         styles: "page" or "cursor" for all lists, or a style for each named table. A list without a
-            style is paged as documented (§3.2).
+            style is paged as documented.
         page_cap: No page holds more records than this, whatever was asked for.
-        without_total_entries: Tables whose lists do not say `total_entries` (§3.1).
+        without_total_entries: Tables whose lists do not say `total_entries`.
         total_entries_excess: By table, how many more entries `total_entries` says than there are,
             however often the list is read.
-        module_status: What the lists of a switched-off module answer: 403 or 404 (§9 point 9).
+        module_status: What the lists of a switched-off module answer: 403 or 404.
         updated_since_exclusive: Whether `updated_since` leaves out records that changed in the very
-            second that it names (§9 point 5).
-        undated_first: Whether records without a date come first in lists by date (§9 point 27).
-        ignored_filters: Documented parameters that are ignored (§3.3), such as "updated_since".
-        days_exclusive: Whether `from` and `to` leave out their own days (§3.3).
-        oldest_first: Lists by date that come in the opposite order (§9 point 23).
+            second that it names.
+        undated_first: Whether records without a date come first in lists by date.
+        ignored_filters: Documented parameters that are ignored, such as "updated_since".
+        days_exclusive: Whether `from` and `to` leave out their own days.
+        oldest_first: Lists by date that come in the opposite order.
         without_archived: Tables whose lists leave out archived records unless `is_active` asks for
-            them (§9 point 11).
-        date_ahead: How many seconds the `Date` header is ahead of the clock that stamps records
-            (§9 point 7); None for no such header.
-        limit_headers: Whether answers name the limit and what is left of it (§2).
+            them.
+        date_ahead: How many seconds the `Date` header is ahead of the clock that stamps records;
+            None for no such header.
+        limit_headers: Whether answers name the limit and what is left of it.
         token_seconds: How long the access token of an application is good; None to leave
-            `expires_in` out (§5).
+            `expires_in` out.
         rotates_tokens: Whether each refresh gives a new refresh token and ends the one before it,
-            and the access tokens that came of it (§9 point 21).
+            and the access tokens that came of it.
         account: An account to serve instead of a seeded one.
 
     Attributes:
@@ -186,6 +185,7 @@ class Service:
         seed: int = 1,
         *,
         rate_limit: tuple[int, float] | None = (100, 15.0),
+        reports_limit: tuple[int, float] | None = (100, 900.0),
         retry_after: bool | Literal["date"] = True,
         throttle_body: bytes = b"",
         latency: float = 0.0,
@@ -213,7 +213,8 @@ class Service:
         self.token, self.manager_token, self.member_token = TOKENS
         self.shared_token = SHARED_TOKEN
         self.clock = self.account.clock
-        self.rate_limit, self.retry_after = rate_limit, retry_after
+        self.rate_limit, self.reports_limit = rate_limit, reports_limit
+        self.retry_after = retry_after
         self.throttle_body = throttle_body
         self.latency, self.latency_per_record = latency, latency_per_record
         self.styles, self.page_cap = styles, page_cap
@@ -230,7 +231,7 @@ class Service:
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self.before_request: Callable[[int, Request], None] | None = None
-        self._window: deque[float] = deque()
+        self._answered: dict[bool, deque[float]] = {True: deque(), False: deque()}
         self._lock = Lock()
 
     def add_account(
@@ -296,7 +297,9 @@ class Service:
         if self.limit_headers and self.rate_limit:
             limit = self.rate_limit[0]
             answer.headers["X-RateLimit-Limit"] = str(limit)
-            answer.headers["X-RateLimit-Remaining"] = str(max(0, limit - len(self._window)))
+            answer.headers["X-RateLimit-Remaining"] = str(
+                max(0, limit - len(self._answered[False]))
+            )
         time.sleep(self.latency + self.latency_per_record * request.records)
         if fault and fault.kind == "truncate":
             answer.broken = "truncate"
@@ -322,19 +325,23 @@ class Service:
                     return fault
         return None
 
-    def _throttle(self) -> None:
-        """Refuse what is over the limit (§2); all accounts and tokens share one."""
-        if self.rate_limit is None:
+    def _throttle(self, *, report: bool) -> None:
+        """Refuse what is over the limit; all accounts and tokens share one.
+
+        Whether reports count in the general limit too is not documented: they don't.
+        """
+        limit = self.reports_limit if report else self.rate_limit
+        if limit is None:
             return
-        limit, seconds = self.rate_limit
+        requests, seconds = limit
         with self._lock:
-            now = time.monotonic()
-            while self._window and self._window[0] <= now - seconds:
-                self._window.popleft()
-            if len(self._window) >= limit:
-                wait = int(seconds - (now - self._window[0])) + 1
+            now, window = time.monotonic(), self._answered[report]
+            while window and window[0] <= now - seconds:
+                window.popleft()
+            if len(window) >= requests:
+                wait = int(seconds - (now - window[0])) + 1
                 raise AnswerNow(429, self.throttle_body, **self._retry_after(wait))
-            self._window.append(now)
+            window.append(now)
 
     def _retry_after(self, wait: int) -> dict[str, str]:
         if not self.retry_after:
@@ -360,10 +367,10 @@ class Service:
             )
             return self._encoded(given, fault)
         token = self._token(request)
-        if request.path == ACCOUNTS:  # on another host, so it does not count in the limit (§2)
+        if request.path == ACCOUNTS:  # on another host, so it does not count in the limit
             return self._encoded(self._accounts(token), fault)
         hosted = self._account(request, token)
-        self._throttle()
+        self._throttle(report=_below_api(request.path).startswith("reports/"))
         with hosted.account.lock:  # the whole answer shows the account at one moment
             reader = Reader(hosted.account, hosted.users[token])
             return self._encoded(self._data(request, reader), fault)
@@ -388,7 +395,7 @@ class Service:
             raise AnswerNow(400, {"message": "User-Agent is required"})
 
     def _token(self, request: Request) -> str:
-        """Return the token of a request (§1.2); it may stand in the query.
+        """Return the token of a request; it may stand in the query.
 
         An application's access token is read as the personal token of who granted it.
         """
@@ -400,7 +407,7 @@ class Service:
         return token
 
     def _account(self, request: Request, token: str) -> HostedAccount:
-        """Return the account that a request names (§1.2), if its token reaches that account."""
+        """Return the account that a request names, if its token reaches that account."""
         named = request.headers.get("harvest-account-id") or request.params.get("account_id")
         if not named:
             raise answers.invalid_token()
@@ -410,7 +417,7 @@ class Service:
         raise answers.not_found()
 
     def _accounts(self, token: str) -> Record:
-        """Return the accounts that a token reaches (§4.25)."""
+        """Return the accounts that a token reaches."""
         reached = [hosted for hosted in self.hosted.values() if hosted.accepts(token)]
         user_id = reached[0].users[token] or 0
         user = reached[0].account.records["users"].get(user_id, {})
@@ -436,17 +443,18 @@ class Service:
 
     def _data(self, request: Request, reader: Reader) -> Record:
         """Return the data that a request reads, or raise another answer."""
-        account, prefix = reader.account, API.match(request.path)
-        path, numbers = pattern(request.path[prefix.end() :] if prefix else "")
+        account = reader.account
+        path, numbers = pattern(_below_api(request.path))
         if path == "company":
             return self._company(reader)
+        if path in REPORTS:
+            return self._report(request, reader, path)
         if path == "users/me":
             return self._record(LISTS["users"], reader, reader.user_id or 0, scoped=False)
         route = LISTS.get(path) or SINGLES.get(path)
         if route is None:
             raise answers.no_such_path()
-        if route.module and not account.company.get(route.module, True):
-            raise answers.not_found() if self.module_status == 404 else answers.forbidden()
+        self._demand(route.module, account)
         parent_id = numbers[0] if "{id}" in route.path else None
         if not reader.may_read(route.readers, parent_id):
             raise answers.forbidden()
@@ -461,6 +469,27 @@ class Service:
         if parent_id and account.parent_of[route.table].get(numbers[-1]) != parent_id:
             raise answers.not_found()
         return self._record(route, reader, numbers[-1])
+
+    def _demand(self, module: str, account: Account) -> None:
+        """Refuse what belongs to a module that is switched off."""
+        if module and not account.company.get(module, True):
+            raise answers.not_found() if self.module_status == 404 else answers.forbidden()
+
+    def _report(self, request: Request, reader: Reader, path: str) -> Record:
+        self._demand(REPORTS[path].module, reader.account)
+        page, per_page = answers.page_numbers(request.params)
+        body = answers.envelope(
+            f"http://{request.headers.get('host', '')}{request.path}",
+            {name: value for name, value in request.params.items() if name != "cursor"},
+            results(path, reader, request.params),
+            key="results",
+            style="page",
+            page=page,
+            per_page=min(per_page, self.page_cap),
+            position=id,
+        )
+        request.records = len(body["results"])
+        return body
 
     def _company(self, reader: Reader) -> Record:
         if not reader.administrator:
@@ -535,3 +564,9 @@ class Service:
             del body["total_entries"]
         request.records = len(body[route.key])
         return body
+
+
+def _below_api(path: str) -> str:
+    """Return the part of a path that follows the API's version; empty for other paths."""
+    prefix = API.match(path)
+    return path[prefix.end() :] if prefix else ""

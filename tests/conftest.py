@@ -31,8 +31,8 @@ def _clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """Serve a tiny account without a rate limit, its clock at rest: timers don't run on."""
-    with Sandbox("tiny", rate_limit=None) as served:
+    """Serve a tiny account without rate limits, its clock at rest: timers don't run on."""
+    with Sandbox("tiny", rate_limit=None, reports_limit=None) as served:
         served.clock.speed = 0
         yield served
 

@@ -284,9 +284,9 @@ def test_leaves(
     load(duck, **both)
     before = read(duck, "time_entries", SECOND)
     line = f"Account {SECOND} is no longer read: its rows stay as they were last read."
-    assert load(duck, full_read=True, **settings).notices == [line]
+    assert load(duck, full_read=True, **settings).notices[-1] == line
     assert told == [line]
-    assert load(duck, full_read=True, **settings).notices == []
+    assert line not in load(duck, full_read=True, **settings).notices
     assert told == [line]
     assert read(duck, "time_entries", SECOND) == before
     edit(sandbox.hosted[SECOND])
@@ -349,7 +349,7 @@ def test_refresh_of_one(
 def test_failed_refresh(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
     """A refresh that one account fails drops nothing of any."""
     load(duck, **both)
-    sandbox.fault("status", path="time_entries", status=422, after=2)
+    sandbox.fault("status", path="time_entries", status=422, after=1)
     with pytest.raises(AccountError, match="`time_entries`"):
         load(duck, "time_entries", refresh=True, **both)
     assert_both(duck, sandbox)

@@ -23,11 +23,10 @@ from dlt.common.schema.typing import TTableSchema
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltSource
 
-from harvest import ENDPOINTS
 from harvest.abilities import abilities, latest_rows
 from harvest_sandbox import Sandbox
 
-from .truth import flatten
+from .truth import ALWAYS, flatten, key_of
 
 Make = Callable[..., DltSource]
 Row = dict[str, Any]
@@ -162,16 +161,16 @@ def empty(sandbox: Sandbox) -> None:
 
 def assert_holds(place: Place, sandbox: Sandbox) -> None:
     """Demand a row for each record, value for value, and where rows are removed no other one."""
-    for endpoint in ENDPOINTS:
+    for endpoint in ALWAYS:
         keys = endpoint.primary_key if endpoint.name != "company" else ("name",)
         latest = place.latest(endpoint.name, tuple(keys))
-        rows = {row.get("id", row.get("name")): row for row in latest}
+        rows = {key_of(row): row for row in latest}
         truth = sandbox.account.truth(endpoint.name)
         if place.kind in SQL:
             assert len(rows) == len(truth), endpoint.name
         lists = {name for name, _ in endpoint.nested}
         for record in truth:
-            row = rows[record.get("id", record.get("name"))]
+            row = rows[key_of(record)]
             for column, want in flatten(record).items():
                 if column not in lists:
                     got = row.get(column)
@@ -265,7 +264,7 @@ def test_empty_account(sandbox: Sandbox, source: Make, place: Place) -> None:
 def test_no_repetition(sandbox: Sandbox, source: Make, place: Place) -> None:
     """Where rows are only appended, a due full read does not append the account once more."""
     place.run(source())
-    before = {e.name: len(place.rows(e.name)) for e in ENDPOINTS}
+    before = {e.name: len(place.rows(e.name)) for e in ALWAYS}
     sandbox.clock.shift(days=2)
     place.run(source())
     for name, rows in before.items():

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 from dlt import Pipeline
 
-from harvest import ENDPOINTS
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
-from .truth import assert_equal, read
+from .truth import ALWAYS, assert_equal, read
 
 
 def test_member(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
@@ -23,7 +22,7 @@ def test_member(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> N
         mine = {r["id"] for r in sandbox.account.truth(table) if r["user"]["id"] == me}
         assert {row["id"] for row in read(duck, table)} == mine
     assert summary.tables.keys() >= {"time_entries", "expenses"}
-    assert summary.skipped.keys() == {e.name for e in ENDPOINTS} - {"time_entries", "expenses"}
+    assert summary.skipped.keys() == {e.name for e in ALWAYS} - {"time_entries", "expenses"}
     assert summary.skipped["clients"] == "not allowed for this token"
 
 
@@ -46,7 +45,7 @@ def test_module_off(
     assert summary.skipped == dict.fromkeys(
         ("estimates", "estimate_messages", "estimate_item_categories"), "module switched off"
     )
-    loaded = [e.name for e in ENDPOINTS if e.name not in summary.skipped]
+    loaded = [e.name for e in ALWAYS if e.name not in summary.skipped]
     assert_equal(duck, sandbox, *loaded)
 
 

@@ -10,11 +10,10 @@ import dlt
 import pytest
 from dlt import Pipeline
 
-from harvest import ENDPOINTS
 from harvest_sandbox import Sandbox
 
 from .running import Make, run_script
-from .truth import assert_equal, read
+from .truth import ALWAYS, assert_equal, read
 
 
 def test_full_sync(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
@@ -59,13 +58,13 @@ def test_changes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     assert_equal(pipeline, sandbox)
 
 
-@pytest.mark.parametrize("name", [endpoint.name for endpoint in ENDPOINTS])
+@pytest.mark.parametrize("name", [endpoint.name for endpoint in ALWAYS])
 def test_each_alone(sandbox: Sandbox, source: Make, duck: Pipeline, name: str) -> None:
     """Each table alone asks Harvest only for itself, its parent's list and what the token sees."""
     duck.run(source().with_resources(name))
     assert_equal(duck, sandbox, name)
     roots = {r.path.split("/")[2] for r in sandbox.log if r.path != "/v2/users/me"}
-    endpoint = next(e for e in ENDPOINTS if e.name == name)
+    endpoint = next(e for e in ALWAYS if e.name == name)
     assert roots == {endpoint.parent or endpoint.path}
 
 

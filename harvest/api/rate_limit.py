@@ -110,12 +110,13 @@ class RateLimiter:
         self._log = log or RequestLog(None)
         self._answered: deque[float] | None = None  # not yet looked up
         self._under_way = 0
-        self._paused_until = 0.0
+        self._paused_until = self._waiting_until = 0.0
         self._lock = Lock()
 
     def __enter__(self) -> None:
         """Wait until a request may be sent. The lock is not held while waiting."""
         while (seconds := self._take()) > 0:
+            self._waiting_until = monotonic() + seconds
             rest(seconds)
 
     def __exit__(self, *_: object) -> None:
@@ -123,6 +124,15 @@ class RateLimiter:
             self._under_way -= 1
             self._recent.append(monotonic())
         self._log.note()
+
+    @property
+    def waiting(self) -> float:
+        """For how many seconds more a request waits; 0 if none does."""
+        return max(0.0, self._waiting_until - monotonic())
+
+    def seconds_for(self, requests: int) -> float:
+        """Return how long so many requests take at least, if none was sent before them."""
+        return (requests - 1) // self.requests * self.period if requests else 0.0
 
     def _take(self) -> float:
         """Take a slot and return 0, or return the seconds until there may be one."""
@@ -135,7 +145,13 @@ class RateLimiter:
             if self._under_way + len(recent) < self.requests:
                 self._under_way += 1
                 return 0.0
-            return recent[0] + self.period - now if recent else 0.02
+            seconds = recent[0] + self.period - now if recent else 0.02
+        if seconds > TOLD_FROM:
+            logger.warning(
+                f"{self.requests} requests were sent in {self.period / 60:.0f} min, as many as "
+                f"Harvest allows for reports: the next one leaves in {seconds:.0f} s."
+            )
+        return seconds
 
     @property
     def _recent(self) -> deque[float]:

@@ -7,6 +7,7 @@ Facts: https://help.getharvest.com/api-v2/
 
 from __future__ import annotations
 
+from .reports import REPORTS
 from .schema import STAMPS, Columns, Endpoint
 
 _ASSIGNMENT_COPY = " ".join(
@@ -21,6 +22,13 @@ _INVOICE_LINE_ITEM = Columns(
     texts="kind description project__name project__code",
     decimals="quantity unit_price amount",
     flags="taxed taxed2",
+)
+_TASK_OF_PROJECT = Columns(
+    ids="id task__id",
+    texts="task__name",
+    decimals="hourly_rate budget",
+    stamps=STAMPS,
+    flags="billable is_active",
 )
 _RECIPIENT = Columns(texts="name email")
 _MESSAGE_TEXTS = "sent_by sent_by_email sent_from sent_from_email subject body event_type"
@@ -251,6 +259,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="invoice_messages",
         parent="invoices",
         parent_key="invoice_id",
+        told_by=("state", "sent_at"),
         module="invoice_feature",
         nested=(("recipients", _RECIPIENT),),
     ),
@@ -269,6 +278,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="invoice_payments",
         parent="invoices",
         parent_key="invoice_id",
+        told_by=("amount", "due_amount", "state", "paid_at", "paid_date", "closed_at"),
+        adds_up=("amount", "due_amount"),
         module="invoice_feature",
     ),
     Endpoint(
@@ -280,6 +291,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="estimate_messages",
         parent="estimates",
         parent_key="estimate_id",
+        told_by=("state", "sent_at", "accepted_at", "declined_at"),
         module="estimate_feature",
         nested=(("recipients", _RECIPIENT),),
     ),
@@ -291,6 +303,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="users/{id}/billable_rates",
         parent="users",
         parent_key="user_id",
+        told_by=("default_hourly_rate",),
     ),
     Endpoint(
         "user_cost_rates",
@@ -300,7 +313,36 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="users/{id}/cost_rates",
         parent="users",
         parent_key="user_id",
+        told_by=("cost_rate",),
     ),
+    Endpoint(
+        "user_project_assignments",
+        "one project that one person may track time to; in "
+        "`user_project_assignments__task_assignments` one task of it",
+        "users-api/users/project-assignments",
+        Columns(
+            ids="id user_id project__id client__id",
+            texts="project__name project__code client__name client__currency",
+            decimals="hourly_rate budget",
+            stamps=STAMPS,
+            flags="is_active is_project_manager use_default_rates project__is_billable",
+        ),
+        path="users/{id}/project_assignments",
+        parent="users",
+        parent_key="user_id",
+        nested=(("task_assignments", _TASK_OF_PROJECT),),
+    ),
+    Endpoint(
+        "user_teammates",
+        "one person on one manager's team",
+        "users-api/users/teammates",
+        Columns(ids="id user_id", texts="first_name last_name email"),
+        path="users/{id}/teammates",
+        parent="users",
+        parent_key="user_id",
+        none_status=422,  # only managers have teammates
+    ),
+    *REPORTS,
 )
 
 BY_NAME = {endpoint.name: endpoint for endpoint in ENDPOINTS}

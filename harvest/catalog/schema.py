@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
 
@@ -58,6 +59,28 @@ class Columns:
 
 
 @dataclass(frozen=True)
+class Report:
+    """What the figures of a report are about. They have no ids, and a row does not say its days.
+
+    Args:
+        subject: The column that names whom or what a row is about.
+        span: What `from` and `to` name: "period": each month, week or day in turn, which makes a
+            history; "year": the days up to now, as many as Harvest allows; "": they are not given.
+            The figures of the latter two change as time goes by, so those of each day are kept.
+        by_currency: Whether a subject has a row for each currency.
+    """
+
+    subject: str
+    span: Literal["period", "year", ""] = "period"
+    by_currency: bool = True
+
+    @property
+    def when(self) -> str:
+        """The column of the days that are replaced when they are read again."""
+        return "period_start" if self.span == "period" else "snapshot_date"
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """One endpoint and its table.
 
@@ -70,6 +93,9 @@ class Endpoint:
         key: The key of the list in each answer. Default: the path's last part.
         parent: Name of the parent endpoint, for children.
         parent_key: The column that carries the parent's id.
+        told_by: The parent's columns that change with its children.
+        adds_up: Two columns of the parent: the children's amounts add up to the first less the
+            second.
         updated_since: Whether Harvest documents the filter `updated_since` here.
         anchored: Whether `anchor_date` bounds what is read: it bounds history, never reference
             data.
@@ -79,7 +105,9 @@ class Endpoint:
         unstamped_filter: A filter that finds records which change without a new `updated_at`.
         module: The flag of `company` that says whether the account has this part of Harvest.
         nested: Columns of nested tables, by the list's name.
+        none_status: The status by which Harvest says that a parent can have no such children.
         on_request: Whether the table is loaded only when the user names it.
+        report: What the figures are about, where it is a report.
     """
 
     name: str
@@ -90,6 +118,8 @@ class Endpoint:
     key: str = ""
     parent: str | None = None
     parent_key: str = ""
+    told_by: tuple[str, ...] = ()
+    adds_up: tuple[str, ...] = ()
     updated_since: bool = True
     anchored: bool = False
     singleton: bool = False
@@ -97,7 +127,9 @@ class Endpoint:
     unstamped_filter: str = ""
     module: str = ""
     nested: tuple[tuple[str, Columns], ...] = ()
+    none_status: int = 0
     on_request: bool = False
+    report: Report | None = None
 
     def __post_init__(self) -> None:
         """Fill in what follows from the name."""
@@ -118,12 +150,28 @@ class Endpoint:
         """
         if self.singleton:
             return ()
+        if self.report:
+            currency = ("currency",) if self.report.by_currency else ()
+            return (self.report.when, self.report.subject, *currency)
         return (self.parent_key, "id") if self.parent else ("id",)
 
     @property
     def primary_key(self) -> tuple[str, ...]:
         """The columns that name a row of the table."""
         return (ACCOUNT_ID, *self.id_columns)
+
+    @property
+    def merge_key(self) -> tuple[str, ...]:
+        """The columns that name the rows which are replaced together; none where each is alone."""
+        return (ACCOUNT_ID, self.report.when) if self.report else ()
+
+    def by_default(self, *, reports: bool) -> bool:
+        """Tell whether the table is loaded when the user names none.
+
+        Args:
+            reports: Whether the user wants all reports.
+        """
+        return not self.on_request or (reports and self.report is not None)
 
     @property
     def nested_tables(self) -> tuple[str, ...]:

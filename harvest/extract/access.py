@@ -12,8 +12,6 @@ from ..catalog import ENDPOINTS, Endpoint
 from ..errors import StatusError, how_to_confirm
 from .state import StateStore, TableState, TokenScope, tell
 
-ALWAYS_LOADED = frozenset(e.name for e in ENDPOINTS if not e.on_request)
-
 
 class Access:
     """The account as one run's token sees it.
@@ -25,6 +23,7 @@ class Access:
         client: Where to ask.
         store: What is remembered of the account.
         selected: The names of the tables of this run.
+        by_default: The names of those that are loaded when the user names none.
         confirmed: Whether the user accepts a token that sees less than the one before.
         account_named: The account as messages name it; None where there is but one.
 
@@ -37,11 +36,13 @@ class Access:
         client: HarvestClient,
         store: StateStore,
         selected: set[str],
+        by_default: set[str],
         *,
         confirmed: bool,
         account_named: int | None,
     ) -> None:
-        self._client, self._store, self._selected = client, store, selected
+        self._client, self._store = client, store
+        self._selected, self._by_default = selected, by_default
         self._account_named = account_named
         self._lock = Lock()
         self._records: dict[str, Future[dict[str, Any]]] = {}
@@ -118,7 +119,8 @@ class Access:
 
     def _is_named(self, endpoint: Endpoint) -> bool:
         """Tell whether the user asked for the table by name, and not for everything."""
-        return endpoint.on_request or not self._selected >= ALWAYS_LOADED
+        by_default = self._by_default
+        return endpoint.name not in by_default or not self._selected >= by_default
 
     def _used_to_load(self, name: str) -> bool:
         return self._store.table(name) != TableState()

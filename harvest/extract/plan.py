@@ -12,11 +12,26 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Literal
 
-from ..catalog import ENDPOINTS, Endpoint
-from ..settings import Settings, Sizes
-from .state import TableState
+from ..catalog import ENDPOINTS, REPORTS, Endpoint
+from ..errors import ConfigurationError
+from ..settings import (
+    DEFAULT_HISTORY,
+    LONGEST_REPORT,
+    RATE_LIMIT,
+    REPORTS_PERIOD,
+    Settings,
+    Sizes,
+)
+from .state import PeriodsRead, TableState
+from .windows import DAY, Window, periods
 
-Mode = Literal["whole", "changes", "backfill", "later"]
+Mode = Literal["whole", "changes", "differing", "backfill", "later"]
+
+FRESH = timedelta(hours=1)
+"""While older periods of a report are left, newer ones are not read again for so long."""
+
+EARLIEST = date(2000, 1, 1)
+"""Where all history begins: Harvest is of 2006, and time may have been brought along."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,8 @@ class TablePlan:
         mode: What is read of a list, or of which parents children are read.
             "whole": everything in scope, so what was not found is gone; children of all parents.
             "changes": what changed since the cursor; children of parents that changed.
+            "differing": of children, those of parents that changed or that differ from what the
+            destination holds.
             "backfill": the next batch of a first read, and what changed since the cursor; children
             of the next parents, and of those that changed.
             "later": nothing yet, because lists by date come first; children of no parent.
@@ -75,6 +92,80 @@ class ListPlan:
     complete: bool
     rows_since: datetime | None
     tables: Mapping[str, TablePlan]
+
+
+@dataclass(frozen=True)
+class ReportPlan:
+    """What a run reads of one report, each window with one request, newest first.
+
+    Attributes:
+        again: Windows that were read before, and what is new since then. They can't be left.
+        first: Windows that were never read, or all of them where everything is read anew. They
+            may be left for a further batch.
+        goes_on: What was read before; None where all is read as if nothing was.
+    """
+
+    again: tuple[Window, ...]
+    first: tuple[Window, ...] = ()
+    goes_on: PeriodsRead | None = None
+
+
+def plan_report(
+    endpoint: Endpoint,
+    state: TableState,
+    settings: Settings,
+    *,
+    anchor: datetime,
+    now: datetime,
+    replaced: bool = False,
+) -> ReportPlan:
+    """Return what a run reads of a report.
+
+    Its full read comes with `full_read` alone, never by itself: a history of five years takes 61
+    requests of each report, and Harvest allows 100 in 15 minutes.
+
+    Args:
+        endpoint: The report.
+        state: What is remembered of it.
+        settings: What the user chose.
+        anchor: How far back history is read (UTC).
+        now: The time by Harvest's clock (UTC).
+        replaced: Whether dlt replaces the table by what this run yields.
+
+    Raises:
+        ConfigurationError: The table holds periods of another length.
+    """
+    today, span = now.date(), endpoint.report.span if endpoint.report else ""
+    if span != "period":
+        year = Window(today - (LONGEST_REPORT - 1) * DAY, today)
+        return ReportPlan((year if span else Window(),))
+    length, known = settings.report_period, state.periods
+    windows = periods(length, max(anchor.date(), EARLIEST), today)
+    if replaced:
+        return ReportPlan(tuple(windows))
+    if known is None or settings.full_read:
+        return ReportPlan((), tuple(windows))
+    if known.length != length:
+        raise ConfigurationError(
+            "report_period",
+            f"is {length!r}, but `{endpoint.name}` holds periods of a {known.length}",
+            f"keep it so, or read the table anew (--refresh {endpoint.name})",
+        )
+    first = tuple(window for window in windows if window.first and window.first < known.first)
+    if first and timedelta(0) <= now - known.read_at < FRESH:
+        return ReportPlan((), first, known)
+    start = _again_from(known, windows, settings.report_lookback, today)
+    return ReportPlan(tuple(w for w in windows if w.first and w.first >= start), first, known)
+
+
+def _again_from(known: PeriodsRead, windows: list[Window], lookback: int, today: date) -> date:
+    """Return the first day of the oldest period that is read again.
+
+    It counts from the last read, so that a pause between two runs leaves no period unread.
+    """
+    last = min(known.read_at.date(), today)
+    then = [w.first for w in windows if w.first and known.first <= w.first <= last]
+    return then[min(lookback, len(then) - 1)] if then else known.first
 
 
 def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with its answer
@@ -132,7 +223,8 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
         return TablePlan("whole")
     if state.cursor is None or state.cursor > now:  # a clock went wrong
         return TablePlan("whole")
-    return TablePlan("changes", state.cursor)
+    differing = is_child and settings.children == "differing"
+    return TablePlan("differing" if differing else "changes", state.cursor)
 
 
 def plan_list(
@@ -151,7 +243,7 @@ def plan_list(
     if own and own.mode == "backfill":  # Only a list without children comes in batches.
         reads = (Read(anchor, own.until, own.limit), Read(own.since))
         return ListPlan(reads, complete=False, rows_since=None, tables=tables)
-    needs_all = any(plan.mode in ("whole", "backfill") for plan in asking)
+    needs_all = any(plan.mode != "changes" for plan in asking)
     if needs_all or (own and own.mode != "changes"):
         # Children that come in batches need their parents listed, and not stored, in each batch.
         stored = bool(own and own.mode == "changes")
@@ -167,23 +259,29 @@ def plan_list(
     return ListPlan(changes, complete=False, rows_since=None, tables=tables)
 
 
-def requests_needed(endpoint: Endpoint, plan: ListPlan, page: int, total: int, news: int) -> int:
-    """Return the fewest requests for a list and the children of its records.
+def requests_needed(
+    endpoint: Endpoint, plan: ListPlan | ReportPlan, page: int = 1, total: int = 0, news: int = 0
+) -> int:
+    """Return the fewest requests for a list and the children of its records, or for a report.
+
+    A report takes fewer where whole years are empty.
 
     Args:
-        endpoint: The list.
+        endpoint: The list or report.
         plan: What is read of it.
         page: Records on a page at most.
         total: Records that the list holds in scope.
         news: Those of them that changed since the last run.
     """
+    if isinstance(plan, ReportPlan):
+        return len(plan.again) + len(plan.first)
     if endpoint.singleton:
         return 1
     listed = total if plan.complete else news
     pages = max(1, -(-listed // page)) if plan.reads else 0
     children = (table for name, table in plan.tables.items() if name != endpoint.name)
-    asked = {"whole": total, "backfill": total, "changes": news, "later": 0}
-    return pages + sum(asked[table.mode] for table in children)
+    asked = {"whole": total, "backfill": total, "later": 0}
+    return pages + sum(asked.get(table.mode, news) for table in children)
 
 
 def _widens(state: TableState, anchor: datetime | None) -> bool:
@@ -198,6 +296,33 @@ def _is_due(full_read_at: datetime, hours: float, now: datetime) -> bool:
     return full_read_at > now or now - full_read_at >= timedelta(hours=hours)
 
 
+def report_minutes(requests: int) -> int:
+    """Return the minutes that so many requests for reports take at least, beside the first 100."""
+    return round(max(0, requests - 1) // RATE_LIMIT * REPORTS_PERIOD / 60)
+
+
+def report_requests(
+    settings: Settings, history: timedelta = DEFAULT_HISTORY
+) -> dict[str, tuple[int, int]]:
+    """Return how many requests each report takes at most: for a history, and in a later run.
+
+    Args:
+        settings: What the user chose.
+        history: How far back it is read.
+    """
+    now = datetime(2026, 1, 31, tzinfo=timezone.utc)
+    requests = {}
+    for endpoint in REPORTS:
+        plan = plan_report(endpoint, TableState(), settings, anchor=now - history, now=now)
+        read = TableState()
+        if plan.first:
+            oldest = plan.first[-1].first or now.date()
+            read.periods = PeriodsRead(settings.report_period, oldest, now)
+        again = plan_report(endpoint, read, settings, anchor=now - history, now=now)
+        requests[endpoint.name] = requests_needed(endpoint, plan), requests_needed(endpoint, again)
+    return requests
+
+
 def later_runs(settings: Settings) -> dict[str, str]:
     """Say in words how a run reads each table an hour after a run that read everything.
 
@@ -208,6 +333,14 @@ def later_runs(settings: Settings) -> dict[str, str]:
     state = TableState(cursor=now, full_read_at=now - timedelta(hours=1), anchor=now)
     words = {}
     for endpoint in ENDPOINTS:
+        if endpoint.report:
+            by_period = endpoint.report.span == "period"
+            words[endpoint.name] = (
+                f"this {settings.report_period} and the {settings.report_lookback} before it"
+                if by_period
+                else "the day's figures"
+            )
+            continue
         children = [child for child in ENDPOINTS if child.parent == endpoint.name]
         plans = {
             e.name: plan_table(e, state, settings, Sizes(), anchor=now, now=now)

@@ -56,6 +56,32 @@ class Window:
         return [*windows, Window(self.first, last, self.splits + 1)]
 
 
+def periods(length: str, first: date, last: date) -> list[Window]:
+    """Return the periods that hold two days and all between them, newest first.
+
+    Args:
+        length: "month", "week", which begins on Monday, or "day".
+        first: The first day.
+        last: The last day.
+    """
+    found, start = [], _start(length, last)
+    end = start
+    while _start(length, end) == start:
+        end += DAY
+    while True:
+        found.append(Window(start, end - DAY))
+        if start <= first:
+            return found
+        start, end = _start(length, start - DAY), start
+
+
+def _start(length: str, day: date) -> date:
+    """Return the first day of the period that holds a day."""
+    if length == "month":
+        return day.replace(day=1)
+    return day - timedelta(days=day.weekday()) if length == "week" else day
+
+
 def since(moment: datetime | None) -> Filters:
     """Return the filter for what changed at or after a moment; none for None.
 

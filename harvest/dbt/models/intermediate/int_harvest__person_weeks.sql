@@ -1,0 +1,104 @@
+with entries as (
+  select
+    entries._account_id,
+    entries.user_id,
+    entries.spent_date,
+    entries.hours,
+    entries.is_billable
+  from {{ ref('stg_harvest__time_entries') }} as entries
+  inner join {{ ref('accounts') }} as accounts
+    on entries._account_id = accounts._account_id and entries.spent_date <= accounts.today
+),
+
+tracked_days as (
+  select
+    _account_id,
+    user_id,
+    min(spent_date) as first_entry,
+    max(spent_date) as last_entry
+  from entries
+  group by _account_id, user_id
+),
+
+people as (
+  select
+    users.*,
+    accounts.first_week,
+    accounts.history_from,
+    coalesce(users.weekly_capacity, accounts.weekly_capacity) as capacity,
+    tracked_days.first_entry,
+    case when users.is_archived then tracked_days.last_entry else accounts.today end as last_day,
+    -- A person who was there before the history that was read is looked at from its start on.
+    case
+      when users.created_on < accounts.history_from then accounts.history_from
+      else users.created_on
+    end as present_from
+  from {{ ref('stg_harvest__users') }} as users
+  inner join {{ ref('accounts') }} as accounts
+    on users._account_id = accounts._account_id
+  left join tracked_days
+    on users._account_id = tracked_days._account_id
+    and users.user_id = tracked_days.user_id
+),
+
+working_days as (
+  select
+    people._account_id,
+    people.user_id,
+    {{ harvest.week_of('days.day', 'people.first_week') }} as week_start,
+    {{ harvest.whole(
+      'sum(case when days.is_working_day and days.day >= people.first_entry then 1 else 0 end)'
+    ) }} as working_days,
+    {{ harvest.whole(
+      'sum(case when days.is_working_day and (people.first_entry is null '
+      ~ 'or days.day < people.first_entry) then 1 else 0 end)'
+    ) }} as days_before_first_entry
+  from people
+  inner join {{ ref('int_harvest__days') }} as days
+    on days.day between
+      case
+        when people.first_entry < people.present_from then people.first_entry
+        else coalesce(people.present_from, people.first_entry)
+      end
+      and people.last_day
+  group by 1, 2, 3
+),
+
+tracked as (
+  select
+    entries._account_id,
+    entries.user_id,
+    {{ harvest.week_of('entries.spent_date', 'accounts.first_week') }} as week_start,
+    sum(entries.hours) as tracked_hours,
+    sum(case when entries.is_billable then entries.hours else 0 end) as billable_hours
+  from entries
+  inner join {{ ref('accounts') }} as accounts
+    on entries._account_id = accounts._account_id
+  group by 1, 2, 3
+)
+
+-- One person in one week, from the day on that they are known to be there.
+select
+  people._account_id,
+  people.user_id,
+  people.user_name,
+  people.is_contractor,
+  people.is_archived,
+  working_days.week_start,
+  working_days.week_start >= people.history_from as is_whole,
+  working_days.working_days,
+  working_days.days_before_first_entry,
+  {{ harvest.divide('people.capacity * working_days.working_days', '5 * 3600', 2) }}
+    as capacity_hours,
+  {{ harvest.divide('people.capacity * working_days.days_before_first_entry', '5 * 3600', 2) }}
+    as capacity_hours_before_first_entry,
+  {{ harvest.decimal('coalesce(tracked.tracked_hours, 0)') }} as tracked_hours,
+  {{ harvest.decimal('coalesce(tracked.billable_hours, 0)') }} as billable_hours
+from working_days
+inner join people
+  on working_days._account_id = people._account_id
+  and working_days.user_id = people.user_id
+left join tracked
+  on working_days._account_id = tracked._account_id
+  and working_days.user_id = tracked.user_id
+  and working_days.week_start = tracked.week_start

@@ -1,0 +1,84 @@
+with open_work as (
+  select
+    _account_id,
+    project_id,
+    spent_date,
+    client_id,
+    client_name,
+    project_name,
+    is_fixed_fee,
+    currency,
+    rounded_hours as hours,
+    case when is_fixed_fee then 0 else billable_amount end as amount,
+    case when billable_amount is null then rounded_hours else 0 end as hours_without_rate,
+    0 as expenses
+  from {{ ref('stg_harvest__time_entries') }}
+  where is_billable and not is_billed
+  union all
+  select
+    _account_id,
+    project_id,
+    spent_date,
+    client_id,
+    client_name,
+    project_name,
+    is_fixed_fee,
+    currency,
+    0 as hours,
+    0 as amount,
+    0 as hours_without_rate,
+    amount as expenses
+  from {{ ref('stg_harvest__expenses') }}
+  where is_billable and not is_billed
+),
+
+daily as (
+  select
+    _account_id,
+    project_id,
+    spent_date,
+    min(client_id) as client_id,
+    min(client_name) as client_name,
+    min(project_name) as project_name,
+    is_fixed_fee,
+    min(currency) as currency,
+    sum(hours) as hours,
+    coalesce(sum(amount), 0) as amount,
+    sum(hours_without_rate) as hours_without_rate,
+    coalesce(sum(expenses), 0) as expenses
+  from open_work
+  group by _account_id, project_id, spent_date, is_fixed_fee
+),
+
+aged as (
+  select
+    daily.*,
+    accounts.history_from,
+    {{ dbt.datediff('daily.spent_date', 'accounts.today', 'day') }} as age_days
+  from daily
+  inner join {{ ref('accounts') }} as accounts
+    on daily._account_id = accounts._account_id
+)
+
+select
+  _account_id,
+  spent_date,
+  client_id,
+  client_name,
+  project_id,
+  project_name,
+  is_fixed_fee,
+  {{ harvest.decimal('hours') }} as hours,
+  {{ harvest.decimal('amount') }} as amount,
+  {{ harvest.decimal('expenses') }} as expenses,
+  currency,
+  {{ harvest.decimal('hours_without_rate') }} as hours_without_rate,
+  age_days,
+  case
+    when age_days <= 30 then '0-30'
+    when age_days <= 60 then '31-60'
+    when age_days <= 90 then '61-90'
+    else 'over 90'
+  end as age,
+  spent_date >= history_from as is_whole
+from aged

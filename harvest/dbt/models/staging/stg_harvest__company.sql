@@ -1,0 +1,14 @@
+with company as (
+  {{ harvest.loaded('company', {
+    '_account_id': 'id', 'name': 'text', 'currency': 'text', 'week_start_day': 'text',
+    'weekly_capacity': 'id',
+  }) }}
+)
+
+select
+  _account_id,
+  name as company_name,
+  currency,
+  week_start_day,
+  weekly_capacity
+from company

@@ -1,0 +1,280 @@
+"""The metrics agree with what the sandbox's records say, to the last digit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt import Pipeline
+from dlt.common.runners import Venv
+from dlt.helpers.dbt import create_venv
+from filelock import FileLock
+
+from harvest import metrics
+from harvest.errors import MetricsError
+from harvest.run import load
+from harvest_sandbox import Sandbox
+from harvest_sandbox.account import Account
+
+from .metrics_truth import KEYS, Truth
+from .running import ROOT, run_script
+from .truth import Row
+
+ENVIRONMENTS = ROOT / ".venv" / "dbt"
+RATES = {"USD": Decimal("0.9173")}
+ANOTHER = 1  # what is added to the account's id in the copy of all its rows
+Metrics = tuple[Truth, int, dict[str, list[Row]]]
+
+
+@pytest.fixture(scope="session")
+def dbt() -> Venv:
+    """Keep an environment with dbt beside the one of the tests: installing it takes a minute."""
+    folder = ENVIRONMENTS / metrics.environment_name("duckdb")
+    ENVIRONMENTS.mkdir(exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if (folder / "ready").exists():
+            return Venv.restore(str(folder))
+        made = create_venv(str(folder), ["duckdb", "postgres"], metrics.DBT_VERSION)
+        (folder / "ready").touch()
+    return made
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def built(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, dbt: Venv
+) -> Iterator[Metrics]:
+    """Load an account with all that is odd, a copy of it beside it, and build the metrics."""
+    home = tmp_path_factory.mktemp("metrics")
+    with pytest.MonkeyPatch.context() as patch, Sandbox("story", rate_limit=None) as sandbox:
+        patch.chdir(home)
+        patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
+        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        sandbox.clock.speed = 0
+        make_odd(sandbox.account)
+        if request.param == "duckdb":
+            destination: Any = dlt.destinations.duckdb(str(home / "warehouse.duckdb"))
+        else:
+            destination = dlt.destinations.postgres(request.getfixturevalue("postgres_url"))
+        pipeline = dlt.pipeline("metrics", destination=destination, dataset_name="of_metrics")
+        read(pipeline, sandbox)
+        delete_some(sandbox.account)
+        read(pipeline, sandbox, full_read=True)
+        copy_account(pipeline)
+        today = sandbox.clock.now().date()
+        since = date(today.year - 1, 3, 7)
+        accounts = (sandbox.account_id, sandbox.account_id + ANOTHER)
+        variables = {
+            "today": today.isoformat(),
+            "history_from": {str(account): since.isoformat() for account in accounts},
+            "exchange_rates": {code: str(rate) for code, rate in RATES.items()},
+        }
+        dataset = metrics.build(pipeline, venv=dbt, variables=variables)
+        assert dataset == "of_metrics_metrics"
+        runner = metrics.runner(pipeline, dbt)
+        with metrics.aside(pipeline):
+            runner.test(additional_vars={"source_dataset_name": "of_metrics", **variables})
+        yield (
+            Truth(sandbox.account, today, since, RATES),
+            sandbox.account_id,
+            {model: rows(pipeline, dataset, model) for model in KEYS},
+        )
+
+
+def read(pipeline: Pipeline, sandbox: Sandbox, **settings: Any) -> None:
+    """Load the account; what is gone is flagged."""
+    load(
+        pipeline,
+        api_key=sandbox.token,
+        account_id=str(sandbox.account_id),
+        base_url=sandbox.base_url,
+        rate_limit=100_000,
+        anchor_date="all",
+        deletions="flag",
+        tell=lambda _: None,
+        **settings,
+    )
+
+
+def make_odd(account: Account) -> None:
+    """Put into the account what real ones have and the story does without."""
+    account.company["week_start_day"] = "Sunday"
+    entries = account.rows("time_entries")
+    for n, entry in enumerate(entries[:400]):
+        change: Row = {}
+        if n % 7 == 0:
+            change = {"cost_rate": None}  # the person's own rate holds
+        elif n % 11 == 0:
+            change = {"billable_rate": None}
+        elif n % 13 == 0:
+            change = {"approval_status": (None, "withdrawn")[n % 2]}
+        elif n % 17 == 0:
+            change = {"hours": Decimal("-0.37"), "rounded_hours": Decimal("-0.25")}
+        elif n % 19 == 0:
+            change = {"budgeted": False}
+        elif n % 23 == 0:
+            change = {"rounded_hours": Decimal("1.333"), "billable_rate": Decimal("0.485")}
+        if change:
+            account.update("time_entries", entry["id"], **change)
+    invoices = account.rows("invoices")
+    owed = [invoice for invoice in invoices if invoice["state"] == "open"]
+    account.update("invoices", owed[0]["id"], retainer={"id": 7})
+    for invoice, share in ((owed[1], 3), (owed[0], 2)):
+        amount = (invoice["amount"] / share).quantize(Decimal("0.01"))
+        day = str(invoice["issue_date"])
+        paid = {"amount": amount, "paid_date": day, "paid_at": f"{day}T00:00:00Z"}
+        account.add("invoice_payments", {**account.rows("invoice_payments")[0], **paid,
+                                         "id": account.new_id()}, invoice["id"])  # fmt: skip
+    fixed = [project for project in account.rows("projects") if project["is_fixed_fee"]]
+    account.update("projects", fixed[0]["id"], ends_on=None)  # can't be spread
+    account.update("projects", fixed[1]["id"], fee=Decimal("1000.01"))  # more was invoiced
+    leaver, newcomer = account.rows("users")[2:4]
+    account.update("users", leaver["id"], is_active=False)
+    account.update("users", newcomer["id"], weekly_capacity=90_000)
+    # Has no entries, and was there before the history that is whole.
+    fields = {"id": account.new_id(), "first_name": "今", "last_name": "日"}
+    account.add("users", {**newcomer, **fields, "created_at": "2019-05-06T07:08:09Z"})
+
+
+def delete_some(account: Account) -> None:
+    """Delete rows of all kinds, so that they are flagged."""
+    for entry in account.rows("time_entries")[100:130]:
+        account.delete("time_entries", entry["id"])
+    for table, places in (("expenses", (3, 9)), ("estimates", (5,)), ("invoices", (4, 30))):
+        for row in [account.rows(table)[place] for place in places]:
+            account.delete(table, row["id"])
+    payment = account.rows("invoice_payments")[12]
+    account.delete("invoice_payments", payment["id"])
+
+
+def copy_account(pipeline: Pipeline) -> None:
+    """Copy all rows to another account, whose records then have the same ids."""
+    schema = pipeline.default_schema
+    with pipeline.sql_client() as client:
+        for table in schema.data_table_names(seen_data_only=True):
+            values = {
+                "_account_id": f"_account_id + {ANOTHER}",
+                "_dlt_id": "_dlt_id || '+'",
+                "_dlt_parent_id": "_dlt_parent_id || '+'",
+                "_dlt_root_id": "_dlt_root_id || '+'",
+            }
+            columns = schema.get_table_columns(table)
+            into = ", ".join(map(client.escape_column_name, columns))
+            out = ", ".join(values.get(name, client.escape_column_name(name)) for name in columns)
+            name = client.make_qualified_table_name(table)
+            client.execute_sql(f"INSERT INTO {name} ({into}) SELECT {out} FROM {name}")
+
+
+def rows(pipeline: Pipeline, dataset: str, model: str) -> list[Row]:
+    """Return all rows of a model."""
+    with (
+        pipeline.sql_client() as client,
+        client.execute_query(f'SELECT * FROM "{dataset}"."{model}"') as cursor,
+    ):
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@pytest.mark.parametrize("model", KEYS)
+def test_agrees(built: Metrics, model: str) -> None:
+    """A model equals what is computed from the records, in each of two accounts with equal ids."""
+    truth, account_id, tables = built
+    expected = truth.rows(model)
+    assert expected, "the account has nothing of it"
+    for account in (account_id, account_id + ANOTHER):
+        found = {
+            tuple(row[name] for name in KEYS[model]): row
+            for row in tables[model]
+            if row["_account_id"] == account
+        }
+        assert found.keys() == expected.keys()
+        for key, want in expected.items():
+            row = {name: _plain(value) for name, value in found[key].items()}
+            assert row.pop("_account_id") == account
+            assert row == want, key
+    assert len(tables[model]) == 2 * len(expected)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as the truth has it; floats would not be exact, so there must be none."""
+    assert not isinstance(value, float)
+    return value.astimezone(timezone.utc) if isinstance(value, datetime) else value
+
+
+def test_story(built: Metrics) -> None:
+    """The sandbox's story shows in the metrics: what a demonstration is about must not get lost."""
+    truth, account_id, tables = built
+    mine = {
+        model: [row for row in found if row["_account_id"] == account_id]
+        for model, found in tables.items()
+    }
+    trouble = [row for row in mine["profit_fixed_fee"] if row["project_name"] == "Reading app"]
+    assert sum(row["profit"] for row in trouble) < 0
+    assert {row["currency"] for row in mine["hours"]} == {"EUR", "USD"}
+    assert any(row["age"] == "over 90" for row in mine["work_in_progress"])
+    assert any(row["age"] in {"31-60", "61-90"} for row in mine["receivables_aging"])
+    assert any(row["is_partly_paid"] for row in mine["receivables_aging"])
+    recent = truth.today - timedelta(days=60)
+    weeks = [row for row in mine["utilization"] if row["week_start"] > recent]
+    assert any(row["utilization"] > Decimal("1.2") for row in weeks)
+    assert any(row["share"] > 1 for row in mine["budget_burn"])
+    assert mine["edits_after_invoicing"]
+
+
+def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
+    """Tables that were never loaded make empty metrics; how fresh others are is taken from them."""
+    with Sandbox("empty", rate_limit=None) as sandbox:
+        load(pipeline, "company", "users", api_key=sandbox.token,
+             account_id=str(sandbox.account_id), base_url=sandbox.base_url,
+             tell=lambda _: None)  # fmt: skip
+        tell_freshness(pipeline, sandbox.account_id)
+        dataset = metrics.build(pipeline, venv=dbt)
+        assert rows(pipeline, dataset, "hours") == []
+        (account,) = rows(pipeline, dataset, "accounts")
+        assert account["_account_id"] == sandbox.account_id
+        assert account["history_from"] == date(2025, 5, 7)  # the next whole day
+        # What the metrics read can still be dropped: nothing in the database depends on it.
+        load(pipeline, "users", refresh=True, api_key=sandbox.token,
+             account_id=str(sandbox.account_id), base_url=sandbox.base_url,
+             tell=lambda _: None)  # fmt: skip
+
+
+def tell_freshness(pipeline: Pipeline, account_id: int) -> None:
+    """Say from when on the history of two tables is whole."""
+    moments = {"time_entries": "2025-03-04T00:00:00Z", "expenses": "2025-05-06T10:00:00Z"}
+    pipeline.run(
+        [
+            {"_account_id": account_id, "table_name": table,
+             "history_from": datetime.fromisoformat(moment.replace("Z", "+00:00")),
+             "read_at": datetime.now(timezone.utc)}
+            for table, moment in moments.items()
+        ],
+        table_name="_freshness",
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("dbt")
+def test_command(tmp_path: Path) -> None:
+    """`--metrics` builds them after the load, and says where they are."""
+    (tmp_path / "dlt" / "harvest").mkdir(parents=True)
+    (tmp_path / "dlt" / "harvest" / "dbt").symlink_to(ENVIRONMENTS)
+    done = run_script("--demo", "--metrics", "--json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["metrics"] == "harvest_data_metrics"
+
+
+def test_failure(duck: Pipeline, dbt: Venv) -> None:
+    """A model that can't be built is named, in one line."""
+    with Sandbox("empty", rate_limit=None) as sandbox:
+        load(duck, "company", api_key=sandbox.token, account_id=str(sandbox.account_id),
+             base_url=sandbox.base_url, tell=lambda _: None)  # fmt: skip
+    with pytest.raises(MetricsError) as caught:
+        metrics.build(duck, venv=dbt, variables={"today": "2026-13-01"})
+    assert "`accounts`" in str(caught.value)
+    assert "\n" not in str(caught.value)
