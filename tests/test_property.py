@@ -136,7 +136,7 @@ class Warehouse(RuleBasedStateMachine):
         undated_first=st.booleans(),
         hours=st.sampled_from([0, -7, 7]),
         crowded=st.booleans(),
-        children=st.sampled_from(["complete", "complete", "changed"]),
+        children=st.sampled_from(["complete", "complete", "differing", "changed"]),
         in_steps=st.booleans(),
         scope=scopes,
     )
