@@ -46,7 +46,7 @@ def test_plain_run(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """A run says of each table when it was read, when it changed, and that all of it is there."""
     pipeline.run(source(anchor_date="all"))
     said = freshness(pipeline)
-    assert said.keys() == {endpoint.name for endpoint in ENDPOINTS}
+    assert said.keys() == {endpoint.name for endpoint in ENDPOINTS if not endpoint.on_request}
     for table, row in said.items():
         assert row["_account_id"] == sandbox.account_id
         assert row["read_at"] == row["full_read_at"] is not None
@@ -83,6 +83,8 @@ def test_history(source: Make, duck: Pipeline) -> None:
     duck.run(source(anchor_date="2024-02-03"))
     said = freshness(duck)
     for endpoint in ENDPOINTS:
+        if endpoint.on_request:
+            continue
         history = "invoice estimate time_entries expenses".split()
         bounded = any(endpoint.name.startswith(word) for word in history)
         bounded = bounded and not endpoint.name.endswith("categories")
@@ -183,3 +185,12 @@ def test_replaced(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 def test_records_only(source: Make) -> None:
     """Who looks at a resource without a pipeline sees its records only."""
     assert all("id" in row for row in source().resources["clients"])
+
+
+def test_report(source: Make, duck: Pipeline) -> None:
+    """A report says when it was read, and from which period on."""
+    duck.run(source(anchor_date="2025-03-04").with_resources("report_time_clients"))
+    row = freshness(duck)["report_time_clients"]
+    assert row["read_at"]
+    assert row["history_from"] == datetime(2025, 3, 1, tzinfo=UTC)
+    assert row["changed_at"] is None

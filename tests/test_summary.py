@@ -24,6 +24,9 @@ def test_figures(sandbox: Sandbox, settings: Settings, pipeline: Pipeline, delet
     """Rows that were added, changed and removed are counted, and all others are unchanged."""
     settings["deletions"] = deletions
     account = sandbox.account
+    for entry in account.truth("time_entries"):
+        if entry["is_running"]:  # its hours would change all the time
+            account.update("time_entries", entry["id"], is_running=False, timer_started_at=None)
     sandbox.clock.shift(hours=-1)
     first = load(pipeline, *TABLES, **settings)
     for table in TABLES[:-1]:
