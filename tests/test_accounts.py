@@ -421,7 +421,7 @@ def test_rate_limit(tmp_path: Path) -> None:
         for _ in range(2):
             done = run_script(home=tmp_path, **env)
             assert done.returncode == 0, done.stderr
-        assert {request.status for request in sandbox.log} <= {200}
+        assert 429 not in {request.status for request in sandbox.log}
 
 
 def environment(sandbox: Sandbox, **changes: str) -> dict[str, str]:
