@@ -331,8 +331,8 @@ class DifferencesError(HarvestError):
         super().__init__(
             f"{figures:,} figure{'s' if figures > 1 else ''} of account {where} differ"
             f"{'' if figures > 1 else 's'} from Harvest's reports for no known reason: they stand "
-            f"above and in `_verification` of dataset {dataset}; run with --full-read and verify "
-            "again, and if it stays so, report it."
+            f"above and in `_verification` of dataset {dataset}; run with --full-read, or read the "
+            "tables anew with --refresh, and verify again; if it stays so, report it."
         )
 
 

@@ -67,10 +67,15 @@ class Sum:
     def __init__(self, exact: Decimal = NONE, in_cents: Decimal = NONE) -> None:
         self.exact, self.in_cents = exact, in_cents
 
-    def add(self, value: Decimal) -> None:
-        """Add a value."""
+    def add(self, value: Decimal, in_cents: Decimal) -> None:
+        """Add a value.
+
+        Args:
+            value: The value.
+            in_cents: The same, rounded.
+        """
         self.exact += value
-        self.in_cents += cents(value)
+        self.in_cents += in_cents
 
     def __add__(self, other: Sum) -> Sum:
         return Sum(self.exact + other.exact, self.in_cents + other.in_cents)
@@ -81,8 +86,8 @@ class Sum:
         return cents(self.exact), self.in_cents, self.exact
 
 
-Sums = dict[tuple[int, str, str], Sum]
-"""Sums by subject, currency and measure."""
+Sums = dict[Key, dict[str, Sum]]
+"""Sums by subject and currency, and by measure."""
 
 
 class Ledger:
@@ -95,7 +100,7 @@ class Ledger:
 
     def __init__(self, by: str, today: date) -> None:
         self._subject, self._today = SUBJECTS[by], today
-        self._months: dict[tuple[str, str], Sums] = defaultdict(lambda: defaultdict(Sum))
+        self._months: dict[tuple[str, str], Sums] = defaultdict(_sums)
         self._projects: dict[int, Project] = {}
         self._currencies: dict[int, str] = {}
         self._lines: dict[int, list[InvoiceLine]] = defaultdict(list)
@@ -134,8 +139,8 @@ class Ledger:
         if report in made:
             return made[report]()
         figures: Figures = {}
-        for (subject, currency, measure), total in self._over(report, window, money=money).items():
-            figures.setdefault((subject, currency), {})[measure] = total.figure
+        for key, totals in self._over(_months(window), report, money=money).items():
+            figures[key] = {measure: total.figure for measure, total in totals.items()}
         return figures
 
     def project(self, project_id: int) -> Project | None:
@@ -144,63 +149,62 @@ class Ledger:
 
     def _add_time(self, row: TimeEntry) -> None:
         month, hours = row.spent_date[:7], row.reported_hours
-        subject, currency = getattr(row, self._subject), self._currency(row)
         amount = hours * (row.billable_rate or NONE)
-        time = self._months["time", month]
-        time[subject, currency, "total_hours"].add(hours)
+        rounded = cents(amount)
+        time = self._months["time", month][getattr(row, self._subject), self._currency(row)]
+        time["total_hours"].add(hours, hours)
         if row.billable:
-            time[subject, currency, "billable_hours"].add(hours)
-            time[subject, currency, "billable_amount"].add(amount)
-        of_project = self._months["projects", month]
-        of_project[row.project__id, "", "total_hours"].add(hours)
+            time["billable_hours"].add(hours, hours)
+            time["billable_amount"].add(amount, rounded)
+        of_project = self._months["projects", month][row.project__id, ""]
+        of_project["total_hours"].add(hours, hours)
         if row.billable and not row.is_billed:
-            of_project[row.project__id, "", "uninvoiced_hours"].add(hours)
-            of_project[row.project__id, "", "uninvoiced_amount"].add(amount)
+            of_project["uninvoiced_hours"].add(hours, hours)
+            of_project["uninvoiced_amount"].add(amount, rounded)
         if row.budgeted:
-            of_project[row.project__id, "", "budgeted_hours"].add(hours)
-            of_project[row.project__id, "", "budgeted_amount"].add(amount)
+            of_project["budgeted_hours"].add(hours, hours)
+            of_project["budgeted_amount"].add(amount, rounded)
 
     def _add_expense(self, row: Expense) -> None:
-        month, subject = row.spent_date[:7], getattr(row, self._subject)
-        expenses, currency = self._months["expenses", month], self._currency(row)
-        expenses[subject, currency, "total_amount"].add(row.total_cost)
+        month, cost = row.spent_date[:7], row.total_cost
+        rounded = cents(cost)
+        expenses = self._months["expenses", month][getattr(row, self._subject), self._currency(row)]
+        expenses["total_amount"].add(cost, rounded)
         if row.billable:
-            expenses[subject, currency, "billable_amount"].add(row.total_cost)
-        of_project = self._months["projects", month]
-        of_project[row.project__id, "", "expenses"].add(row.total_cost)
+            expenses["billable_amount"].add(cost, rounded)
+        of_project = self._months["projects", month][row.project__id, ""]
+        of_project["expenses"].add(cost, rounded)
         if row.billable and not row.is_billed:
-            of_project[row.project__id, "", "uninvoiced_expenses"].add(row.total_cost)
+            of_project["uninvoiced_expenses"].add(cost, rounded)
 
     def _currency(self, row: TimeEntry | Expense | Project) -> str:
         return row.client__currency or self._currencies.get(row.client__id, "")
 
-    def _over(self, what: str, window: Window, *, money: bool = True) -> Sums:
-        """Return the sums of a span; without money, hours of all currencies together."""
-        total: Sums = {}
-        for month in list(_months(window)):
-            for (subject, currency, measure), part in self._months.get((what, month), {}).items():
-                if money or not measure.endswith("amount"):
-                    key = (subject, currency if money else "", measure)
-                    total[key] = total.get(key, Sum()) + part
+    def _over(self, months: Iterable[str], what: str, *, money: bool = True) -> Sums:
+        """Return the sums of some months; without money, hours of all currencies together."""
+        total = _sums()
+        for month in months:
+            for (subject, currency), parts in self._months.get((what, month), {}).items():
+                sums = total[subject, currency if money else ""]
+                for measure, part in parts.items():
+                    if money or measure != "billable_amount":
+                        sums[measure] += part
         return total
 
     def _uninvoiced(self, window: Window) -> Figures:
-        sums, figures = self._over("projects", window), Figures()
+        sums, figures = self._over(_months(window), "projects"), Figures()
         for project in self._projects.values():
             if not project.is_billable:
                 continue
-
-            def of(measure: str, project_id: int = project.id) -> Sum:
-                return sums.get((project_id, "", measure), Sum())
-
-            costs = of("uninvoiced_expenses")
-            amount = (of("uninvoiced_amount") + costs).figure
+            mine = sums[project.id, ""]
+            costs = mine["uninvoiced_expenses"]
+            amount = (mine["uninvoiced_amount"] + costs).figure
             if project.is_fixed_fee:
                 left = self._fee_left(project, window)
                 amount = tuple(fee + cost for fee in left for cost in costs.figure)
             figures[project.id, self._currency(project)] = {
-                "total_hours": of("total_hours").figure,
-                "uninvoiced_hours": of("uninvoiced_hours").figure,
+                "total_hours": mine["total_hours"].figure,
+                "uninvoiced_hours": mine["uninvoiced_hours"].figure,
                 "uninvoiced_expenses": costs.figure,
                 "uninvoiced_amount": amount,
             }
@@ -216,21 +220,15 @@ class Ledger:
 
     def _budgets(self) -> Figures:
         figures: Figures = {}
-        month = Window(self._today, self._today)
-        monthly = self._over("projects", month)
-        ever: Sums = defaultdict(Sum)
-        for (what, _), sums in self._months.items():
-            if what == "projects":
-                for key, part in sums.items():
-                    ever[key] += part
+        ever = self._over({month for _, month in self._months}, "projects")
+        this_month = self._over([self._today.isoformat()[:7]], "projects")
         for project in self._projects.values():
             if not (budget := self._budget(project)):
                 continue
-            spans = monthly if project.budget_is_monthly else ever
-            measure = "budgeted_amount" if project.budget_by in MONEY else "budgeted_hours"
-            spent = spans.get((project.id, "", measure), Sum())
+            mine = (this_month if project.budget_is_monthly else ever)[project.id, ""]
+            spent = mine["budgeted_amount" if project.budget_by in MONEY else "budgeted_hours"]
             if project.budget_by == "project_cost" and project.cost_budget_include_expenses:
-                spent += spans.get((project.id, "", "expenses"), Sum())
+                spent += mine["expenses"]
             figures[project.id, ""] = {"budget": budget, "budget_spent": spent.figure}
         return figures
 
@@ -248,6 +246,10 @@ class Ledger:
         active = [row for row in rows if row.is_active]
         each = [sum((row.budget or NONE for row in some), NONE) for some in (rows, active)]
         return tuple(each) if rows else ()
+
+
+def _sums() -> Sums:
+    return defaultdict(lambda: defaultdict(Sum))
 
 
 def cents(amount: Decimal) -> Decimal:

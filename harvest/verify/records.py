@@ -6,10 +6,11 @@ those of columns; days are ISO texts, and money and hours exact decimals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from dlt import Pipeline
@@ -167,6 +168,15 @@ def decimal(value: Any) -> Decimal | None:
     return Decimal(str(value))
 
 
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+@lru_cache(maxsize=100_000)
 def _day(value: Any) -> str | None:
     """Return the day (UTC) of a date or timestamp, whichever form it has."""
     if isinstance(value, datetime) and value.tzinfo:
@@ -175,13 +185,27 @@ def _day(value: Any) -> str | None:
 
 
 CONVERTERS: dict[str, Callable[[Any], Any]] = {
-    "bigint": lambda value: None if value is None else int(value),
+    "bigint": _whole,
     "bool": bool,  # a flag that is not there is not set
     "date": _day,
     "decimal": decimal,
-    "text": lambda value: value,
+    "text": _text,
     "timestamp": _day,
 }
+
+AS_THEY_ARE: dict[Callable[[Any], Any], set[type]] = {
+    _whole: {int, type(None)},
+    _text: {str, type(None)},
+    bool: {bool},
+    decimal: {Decimal, type(None)},
+}
+"""Types of values that need no conversion, by what would convert them."""
+
+
+def _converted(column: tuple[Any, ...], convert: Callable[[Any], Any]) -> Iterable[Any]:
+    """Return a column's values; most destinations give most of them as they must be."""
+    finished = {*map(type, column)} <= AS_THEY_ARE.get(convert, set())
+    return column if finished else map(convert, column)
 
 
 class Warehouse:
@@ -208,13 +232,14 @@ class Warehouse:
                 nested.
         """
         statement, convert = self._select(kind, where), kind.converters()
-        for values in self._ask(statement, kind.table, f"{kind.table}__{kind.nested}"):
-            yield kind.row._make(c(value) for c, value in zip(convert, values, strict=True))
+        for chunk in self._ask(statement, kind.table, f"{kind.table}__{kind.nested}"):
+            columns = map(_converted, zip(*chunk, strict=True), convert)
+            yield from map(kind.row._make, zip(*columns, strict=True))
 
     def span(self, kind: Kind) -> tuple[str, str] | None:
         """Return the first and the last day of a kind's rows; None where there are none."""
         statement = f"SELECT min(spent_date), max(spent_date) FROM {{0}} AS t WHERE {self._mine}"  # noqa: S608
-        ((first, last),) = self._ask(statement, kind.table)
+        (((first, last),),) = self._ask(statement, kind.table)
         return (str(first)[:10], str(last)[:10]) if first else None
 
     def rows_by_year(self, kind: Kind) -> Iterator[Any]:
@@ -239,12 +264,12 @@ class Warehouse:
             f"JOIN {{1}} AS n ON n._dlt_parent_id = t._dlt_id WHERE {condition}"
         )
 
-    def _ask(self, statement: str, *tables: str) -> Iterator[tuple[Any, ...]]:
+    def _ask(self, statement: str, *tables: str) -> Iterator[list[tuple[Any, ...]]]:
         with self._pipeline.sql_client(self._source) as client:
             names = map(client.make_qualified_table_name, tables)
             with client.execute_query(statement.format(*names)) as cursor:
                 while chunk := cursor.fetchmany(CHUNK):
-                    yield from chunk
+                    yield chunk
 
 
 def listed(client: HarvestClient, kind: Kind, filters: dict[str, str]) -> Iterator[tuple[Any, str]]:

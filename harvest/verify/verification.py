@@ -34,6 +34,9 @@ MONTHS = 4
 """The newest months that are compared one by one: this one, and three before, as long as old
 entries are usually changed."""
 
+TOLD = 20
+"""Figures that are told of those that are explained, and of those that are not. All are kept."""
+
 VERIFICATION = "_verification"
 """The table of results. Like `_account_id` it begins as no name of Harvest's does."""
 
@@ -144,9 +147,11 @@ class Verification:
             said = [f"{counts['agrees']:,} figures agree"]
             said += [f"{n:,} {v}" for v, n in counts.items() if n and v != "agrees"]
             yield f"  {comparison.name:<12}{', '.join(said)}"
-        for result in self.results:
-            if result.verdict != "agrees":
-                yield f"  {result.verdict}: {_spoken(result)}"
+        for verdict in ("unexplained", "explained"):
+            found = [result for result in self.results if result.verdict == verdict]
+            yield from (f"  {verdict}: {_spoken(result)}" for result in found[:TOLD])
+            if len(found) > TOLD:
+                yield f"  {verdict}: {len(found) - TOLD:,} more, see `{VERIFICATION}`"
         yield from (f"  Note: {note}" for note in self.notes)
 
     def _read_in_full(self) -> dict[str, TableState]:
