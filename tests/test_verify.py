@@ -24,7 +24,7 @@ from harvest.errors import (
 from harvest.extract.windows import DAY
 from harvest.run import load, verify
 from harvest.settings import LONGEST_REPORT
-from harvest.verify.ledger import Sum
+from harvest.verify.ledger import Sum, cents
 from harvest.verify.reported import spans
 from harvest_sandbox import Sandbox
 
@@ -224,7 +224,7 @@ def test_figures(on_duckdb: Loaded) -> None:
         for row in rows
         if (row["report"], row["measure"]) == ("time", "billable_amount")
     }
-    assert found == {key: round(value, 2) for key, value in wanted.items() if value}
+    assert found == {key: cents(value) for key, value in wanted.items() if value}
     assert sum(entry["hours"] != entry["rounded_hours"] for entry in entries) > 20
     assert {row["verified_at"] for row in rows} == {rows[0]["verified_at"]}
 
@@ -331,7 +331,6 @@ def columns_of(loaded: Loaded, table: str) -> str:
 def test_fault_in_time(which: str, fault: str, request: pytest.FixtureRequest) -> None:
     """Each fault in one time entry is found: in which figures, and which entry it is."""
     loaded: Loaded = request.getfixturevalue(which)
-    today = loaded.sandbox.clock.now().date()
     entry = entry_of(loaded, is_billed=False)
     month = date.fromisoformat(entry["spent_date"]).replace(day=1)
     other = (month - DAY).replace(day=1)
@@ -351,14 +350,13 @@ def test_fault_in_time(which: str, fault: str, request: pytest.FixtureRequest) -
     said = said.format(**values)
     for row in rows:
         if row["verdict"] == "unexplained":
-            assert said in row["reason"] or "spent_date" in row["reason"], row
+            assert said in row["reason"], row
             assert row["warehouse"] != row["harvest"]
     months = {row["period_start"] for row in rows if row["verdict"] == "unexplained"
               and row["report"] == "time"}  # fmt: skip
-    assert months == ({month, other} if fault == "another month" else {month})
+    assert months <= ({month, other} if fault == "another month" else {month})
     assert any(said in line for line in lines)
     assert "for no known reason" in lines[-1]
-    assert today >= month
 
 
 @pytest.mark.parametrize("which", ["on_duckdb", "on_postgres"])
@@ -639,6 +637,7 @@ def test_after_full_read(sandbox: Sandbox, duck: Pipeline) -> None:
     assert len(results(duck)) == first
     with duck.sql_client() as client:
         client.execute_sql("UPDATE time_entries SET hours = hours + 1, rounded_hours = hours + 1")
+    sandbox.clock.shift(minutes=1)
     with pytest.raises(DifferencesError) as caught:
         load(duck, *TABLES, tell=told.append, full_read=True, **chosen)
     assert caught.value.summary.tables["time_entries"].now == 150

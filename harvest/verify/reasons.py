@@ -25,6 +25,9 @@ FEW = 3
 LOOK_UPS = 20
 """Records that a list lacks, and that are asked for one by one."""
 
+AT_ONCE = 500
+"""Records that the warehouse is asked for at once, which are in another month than Harvest has."""
+
 CUT_SHORT = {("budgets", "budget_spent"), ("uninvoiced", "uninvoiced_amount")}
 """Figures that may need all of a project's history."""
 
@@ -179,6 +182,7 @@ class Reasons:
             if count > 1:
                 text = f"{kind.word} {record} stands here {count} times"
                 found.findings.append(Finding(text, is_known=False, rows=(here[record],)))
+        elsewhere = self._elsewhere(kind, sorted(theirs.keys() - here.keys()))
         told = {row.id for finding in found.findings for row in finding.rows}
         gone = 0
         for record in sorted({*here, *theirs} - told):
@@ -186,7 +190,15 @@ class Reasons:
                 gone += 1
                 found.findings.append(self._gone(kind, here[record], look=gone <= LOOK_UPS))
             elif theirs[record] != here.get(record):
-                found.findings.append(self._changed(kind, here.get(record), *stamps[record]))
+                held = here.get(record) or elsewhere.get(record)
+                found.findings.append(self._changed(kind, held, *stamps[record]))
+
+    def _elsewhere(self, kind: Kind, ids: list[int]) -> dict[int, Any]:
+        """Return those of some records that the warehouse holds in another month or project."""
+        if not ids or kind not in (TIME, EXPENSES):
+            return {}
+        among = ", ".join(map(str, ids[:AT_ONCE]))
+        return {row.id: row for row in self._warehouse.rows(kind, f"t.id IN ({among})")}
 
     def _changed(self, kind: Kind, ours: Any, theirs: Any, stamp: str) -> Finding:
         what = f"{kind.word} {theirs.id} "

@@ -163,7 +163,8 @@ class Verification:
         run = last_run(self.pipeline, self.source, self.account.account_id)
         anchor = anchor_of(self.pipeline, self.source, self.account.account_id) or EVERYTHING
         kinds = (TIME, EXPENSES, PROJECTS, CLIENTS, LINES, TASKS, USERS)
-        known = {kind.table: tables[kind.table] for kind in kinds if kind.table in tables}
+        begun = {*tables, *run.failed, *run.requests_left}
+        known = {k.table: tables.get(k.table, TableState()) for k in kinds if k.table in begun}
         unfinished = [
             name
             for name, table in known.items()
