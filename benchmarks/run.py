@@ -13,10 +13,13 @@ from pathlib import Path
 
 import dlt
 
+from harvest.catalog import ENDPOINTS
 from harvest.run import load
 from harvest.settings import RATE_LIMIT
+from harvest.summary import Rows
 
 from .account import EDITS, NOTE
+from .peer import peer_source
 
 STAGES = "extract", "normalize", "load"
 NO_LIMIT = 1_000_000
@@ -24,13 +27,14 @@ NO_LIMIT = 1_000_000
 
 @dataclass
 class Task:
-    """What the run loads, and where to."""
+    """What the run loads, and where to; whether by the usual way that is compared with."""
 
     destination: str
     credentials: str
     children: str
     tables: list[str]
     limited: bool
+    peer: bool = False
 
 
 @dataclass
@@ -71,7 +75,8 @@ def measured(task: Task, settings: dict[str, str], home: Path) -> Usage:
 def perform(task: Task) -> Usage:
     """Run the task here."""
     destination = getattr(dlt.destinations, task.destination)(task.credentials)
-    pipeline = dlt.pipeline("benchmark", destination=destination, dataset_name="harvest_data")
+    name = "peer" if task.peer else "benchmark"
+    pipeline = dlt.pipeline(name, destination=destination, dataset_name=f"{name}_data")
     limit = RATE_LIMIT if task.limited else NO_LIMIT
 
     seconds = dict.fromkeys(STAGES, 0.0)
@@ -83,14 +88,18 @@ def perform(task: Task) -> Usage:
                 seconds[step.step] += (step.finished_at - step.started_at).total_seconds()
 
     started, cpu = time.monotonic(), _cpu_seconds()
-    summary = load(
-        pipeline,
-        *task.tables,
-        tell=add_up,
-        anchor_date="2000-01-01",
-        children=task.children,
-        rate_limit=limit,
-    )
+    if task.peer:
+        pipeline.run(peer_source(task.tables))
+        tables = _rows(pipeline)
+    else:
+        tables = load(
+            pipeline,
+            *task.tables,
+            tell=add_up,
+            anchor_date="2000-01-01",
+            children=task.children,
+            rate_limit=limit,
+        ).tables
     add_up("the last run")
     seconds["all"] = time.monotonic() - started
     edited = {f"edited {name}": _edited(pipeline, name) for name in EDITS if name in task.tables}
@@ -98,14 +107,28 @@ def perform(task: Task) -> Usage:
         seconds=seconds,
         cpu_seconds=_cpu_seconds() - cpu,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        loaded=sum(rows.loaded for rows in summary.tables.values()),
-        rows={table: rows.now for table, rows in summary.tables.items()} | edited,
+        loaded=sum(rows.loaded for rows in tables.values()),
+        rows={table: rows.now or 0 for table, rows in tables.items()} | edited,
     )
 
 
 def _cpu_seconds() -> float:
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def _rows(pipeline: dlt.Pipeline) -> dict[str, Rows]:
+    """Return what a run of dlt's own loaded, and what the tables of the account hold now."""
+    known = {name for e in ENDPOINTS for name in (e.name, *e.nested_tables)}
+    trace = pipeline.last_trace
+    loaded = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
+    found = {}
+    with pipeline.sql_client() as client:
+        for table in known & set(pipeline.default_schema.data_table_names(seen_data_only=True)):
+            name = client.make_qualified_table_name(table)
+            counted = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 - our own
+            found[table] = Rows(now=counted[0][0] if counted else 0, loaded=loaded.get(table, 0))
+    return found
 
 
 def _edited(pipeline: dlt.Pipeline, table: str) -> int:

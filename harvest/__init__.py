@@ -102,8 +102,9 @@ def harvest_source(
         rate_limit: Requests in 15 s. Lower it when other tools share Harvest's limit of 100.
         deletions: What becomes of rows that Harvest no longer has: "remove" them, "flag" them with
             the time in `_deleted_at`, or "keep" them as they are.
-        children: Read messages, payments and rates of all parents on each run ("complete"), or of
-            those only that changed since the last ("changed").
+        children: Read messages, payments and rates of all parents on each run ("complete"), of
+            those that changed since the last run or differ from what the destination holds
+            ("differing"), or of those only that changed ("changed").
         full_read: List everything in scope again in this run.
         full_read_hours: List everything in scope again when the last time is so long ago; 0 on
             each run, -1 only when asked by `full_read`. Only then deletions are found.

@@ -166,7 +166,7 @@ class Look:
     def _note(self, name: str, page: Page | HarvestError) -> None:
         if isinstance(page, Page):
             self.pages[name] = page
-        else:
+        elif not isinstance(page, StatusError) or page.status != BY_NAME[name].none_status:
             self.failed[name] = page
 
     def _company(self) -> dict[str, Any]:

@@ -266,7 +266,7 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         _check_table(parser, table)
     try:
         if _command(args, warehouse)() is False:
-            sys.exit(1)
+            raise SystemExit(1)
     except UnknownDestinationModule:
         parser.error(f"no such destination: {args.destination}; dlt's documentation lists all")
     except (MissingCredentialsError, ConfigFieldMissingException) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from threading import Lock
@@ -11,8 +11,8 @@ from typing import Any
 from dlt import Pipeline
 from dlt.common import logger
 from dlt.common.destination.exceptions import SqlClientNotAvailable
-from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
-from dlt.common.schema.utils import has_table_seen_data
+from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
+from dlt.common.schema.utils import has_table_seen_data, is_complete_column
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource
@@ -26,6 +26,8 @@ DELETED_AT = "_deleted_at"
 
 Key = tuple[int, ...]
 """The values of an endpoint's id columns: of a child, its parent's id and its own."""
+
+Span = tuple[int | None, int | None]
 
 FLAGS_AT_ONCE = 500
 
@@ -107,9 +109,26 @@ class Destination:
 
     def loaded_before(self, table: str) -> bool:
         """Tell whether the pipeline remembers that rows of a table were loaded."""
-        name = self._pipeline and self._known_schema(self._pipeline)
-        known = self._pipeline.schemas[name].tables.get(table) if self._pipeline and name else None
+        known = self._known_table(table)
         return bool(known and has_table_seen_data(known))
+
+    def missing_columns(self, table: str, there: TTableSchemaColumns) -> set[str]:
+        """Return the columns that were loaded and that somebody dropped.
+
+        Args:
+            table: The table.
+            there: The columns that it has. A destination that spells all names in another way, as
+                some do in capitals, lacks none.
+        """
+        known = self._known_table(table)
+        if not known or not has_table_seen_data(known):
+            return set()
+        loaded = {name for name, column in known["columns"].items() if is_complete_column(column)}
+        return loaded - there.keys() if loaded & there.keys() else set()
+
+    def _known_table(self, table: str) -> TTableSchema | None:
+        name = self._pipeline and self._known_schema(self._pipeline)
+        return self._pipeline.schemas[name].tables.get(table) if self._pipeline and name else None
 
     def check_types(self, found: dict[str, TTableSchemaColumns], endpoint: Endpoint) -> None:
         """Refuse a column that would round or cut what is written into it, as DuckDB does silently.
@@ -127,14 +146,21 @@ class Destination:
                 )
 
     def keys(
-        self, endpoint: Endpoint, *, changed_after: datetime | None, unflagged: bool
-    ) -> set[Key]:
+        self,
+        endpoint: Endpoint,
+        *,
+        changed_after: datetime | None,
+        unflagged: bool,
+        ids: Span = (None, None),
+    ) -> list[Key]:
         """Return the keys of the account's rows.
 
         Args:
             endpoint: Whose table.
             changed_after: Only rows with a later stamp (UTC), or none; None for all rows.
             unflagged: Only rows that are not flagged as gone.
+            ids: Only rows with an id from the first to the one before the second; None leaves an
+                end open.
         """
         where, values = [f"{ACCOUNT_ID} = {self._account_id}"], []
         if changed_after and changed_after.year >= 1970:  # Databases differ in what they hold.
@@ -142,9 +168,12 @@ class Destination:
             values.append(changed_after)
         if unflagged:
             where.append(f"{DELETED_AT} IS NULL")
+        where += [
+            f"id {sign} {i}" for sign, i in zip((">=", "<"), ids, strict=True) if i is not None
+        ]
         columns = ", ".join(endpoint.id_columns)
         statement = f"SELECT {columns} FROM {{table}} WHERE {' AND '.join(where)}"  # noqa: S608
-        return set(self._ask(endpoint.name, statement, *values))
+        return self._ask(endpoint.name, statement, *values)
 
     def row_ids(self, endpoint: Endpoint, *, changed_since: datetime | None) -> list[str]:
         """Return dlt's ids of the account's rows whose key stands there once, and not as gone.
@@ -189,6 +218,23 @@ class Destination:
             "AND updated_at <= %s"
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
+
+    def rows(self, endpoint: Endpoint, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return some columns of the account's rows."""
+        statement = (
+            f"SELECT {', '.join(columns)} FROM {{table}} "  # noqa: S608 - names of ours
+            f"WHERE {ACCOUNT_ID} = {self._account_id}"
+        )
+        return self._ask(endpoint.name, statement)
+
+    def sums(self, endpoint: Endpoint) -> dict[int, Any]:
+        """Return what the amounts of a parent's children add up to, by the parent's id."""
+        statement = (
+            f"SELECT {endpoint.parent_key}, SUM(amount) FROM {{table}} "  # noqa: S608
+            f"WHERE {ACCOUNT_ID} = {self._account_id} AND {DELETED_AT} IS NULL "
+            f"GROUP BY {endpoint.parent_key}"
+        )
+        return dict(self._ask(endpoint.name, statement))
 
     def empty(self, table: str, accounts: Iterable[int]) -> None:
         """Delete the rows of some accounts from a table."""

@@ -6,12 +6,12 @@ Both are collectors, which dlt calls with counters. Besides dlt's own they under
 - `update(table, 0, total=n)`: the list has n records. It may be said of each page; the most counts.
 - `update(table, 0, inc_total=n)`: n more records than known so far are to be read.
 - `update(table, n, inc_total=m, label=REQUESTS)`: of the requests that a table needs, n more were
-  answered and m more are known to be needed.
-- `update(WAITING, 0, message="12 s")`: Harvest's rate limit lets no request through for so long; an
-  empty message ends it. Any thread may say so, since nothing is added up here.
+  answered and m more, or fewer if negative, are known to be needed.
 
 The displays that dlt brings understand the same, if the first thing that is said of a counter gives
 it a total, 0 if need be: they can't add to none. A label makes a counter of its own there too.
+
+What waits for Harvest's rate limit is asked of the limiter, whenever the display renders itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-REQUESTS, WAITING = "requests", "rate limit"
+from .api.rate_limit import RateLimiter
+
+REQUESTS = "requests"
 
 STEPS = {"Extract": "Reading", "Normalize": "Preparing", "Load": "Loading"}
 BARS = {"Normalize": "Files", "Load": "Jobs"}
@@ -70,8 +72,13 @@ class Counts(Collector):
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], Count] = {}
-        self.step = self.waiting = ""
+        self.step = ""
+        self.limiter: RateLimiter | None = None
         self.started = time.monotonic()
+
+    def watch(self, limiter: RateLimiter) -> None:
+        """Tell from now on what waits for a limiter, and how long it makes the rest take."""
+        self.limiter = limiter
 
     def update(
         self,
@@ -79,13 +86,10 @@ class Counts(Collector):
         inc: int = 1,
         total: int | None = None,
         inc_total: int | None = None,
-        message: str | None = None,
+        message: str | None = None,  # noqa: ARG002 - dlt passes it
         label: str | None = None,
     ) -> None:
         """Take note of a counter; see the module for what each one means."""
-        if name == WAITING:
-            self.waiting = message or ""  # the display reads it when it renders itself anew
-            return
         if self._is_of_interest(name):
             unit = label or ("records" if self._phase == "Extract" else name.lower())
             count = self.counts.setdefault((name, unit), Count(unit))
@@ -104,14 +108,14 @@ class Counts(Collector):
 
     def _is_of_interest(self, name: str) -> bool:
         if self._phase == "Extract":
-            return name != "Resources" and not name.startswith("_dlt")
+            return name != "Resources" and not name.startswith("_")
         return name == BARS.get(self._phase)
 
     def _show(self) -> None:
         """Show the counts, now that they changed."""
 
     def _start(self, step: str) -> None:  # noqa: ARG002 - dlt set it as `step` before
-        self.counts, self.waiting, self.started = {}, "", time.monotonic()
+        self.counts, self.started = {}, time.monotonic()
 
     def _stop(self) -> None:
         """Show the result of the step."""
@@ -207,17 +211,26 @@ class LiveProgress(Counts):
             self._console.print(f"Read {records:,} records in {seconds:,.0f} s.")
 
     def _count(self, task: Task) -> str:
-        """Return how far a task is; for the step as a whole, what it waits for."""
+        """Return how far a task is; for the step as a whole, how long it must wait."""
         for name, known in self._tasks.items():
             if known == task.id:
                 return ", ".join(map(str, self._counts_of(name)))
-        return f"waiting for Harvest's rate limit, {self.waiting}" if self.waiting else ""
+        seconds = self.limiter.waiting if self.limiter and self._phase == "Extract" else 0
+        # At full speed requests wait a moment all the time.
+        return f"waiting for Harvest's rate limit, {seconds:.0f} s" if seconds >= 1 else ""
 
     def _remaining(self, task: Task) -> str:
-        """Return how long a task still needs; for the step as a whole, the longest of all."""
-        tasks = self._rich.tasks if self._rich else []
-        ours = [task] if task.id in self._tasks.values() else tasks
-        seconds = max((t.time_remaining or 0 for t in ours if t.total), default=0)
+        """Return how long a task still needs; for the step as a whole, the longest of all.
+
+        The limit lets requests through in bursts, so a speed measured during one promises too much:
+        all requests that are left take at least as long as the limit makes them.
+        """
+        whole = task.id not in self._tasks.values()
+        tasks = self._rich.tasks if self._rich and whole else [task]
+        seconds = max((t.time_remaining or 0 for t in tasks if t.total), default=0)
+        if whole and self.limiter:
+            left = sum(count.left for count in self.counts.values() if count.unit == REQUESTS)
+            seconds = max(seconds, self.limiter.waiting + self.limiter.seconds_for(left))
         if not seconds:
             return ""
         minutes = round(seconds / 60)

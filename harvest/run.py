@@ -1,4 +1,4 @@
-"""Runs a pipeline to its end, and says what arrived."""
+"""Runs a pipeline to its end."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dlt import Pipeline
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
-from dlt.common.schema.utils import get_root_table
 from dlt.extract import DltSource
 from dlt.load.exceptions import LoadClientJobException
 from filelock import FileLock, Timeout
@@ -39,14 +37,15 @@ from .errors import (
     LoadError,
     PartialLoadError,
     SharedTableError,
-    by_account,
 )
 from .extract.context import Account
 from .extract.plan import report_minutes
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line, tables_of
+from .notify import notifies
 from .recover import forget, recover
 from .refused import explained
 from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, one_of
+from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
 from .verify import MONTHS, SUBJECTS, Verification, store
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
@@ -78,65 +77,7 @@ OUR_FOLDER = Path(__file__).parent
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
-class Rows(NamedTuple):
-    """What a run did to one table.
-
-    Attributes:
-        loaded: Rows that were sent to the destination.
-        now: Rows that the destination holds after it.
-    """
-
-    loaded: int
-    now: int
-
-
-@dataclass
-class Summary:
-    """What a run brought.
-
-    Attributes:
-        tables: What happened to each table that was selected, its nested tables included.
-        skipped: Why, by table that the token may not read.
-        notices: What a user should know besides.
-        seconds: How long it took.
-        accounts: Where several accounts were loaded: what this run brought of each. All else is
-            the sum, or names the account.
-    """
-
-    tables: dict[str, Rows] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    accounts: dict[int, Summary] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the summary as JSON takes it."""
-        tables = {table: rows._asdict() for table, rows in self.tables.items()}
-        said = {**asdict(self), "tables": tables, "seconds": round(self.seconds, 1)}
-        del said["accounts"]
-        accounts = {str(account): part.as_dict() for account, part in self.accounts.items()}
-        return {**said, "accounts": accounts} if accounts else said
-
-    def __str__(self) -> str:
-        """Return the summary as a table for people, where there are several accounts for each."""
-        lines = [] if self.accounts else self._lines()
-        for account, part in self.accounts.items():
-            lines += [f"Account {account}", *part._lines(), ""]  # noqa: SLF001 - of its own kind
-        lines += [f"\nNote: {notice}" for notice in self.notices]
-        return "\n".join([*lines, f"\nTook {_spoken(self.seconds)}."])
-
-    def _lines(self) -> list[str]:
-        lines = [f"{'table':<32}{'rows loaded':>12}{'rows now':>12}"]
-        lines += [f"{t:<32}{rows.loaded:>12,}{rows.now:>12,}" for t, rows in self.tables.items()]
-        lines += [f"{table:<32}left out: {reason}" for table, reason in self.skipped.items()]
-        return lines
-
-
-def _spoken(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
+@notifies
 def load(
     pipeline: Pipeline,
     *tables: str,
@@ -176,7 +117,8 @@ def load(
         AccountsError: Some of several accounts were not loaded; it has the summary of the others.
         DifferencesError: All was loaded, and `verify_full_reads` found figures that differ from
             Harvest's for no known reason; it has the summary.
-        HarvestError: The run failed; its text is one line with cause and remedy.
+        HarvestError: The run failed; its text is one line with cause and remedy. A webhook is told
+            the same where dlt's `runtime.slack_incoming_hook` names one.
         dlt.common.configuration.exceptions.ConfigurationException: A setting or a credential is
             missing.
     """
@@ -219,23 +161,19 @@ def load(
     with _alone(pipeline), defaults(pipeline):
         with _explained(pipeline):
             recover(pipeline, SOURCE)
-            read_before = {account: _full_reads(pipeline, account) for account in accounts}
+            if not pipeline.default_schema_name and not pipeline.dev_mode:
+                pipeline.sync_destination()  # fetches what another machine loaded
+            for part in parts.values():
+                part.begin()
             if dropped:
                 # What is dropped must come back whole, so nothing may be left out of this run.
                 _refresh(pipeline, make(dropped, keep_going=False), parts, tell)
         errors = _load_each(parts, pipeline, is_read=dropped == selected)
         left = accounts_left(pipeline, SOURCE, began)
-        read_now = [
-            account
-            for account in noted
-            if account.account_id not in errors
-            and _full_reads(pipeline, account.account_id) - read_before[account.account_id]
-        ]
-        unexplained: dict[int, int] = {}
-        if chosen.verify_full_reads and read_now:
-            with _explained(pipeline):
-                unexplained = _verify(pipeline, read_now, tell)
-    total = _total({account: part.summary for account, part in parts.items()})
+        with _explained(pipeline):
+            anew = [a for a in noted if a.account_id not in errors and parts[a.account_id].is_anew]
+            unexplained = _verify(pipeline, anew, tell) if chosen.verify_full_reads else {}
+    total = total_of({account: part.summary for account, part in parts.items()})
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
     if errors:
@@ -353,6 +291,18 @@ class _Part:
         self._pipeline, self._account = pipeline, account
         self._make, self._selected = make, selected
         self.tell, self.whose, self.summary = tell, whose, Summary()
+        self._full_reads: set[tuple[str, datetime]] = set()
+
+    def begin(self) -> None:
+        """Note what the destination holds before anything is loaded."""
+        for table, count in self._count().items():
+            self.summary.tables[table] = Rows(before=count, now=count)
+        self._full_reads = _full_reads(self._pipeline, self._account)
+
+    @property
+    def is_anew(self) -> bool:
+        """Whether this run read some of the account's tables in full."""
+        return _full_reads(self._pipeline, self._account) != self._full_reads
 
     def load(self, *, is_read: bool) -> None:
         """Load the account, in batches if need be.
@@ -377,13 +327,19 @@ class _Part:
             self.summary.seconds = time.monotonic() - started
 
     def _run(self, source: DltSource) -> None:
-        """Run the pipeline, and add what it loaded and what the selected tables hold now."""
         self._pipeline.run(source)
-        trace, tables = self._pipeline.last_trace, self.summary.tables
-        loaded = trace.last_normalize_info.row_counts if trace and trace.last_normalize_info else {}
-        for table, now in _count(self._pipeline, self._selected, self.whose).items():
-            before = tables.get(table, Rows(0, 0))
-            tables[table] = Rows(before.loaded + loaded.get(table, 0), now)
+        self.add_up(loaded_by(self._pipeline))
+
+    def add_up(self, loaded: Counts) -> None:
+        """Add what the pipeline's last run did, and what the selected tables hold now.
+
+        Args:
+            loaded: Rows that it sent, by table.
+        """
+        self.summary.add(self._last_run, loaded, self._count())
+
+    def _count(self) -> dict[str, int | None]:
+        return count_rows(self._pipeline, SOURCE, self._selected, self.whose)
 
     def _take_notes(self) -> None:
         run, summary = self._last_run, self.summary
@@ -393,6 +349,7 @@ class _Part:
         anchor = anchor_of(self._pipeline, SOURCE, self._account)
         bounded = any(e.anchored and e.name in self._selected for e in ENDPOINTS)
         if bounded and anchor and anchor != EVERYTHING:
+            summary.history_from = anchor
             summary.notices.append(
                 f"Records last changed before {anchor:%Y-%m-%d} were not read, so months before it "
                 'may lack some; `anchor_date = "all"` (--anchor-date all) reads everything.'
@@ -425,22 +382,6 @@ def _load_each(
                 raise
             errors[account] = error.error if isinstance(error, AccountError) else error
     return errors
-
-
-def _total(summaries: Mapping[int, Summary]) -> Summary:
-    """Return the summary of all accounts; of one, as if there were no others."""
-    if len(summaries) == 1:
-        return next(iter(summaries.values()))
-    total = Summary(accounts=dict(summaries))
-    total.notices = by_account((i, n) for i, summary in summaries.items() for n in summary.notices)
-    for account, summary in summaries.items():
-        for table, rows in summary.tables.items():
-            before = total.tables.get(table, Rows(0, 0))
-            total.tables[table] = Rows(before.loaded + rows.loaded, before.now + rows.now)
-        for table, why in summary.skipped.items():
-            said = [total.skipped[table]] if table in total.skipped else []
-            total.skipped[table] = ", ".join([*said, f"account {account}: {why}"])
-    return total
 
 
 def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
@@ -557,20 +498,24 @@ def _refresh(
         SharedTableError: Rows of other accounts would go, and would not come back.
     """
     tables = source.selected_resources.keys()
-    if there := _count(pipeline, tables):
+    if there := count_rows(pipeline, SOURCE, tables):
         if shared := _others(pipeline, tables, parts):
             raise SharedTableError(shared)
-        rows = ", ".join(f"{table} ({count:,} rows)" for table, count in there.items())
+        rows = ", ".join(
+            table if count is None else f"{table} ({count:,} rows)"
+            for table, count in there.items()
+        )
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
     by_default = {e.name for e in ENDPOINTS if not e.on_request}
-    everything = tables >= by_default and tables >= {*_loaded(pipeline).values()}
+    everything = tables >= by_default and tables >= {*loaded_tables(pipeline, SOURCE).values()}
     forget(pipeline, SOURCE, tables)
     # "drop_sources" forgets what concerns no single table too.
     pipeline.run(source, refresh="drop_sources" if everything else "drop_resources")
     for part in parts.values():
         # The tables were empty, so all that they hold was loaded.
-        for table, now in _count(pipeline, tables, part.whose).items():
-            part.summary.tables[table] = Rows(now, now)
+        for table in there:
+            part.summary.tables[table] = Rows()
+        part.add_up(count_rows(pipeline, SOURCE, tables, part.whose))
 
 
 def _others(
@@ -579,7 +524,7 @@ def _others(
     """Return how many rows tables hold of other accounts, by table and account."""
     found = {}
     with pipeline.sql_client(SOURCE) as client:
-        for table in {*selected}.intersection(_tables(pipeline, selected)):
+        for table in {*selected}.intersection(loaded_tables(pipeline, SOURCE)):
             name = client.make_qualified_table_name(table)
             rows = client.execute_sql(
                 f"SELECT {ACCOUNT_ID}, count(*) FROM {name} GROUP BY {ACCOUNT_ID}"  # noqa: S608
@@ -587,45 +532,3 @@ def _others(
             if others := {int(i): n for i, n in rows or () if int(i) not in accounts}:
                 found[table] = others
     return found
-
-
-def _loaded(pipeline: Pipeline) -> dict[str, str]:
-    """Return the tables that were loaded, nested tables included, each with its resource."""
-    if SOURCE not in pipeline.schemas:
-        return {}  # nothing was ever loaded
-    schema = pipeline.schemas[SOURCE]
-    return {
-        table: str(get_root_table(schema.tables, table).get("resource"))
-        for table in schema.data_table_names(seen_data_only=True)
-    }
-
-
-def _tables(pipeline: Pipeline, selected: Collection[str]) -> list[str]:
-    """Return the tables of resources that were loaded, nested tables included."""
-    return sorted(table for table, name in _loaded(pipeline).items() if name in selected)
-
-
-def _count(
-    pipeline: Pipeline, selected: Collection[str], account: int | None = None
-) -> dict[str, int]:
-    """Return how many rows the destination holds, by table of the selected resources.
-
-    Args:
-        pipeline: Which knows the tables.
-        selected: The resources.
-        account: Whose rows; None for all. A nested table that Harvest added since is left out: its
-            rows do not name their account.
-    """
-    counts: dict[str, int] = {}
-    if not (tables := _tables(pipeline, selected)):
-        return counts
-    columns = pipeline.schemas[SOURCE].get_table_columns
-    which = "" if account is None else f" WHERE {ACCOUNT_ID} = {account}"
-    with pipeline.sql_client(SOURCE) as client:
-        for table in tables:
-            if which and ACCOUNT_ID not in columns(table):
-                continue
-            name = client.make_qualified_table_name(table)
-            rows = client.execute_sql(f"SELECT count(*) FROM {name}{which}")  # noqa: S608
-            counts[table] = rows[0][0] if rows else 0
-    return counts

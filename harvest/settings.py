@@ -54,7 +54,7 @@ class Sizes:
     connections: int = 40
     """Connections kept open: those of the workers, and those of lists read in several windows."""
 
-    parallel_windows: int = 14
+    parallel_windows: int = 20
     """Windows of dates of one list that are read side by side. At 2 s for a page of 2,000 records,
     pages read one after the other would use a fifteenth of the rate limit. Each takes some
     14 MB."""
@@ -71,12 +71,17 @@ class Sizes:
     """Requests for children of one kind that the first batch may take; where there are more, they
     wait for the next batch."""
 
-    batch_records: int = 100_000
-    """Records of a list in each further batch. More would take more memory to load."""
+    batch_records: int = 200_000
+    """Records of a list in each further batch. Each begins with one page alone and ends by waiting
+    for the last one, so smaller ones leave the rate limit unused; an interruption costs one."""
 
     batch_requests: int = 2_000
     """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which
     is what an interruption costs."""
+
+    keys_at_once: int = 200_000
+    """Keys of a list that the destination is asked for at once, to see which are gone: some 20 MB.
+    A database without an index on ids walks through the whole table for each such piece."""
 
     report_requests: int = 100
     """Requests for reports in each batch, all reports together: what Harvest allows in 15 minutes,
@@ -109,7 +114,7 @@ EVERYTHING = datetime(1, 1, 1, tzinfo=timezone.utc)
 """The anchor that leaves nothing out: `anchor_date = "all"`."""
 
 DELETIONS = ("remove", "flag", "keep")
-CHILDREN = ("complete", "changed")
+CHILDREN = ("complete", "differing", "changed")
 PERIODS = ("month", "week", "day")
 
 REPORT_LOOKBACK = 3

@@ -1,4 +1,4 @@
-"""A local server that answers as Harvest's read API does, as docs/harvest-api.md describes it."""
+"""A local server that answers as Harvest's read API does: https://help.getharvest.com/api-v2/."""
 
 from .account import Account
 from .clock import Clock

@@ -1,7 +1,4 @@
-"""The account: records, edits, selections and the truth. It knows no HTTP.
-
-Sections (§) are those of docs/harvest-api.md.
-"""
+"""The account: records, edits, selections and the truth. It knows no HTTP."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from .clock import Clock
 
 Record = dict[str, Any]
 Order = Literal["listed", "newest"]
-"""As documented, or by id, newest first: the order of cursors (§3.2)."""
+"""As documented, or by id, newest first: the order of cursors."""
 
 CHILDREN = {
     "invoice_messages": "invoice_id",
@@ -26,7 +23,7 @@ CHILDREN = {
     "user_billable_rates": "user_id",
     "user_cost_rates": "user_id",
 }
-"""Tables whose records name their parent only by the path they are read from (§6.1)."""
+"""Tables whose records name their parent only by the path they are read from."""
 
 PARENTS = {"invoice_id": "invoices", "estimate_id": "estimates", "user_id": "users"}
 
@@ -42,7 +39,7 @@ DATE_ORDER = {
     "invoices": "issue_date",
     "estimates": "issue_date",
 }
-"""Lists in the order of a business date, newest first (§3.3)."""
+"""Lists in the order of a business date, newest first."""
 
 NESTED = {
     "client": "clients",
@@ -56,25 +53,25 @@ NESTED = {
     "invoice": "invoices",
     "estimate": "estimates",
 }
-"""Fields that hold a copy of another table's record (§6.1)."""
+"""Fields that hold a copy of another table's record."""
 
 LOCKING = {"clients": "client", "projects": "project", "tasks": "task", "users": "user"}
-"""Tables whose archived records lock time entries, and the entry's field (§6.2)."""
+"""Tables whose archived records lock time entries, and the entry's field."""
 
 RATES = ("user_billable_rates", "user_cost_rates")
-"""Lists in the order of their start, oldest first (§3.3)."""
+"""Lists in the order of their start, oldest first."""
 
 WRITTEN = "record {} was changed other than by Account.update: its lists are wrong"
 
 EVER = (0, 99_999_999)
 
 FIRST_ID = 3_000_000_000
-"""Ids are above this one, and so beyond 32 bits, as Harvest's newer ids are (§1.4)."""
+"""Ids are above this one, and so beyond 32 bits, as Harvest's newer ids are."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The users and projects whose rows a reader who is no administrator sees (§1.6)."""
+    """The users and projects whose rows a reader who is no administrator sees."""
 
     users: frozenset[int]
     projects: frozenset[int] = frozenset()
@@ -188,7 +185,7 @@ class Account:
             return record
 
     def delete(self, table: str, record_id: int) -> None:
-        """Remove a record and what goes with it, without a trace (§7)."""
+        """Remove a record and what goes with it, without a trace."""
         with self.lock:
             record = self.records[table][record_id]
             self._unlist(table, record)
@@ -211,7 +208,7 @@ class Account:
     def set_rate(
         self, table: str, user_id: int, amount: Decimal, start_date: str | None = None
     ) -> Record:
-        """Set a user's rate: from a day on, or in place of all there were (§4.4)."""
+        """Set a user's rate: from a day on, or in place of all there were."""
         with self.lock:
             last: Record | None = None
             for rate in self.rows(table, user_id):
@@ -227,7 +224,7 @@ class Account:
             return self.add(table, fields, user_id)
 
     def rows(self, table: str, parent_id: int | None = None) -> list[Record]:
-        """Return a table's records in the order in which Harvest lists them (§3.3)."""
+        """Return a table's records in the order in which Harvest lists them."""
         return list(self.select(Query(table, parent_id)))
 
     def select(self, query: Query) -> list[Record]:
@@ -246,7 +243,7 @@ class Account:
             return answers[query].rows
 
     def shown(self, table: str, record: Record) -> Record:
-        """Return a record as a reader sees it now: a running timer's hours grow (§6.2)."""
+        """Return a record as a reader sees it now: a running timer's hours grow."""
         if table == "time_entries" and record["is_running"]:
             started = datetime.fromisoformat(record["timer_started_at"].replace("Z", "+00:00"))
             hours = Decimal(int((self.clock.now() - started).total_seconds())) / 3600
@@ -337,7 +334,7 @@ class Account:
         return rows
 
     def _project_assignments(self, user_id: int) -> list[Record]:
-        """Return a user's active assignments, each with its project and the project's tasks (§4.5).
+        """Return a user's active assignments, each with its project and the project's tasks.
 
         Whether the project's archived tasks are among them is not documented: they are.
         """
@@ -368,7 +365,7 @@ class Account:
         return rows
 
     def _teammates(self, user_id: int) -> list[Record]:
-        """Return a manager's teammates; nobody else has any (§4.6)."""
+        """Return a manager's teammates; nobody else has any."""
         users = self.records["users"]
         if "manager" not in users.get(user_id, {}).get("access_roles", ()):
             return []
@@ -379,7 +376,7 @@ class Account:
         ]
 
     def _nest(self, record: Record) -> None:
-        """Let nested copies be shared, so that a change of their source shows in all (§6.2)."""
+        """Let nested copies be shared, so that a change of their source shows in all."""
         for field, table in NESTED.items():
             if value := record.get(field):
                 record[field] = self._shared(table, value)
@@ -405,7 +402,7 @@ class Account:
         return {key: source[key] for key in shape if key in source}
 
     def _follow_addition(self, table: str, record: Record, parent_id: int | None) -> None:
-        """Do to other records what a new one does (§6.2)."""
+        """Do to other records what a new one does."""
         created = record["created_at"]
         if table in ("invoices", "contacts") and record.get("client"):
             self._stamp("clients", record["client"]["id"], created)
@@ -443,14 +440,14 @@ class Account:
         self.update("invoices", invoice_id, touch=False, **fields)
 
     def lock_reason(self, entry: Record) -> str | None:
-        """Return why a time entry is locked by what it belongs to, if it is (§6.2)."""
+        """Return why a time entry is locked by what it belongs to, if it is."""
         for table, field in LOCKING.items():
             if not self.records[table].get(entry[field]["id"], {}).get("is_active", True):
                 return f"Item Locked: Archived {field.title()}"
         return None
 
     def _lock_entries(self, field: str, record_id: int) -> None:
-        """Lock or unlock time entries after archiving; they are not stamped (§6.2)."""
+        """Lock or unlock time entries after archiving; they are not stamped."""
         for entry in self.select(Query("time_entries", equal=(((field, "id"), record_id),))):
             if not entry.get("is_billed") and not entry.get("is_closed"):
                 reason = self.lock_reason(entry)
@@ -464,7 +461,7 @@ def _day(table: str, record: Record) -> int:
 
 
 def order_of(table: str, order: str, *, undated_first: bool = False) -> Callable[[Record], Any]:
-    """Return the key that sorts a list as it is read (§3.3)."""
+    """Return the key that sorts a list as it is read."""
     if order == "stamped":
         return lambda row: (row["updated_at"], row["id"])
     if order == "listed" and table in DATE_ORDER:

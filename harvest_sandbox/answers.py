@@ -1,4 +1,8 @@
-"""Answers: error shapes (§1.5), filters (§3.3) and pages (§3.1, §3.2)."""
+"""Answers: error shapes, filters and pages.
+
+They follow https://help.getharvest.com/api-v2/introduction/overview/general/ and
+https://help.getharvest.com/api-v2/introduction/overview/pagination/.
+"""
 
 from __future__ import annotations
 
@@ -52,22 +56,22 @@ class AnswerNow(Exception):  # noqa: N818 - a short cut out of a route, not an e
 
 
 def not_found() -> AnswerNow:
-    """§1.5: an id that is absent or not visible."""
+    """Return the answer to an id that is absent or not visible."""
     return AnswerNow(404, {"status": 404, "error": "Not Found"})
 
 
 def no_such_path() -> AnswerNow:
-    """§1.5: a malformed path answers a page for people."""
+    """Return the answer to a malformed path: a page for people."""
     return AnswerNow(404, b"<!DOCTYPE html><title>Not Found</title><h1>Not Found</h1>")
 
 
 def forbidden() -> AnswerNow:
-    """§1.5: the role forbids."""
+    """Return the answer where the role forbids."""
     return AnswerNow(403, {"message": "Not authorized!"}, Hint="Not authorized!")
 
 
 def invalid_token() -> AnswerNow:
-    """§1.5: a bad token, or no account id."""
+    """Return the answer to a bad token, or no account id."""
     error = {
         "error": "invalid_token",
         "error_description": "The access token provided is expired, revoked, malformed or invalid "
@@ -78,24 +82,24 @@ def invalid_token() -> AnswerNow:
 
 
 def oauth_error(status: int, error: str) -> AnswerNow:
-    """§5: the token endpoint refuses."""
+    """Return the refusal of the token endpoint."""
     return AnswerNow(status, {"error": error, "error_description": "The request was refused."})
 
 
 def no_manager() -> AnswerNow:
-    """§1.5, §4.6: only a manager has teammates."""
+    """Return the refusal of teammates, which only a manager has."""
     return AnswerNow(422, {"message": "User must be a Manager to have teammates"})
 
 
 def invalid(name: str) -> AnswerNow:
-    """§1.5: a bad parameter."""
+    """Return the refusal of a bad parameter."""
     return AnswerNow(422, {"message": f"{name} is invalid"})
 
 
 def filters(
     route: Route, params: dict[str, str], *, exclusive: bool, days_exclusive: bool
 ) -> dict[str, Any]:
-    """Return the documented filters as fields of a `Query`; others are ignored (§3.3)."""
+    """Return the documented filters as fields of a `Query`; others are ignored."""
     fields: dict[str, Any] = {}
     if "updated_since" in params and route.updated_since:
         fields["since"] = _first_stamp(params["updated_since"], exclusive=exclusive)
@@ -127,7 +131,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _day(name: str, text: str) -> int:
-    """Return a day as a number; both forms are in use (§3.3)."""
+    """Return a day as a number; both forms are in use."""
     try:
         digits = text if len(text) == 8 else datetime.strptime(text, "%Y-%m-%d").strftime("%Y%m%d")  # noqa: DTZ007 - a day has no zone
         return int(digits)
@@ -136,7 +140,7 @@ def _day(name: str, text: str) -> int:
 
 
 def _first_stamp(text: str, *, exclusive: bool) -> str:
-    """Return the first whole second that passes: `>=` or `>` is not documented (§9 point 5)."""
+    """Return the first whole second that passes: `>=` or `>` is not documented."""
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
@@ -150,7 +154,7 @@ def _first_stamp(text: str, *, exclusive: bool) -> str:
 
 
 def page_numbers(params: dict[str, str]) -> tuple[int, int]:
-    """Return `page` and `per_page`; above 2,000 is refused (§3.2)."""
+    """Return `page` and `per_page`; above 2,000 is refused."""
     try:
         page, per_page = int(params.get("page", 1)), int(params.get("per_page", 2000))
     except ValueError:
@@ -172,14 +176,14 @@ def envelope(
     position: Callable[[Record], Any],
     carried: tuple[str, ...] = ("id",),
 ) -> Record:
-    """Return one page of a list in its envelope (§3.1).
+    """Return one page of a list in its envelope.
 
-    A cursor carries some fields of a record, which give its position (§3.2).
+    A cursor carries some fields of a record, which give its position.
     """
     total = len(rows)
     pages = max(1, -(-total // per_page))
     start, stop, by_cursor = (page - 1) * per_page, page * per_page, False
-    if cursor := params.get("cursor"):  # wins over `page` (§3.2)
+    if cursor := params.get("cursor"):  # wins over `page`
         by_cursor = True
         side, place = _decode(cursor, position)
         if side == "after":
@@ -206,7 +210,7 @@ def envelope(
     elif style == "page":
         following = None if is_last else link("next", page=page + 1)
         preceding = None if is_first else link("previous", page=page - 1)
-    midway = by_cursor and not is_first and not is_last  # numbers are null there (§3.1)
+    midway = by_cursor and not is_first and not is_last  # numbers are null there
     return {
         key: chunk,
         "per_page": per_page,

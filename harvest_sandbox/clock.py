@@ -33,10 +33,10 @@ class Clock:
         self._moment += timedelta(**delta)
 
     def stamp(self) -> str:
-        """Return the moment in Harvest's form: whole seconds (§1.4)."""
+        """Return the moment in Harvest's form: whole seconds."""
         return stamp(self.now())
 
 
 def stamp(moment: datetime) -> str:
-    """Return a moment (UTC) in Harvest's form (§1.4)."""
+    """Return a moment (UTC) in Harvest's form."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

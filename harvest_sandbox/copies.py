@@ -1,4 +1,4 @@
-"""What records hold of others (§6.1)."""
+"""What records hold of others."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def person(user: Record) -> Record:
 
 
 def bare(assignment: Record, subject: str) -> Record:
-    """Return an assignment as entries nest it (§4.12, §4.13)."""
+    """Return an assignment as entries nest it."""
     return {k: v for k, v in assignment.items() if k not in ("project", subject)}

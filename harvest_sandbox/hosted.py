@@ -12,7 +12,7 @@ class HostedAccount:
 
     Args:
         account: The records.
-        account_id: What requests name in `Harvest-Account-Id` (§1.2).
+        account_id: What requests name in `Harvest-Account-Id`.
         tokens: The tokens of the first administrator, the first manager and the first member.
 
     Attributes:

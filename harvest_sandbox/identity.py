@@ -1,4 +1,7 @@
-"""id.getharvest.com: consent to an application, and the tokens that it gets (§5). No HTTP."""
+"""id.getharvest.com: consent to an application, and the tokens that it gets. No HTTP.
+
+It follows https://help.getharvest.com/api-v2/authentication-api/authentication/authentication/.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from .clock import Clock
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-application", "application-secret"
 REDIRECT_URI = "http://127.0.0.1"
-"""What the application registered; each redirect must begin with it (§5)."""
+"""What the application registered; each redirect must begin with it."""
 
 
 @dataclass

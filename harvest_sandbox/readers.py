@@ -1,4 +1,4 @@
-"""What a person may read: an account seen through a user's access roles (§1.6). No HTTP."""
+"""What a person may read: an account seen through a user's access roles. No HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from .account import Account, Scope
 
 OWN = {"time_entries", "expenses"}
-"""Lists that show everyone at least their own rows (§4.14, §4.22)."""
+"""Lists that show everyone at least their own rows."""
 
 
 class Reader:
@@ -33,7 +33,7 @@ class Reader:
             )
         self.grants = {"everyone"}
         if roles & {"administrator", "manager"}:
-            self.grants |= roles  # further roles are a manager's (§1.6)
+            self.grants |= roles  # further roles are a manager's
         if self.team:
             self.grants.add("teammates")
         if self.projects:
@@ -65,7 +65,7 @@ class Reader:
         return None
 
     def hidden(self, table: str) -> AbstractSet[str]:
-        """Return the fields that are absent for this reader (§1.6, §4.2)."""
+        """Return the fields that are absent for this reader."""
         if table != "users" or self.administrator:
             return frozenset()
         if "billable_rates_manager" in self.grants:

@@ -1,7 +1,9 @@
-"""Reports: figures that are worked out anew for each request (§4.24). No HTTP.
+"""Reports: figures that are worked out anew for each request. No HTTP.
 
 Hours are rounded as the account's time rounding has it, entry by entry, which is what an entry's
 `rounded_hours` says. Where amounts are rounded is not documented: here once, at the end, to cents.
+Harvest's pages are https://help.getharvest.com/api-v2/reports-api/reports/time-reports/ and those
+beside it.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class Asked:
 
     @property
     def sees_money(self) -> bool:
-        """Whether amounts of time are shown (§4.24)."""
+        """Whether amounts of time are shown."""
         return self.reader.administrator or "billable_rates_manager" in self.reader.grants
 
 
@@ -290,7 +292,7 @@ def cents(amount: Decimal | int) -> Decimal:
 
 
 def _day(name: str, params: dict[str, str]) -> date:
-    """Return a day, which both forms may say (§3.3)."""
+    """Return a day, which both forms may say."""
     text: Any = params.get(name, "")
     try:
         form = "%Y%m%d" if text.isdecimal() else "%Y-%m-%d"

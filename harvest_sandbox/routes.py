@@ -1,4 +1,4 @@
-"""The table of routes: all that can be read, by whom and by which filters (§3.3, §4)."""
+"""The table of routes: all that can be read, by whom and by which filters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Route:
         readers: Who is not refused with 403, see `Reader.grants`; an administrator never is.
         filters: Documented filters besides `updated_since`.
         updated_since: Whether that filter is documented.
-        style: The documented pagination (§3.2); the lists by date also have `from` and `to`.
+        style: The documented pagination; the lists by date also have `from` and `to`.
         module: The flag of `company` that switches the list off.
         table: The account's table; default: the path.
         key: The envelope's key; default: the path's last part.

@@ -38,12 +38,12 @@ class Sandbox(Service):
 
     @property
     def id_url(self) -> str:
-        """Where applications get tokens; with Harvest that is another host (§1.1)."""
+        """Where applications get tokens; with Harvest that is another host."""
         return self.base_url.removesuffix("/v2")
 
     @property
     def accounts_url(self) -> str:
-        """Where the accounts of a token are listed; with Harvest that is another host (§4.25)."""
+        """Where the accounts of a token are listed; with Harvest that is another host."""
         return self.base_url.replace("/v2", ACCOUNTS)
 
     def __enter__(self) -> Self:

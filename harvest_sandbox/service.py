@@ -1,7 +1,4 @@
-"""Harvest as a service: a request goes in, an answer comes out. It knows nothing about sockets.
-
-Sections (§) are those of docs/harvest-api.md.
-"""
+"""Harvest as a service: a request goes in, an answer comes out. It knows no sockets."""
 
 from __future__ import annotations
 
@@ -33,10 +30,10 @@ TOKENS = ("100.pt.sandbox-secret", "102.pt.manager-secret", "101.pt.member-secre
 SHARED_TOKEN = "103.pt.shared-secret"  # noqa: S105 - opens nothing but the sandbox
 API = re.compile("(/api)?/v2/")
 ACCOUNTS = "/api/v2/accounts"
-"""The path at which the id host lists the accounts that a token reaches (§4.25)."""
+"""The path at which the id host lists the accounts that a token reaches."""
 
 AUTHORIZE, TOKEN = "/oauth2/authorize", "/api/v2/oauth2/token"
-"""The paths at which the id host asks a person for consent, and gives tokens (§1.1, §5)."""
+"""The paths at which the id host asks a person for consent, and gives tokens."""
 
 CONSENT = b"""<!DOCTYPE html><title>Authorize</title><h1>May this application read Harvest?</h1>
 <p><a href="%s">Allow</a></p>"""
@@ -137,35 +134,35 @@ class Service:
     Args:
         size: The size of the agency, one of `seed.SIZES`.
         seed: The same seed gives the same agency.
-        rate_limit: How many requests are allowed in how many seconds; None for no limit (§2).
-        reports_limit: How many requests for reports, which count apart (§2).
+        rate_limit: How many requests are allowed in how many seconds; None for no limit.
+        reports_limit: How many requests for reports, which count apart.
         retry_after: What a 429 says in `Retry-After`: True for seconds, "date" for a date, False
             for no such header.
-        throttle_body: The HTML body of a 429 (§1.5).
+        throttle_body: The HTML body of a 429.
         latency: How many seconds each answer takes.
         latency_per_record: How many seconds more it takes for each record in it.
         styles: "page" or "cursor" for all lists, or a style for each named table. A list without a
-            style is paged as documented (§3.2).
+            style is paged as documented.
         page_cap: No page holds more records than this, whatever was asked for.
-        without_total_entries: Tables whose lists do not say `total_entries` (§3.1).
+        without_total_entries: Tables whose lists do not say `total_entries`.
         total_entries_excess: By table, how many more entries `total_entries` says than there are,
             however often the list is read.
-        module_status: What the lists of a switched-off module answer: 403 or 404 (§9 point 9).
+        module_status: What the lists of a switched-off module answer: 403 or 404.
         updated_since_exclusive: Whether `updated_since` leaves out records that changed in the very
-            second that it names (§9 point 5).
-        undated_first: Whether records without a date come first in lists by date (§9 point 27).
-        ignored_filters: Documented parameters that are ignored (§3.3), such as "updated_since".
-        days_exclusive: Whether `from` and `to` leave out their own days (§3.3).
-        oldest_first: Lists by date that come in the opposite order (§9 point 23).
+            second that it names.
+        undated_first: Whether records without a date come first in lists by date.
+        ignored_filters: Documented parameters that are ignored, such as "updated_since".
+        days_exclusive: Whether `from` and `to` leave out their own days.
+        oldest_first: Lists by date that come in the opposite order.
         without_archived: Tables whose lists leave out archived records unless `is_active` asks for
-            them (§9 point 11).
-        date_ahead: How many seconds the `Date` header is ahead of the clock that stamps records
-            (§9 point 7); None for no such header.
-        limit_headers: Whether answers name the limit and what is left of it (§2).
+            them.
+        date_ahead: How many seconds the `Date` header is ahead of the clock that stamps records;
+            None for no such header.
+        limit_headers: Whether answers name the limit and what is left of it.
         token_seconds: How long the access token of an application is good; None to leave
-            `expires_in` out (§5).
+            `expires_in` out.
         rotates_tokens: Whether each refresh gives a new refresh token and ends the one before it,
-            and the access tokens that came of it (§9 point 21).
+            and the access tokens that came of it.
         account: An account to serve instead of a seeded one.
 
     Attributes:
@@ -329,7 +326,7 @@ class Service:
         return None
 
     def _throttle(self, *, report: bool) -> None:
-        """Refuse what is over the limit (§2); all accounts and tokens share one.
+        """Refuse what is over the limit; all accounts and tokens share one.
 
         Whether reports count in the general limit too is not documented: they don't.
         """
@@ -370,7 +367,7 @@ class Service:
             )
             return self._encoded(given, fault)
         token = self._token(request)
-        if request.path == ACCOUNTS:  # on another host, so it does not count in the limit (§2)
+        if request.path == ACCOUNTS:  # on another host, so it does not count in the limit
             return self._encoded(self._accounts(token), fault)
         hosted = self._account(request, token)
         self._throttle(report=_below_api(request.path).startswith("reports/"))
@@ -398,7 +395,7 @@ class Service:
             raise AnswerNow(400, {"message": "User-Agent is required"})
 
     def _token(self, request: Request) -> str:
-        """Return the token of a request (§1.2); it may stand in the query.
+        """Return the token of a request; it may stand in the query.
 
         An application's access token is read as the personal token of who granted it.
         """
@@ -410,7 +407,7 @@ class Service:
         return token
 
     def _account(self, request: Request, token: str) -> HostedAccount:
-        """Return the account that a request names (§1.2), if its token reaches that account."""
+        """Return the account that a request names, if its token reaches that account."""
         named = request.headers.get("harvest-account-id") or request.params.get("account_id")
         if not named:
             raise answers.invalid_token()
@@ -420,7 +417,7 @@ class Service:
         raise answers.not_found()
 
     def _accounts(self, token: str) -> Record:
-        """Return the accounts that a token reaches (§4.25)."""
+        """Return the accounts that a token reaches."""
         reached = [hosted for hosted in self.hosted.values() if hosted.accepts(token)]
         user_id = reached[0].users[token] or 0
         user = reached[0].account.records["users"].get(user_id, {})

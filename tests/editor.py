@@ -54,7 +54,7 @@ HOLDERS = {
     "user_assignments": ("user_assignment", "time_entries expenses"),
     "task_assignments": ("task_assignment", "time_entries"),
 }
-"""What Harvest refuses to delete (§7): a table, the field that nests it, and where."""
+"""What Harvest refuses to delete: a table, the field that nests it, and where."""
 
 
 def value(kind: str, r: Random) -> Any:
@@ -132,7 +132,7 @@ class Editor:
             self.account.update(table, record["id"], touch=touch, **changes)
 
     def commit_late(self) -> None:
-        """Let a change appear with a stamp of some time ago (§9 point 7)."""
+        """Let a change appear with a stamp of some time ago."""
         if drawn := self.some("clients", "contacts", "time_entries", "invoices", "estimates"):
             table, record = drawn
             late = stamp(self.account.clock.now() - timedelta(seconds=45))
@@ -145,7 +145,7 @@ class Editor:
         """Give a record another day, and so another place in its list."""
         if drawn := self.some(*DATED):
             table, record = drawn
-            # Some estimates are drafts, which have no date (§9 point 27).
+            # Some estimates are drafts, which have no date.
             undated = table == "estimates" and self.random.random() < 0.2
             changes: Record = {DATED[table]: None if undated else day(self.random)}
             self.account.update(table, record["id"], **changes)
@@ -211,7 +211,7 @@ class Editor:
             self.account.set_rate(table, drawn[1]["id"], Decimal("0.485"), start)
 
     def delete_message(self) -> None:
-        """Delete a message; its parent shows nothing of it (§6.2)."""
+        """Delete a message; its parent shows nothing of it."""
         if drawn := self.some("invoice_messages", "estimate_messages"):
             self.account.delete(drawn[0], drawn[1]["id"])
 

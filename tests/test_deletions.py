@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import pytest
 from dlt import Pipeline
 
 from harvest.extract.state import last_run
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
@@ -37,6 +39,18 @@ def test_full_read_removes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -
     sandbox.account.update("clients", client, name="renamed, unstamped in what nests it")
     pipeline.run(source(full_read=True))
     assert_equal(pipeline, sandbox)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 148, 149, 150, 151])
+def test_in_pieces(sandbox: Sandbox, source: Make, duck: Pipeline, at_once: int) -> None:
+    """What is gone is found in whatever pieces the keys are read, at either end and between."""
+    duck.run(source().with_resources("time_entries"))
+    entries = sorted(sandbox.account.records["time_entries"])
+    for entry in (entries[0], entries[7], entries[-1]):
+        sandbox.account.delete("time_entries", entry)
+    sizes = Sizes(keys_at_once=at_once)
+    duck.run(source(full_read=True, sizes=sizes).with_resources("time_entries"))
+    assert_equal(duck, sandbox, "time_entries")
 
 
 def test_flag(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:

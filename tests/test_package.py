@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tarfile
 import venv
@@ -85,3 +86,14 @@ def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
         "print(dict(pipeline.dataset().row_counts().fetchall()))"
     )
     assert "'clients': 8" in run(folder / "python", "-c", code, cwd=home)
+
+
+def test_lock() -> None:
+    """The lock names a version of everything that development needs, and no place to get it."""
+    lock = (ROOT / "requirements-dev.lock").read_text()
+    locked = dict(line.split(" ")[0].split("==") for line in lock.splitlines())
+    needed = ""
+    for name in ("requirements-dev.txt", "requirements.txt", "harvest/requirements.txt"):
+        needed += (ROOT / name).read_text()
+    for name in re.findall(r"^[a-z][\w-]*", needed, re.MULTILINE):
+        assert name in locked, f"{name}: run `make lock`"

@@ -53,6 +53,8 @@ def plan(table: str, state: TableState, chosen: Settings = DEFAULT, **given: Any
         ("invoices", TableState(cursor=NOW, backfill=PART), {}, {"has_children": True}, "whole"),
         ("invoice_payments", LOADED, {}, {}, "whole"),
         ("invoice_payments", LOADED, {"children": "changed"}, {}, "changes"),
+        ("invoice_payments", LOADED, {"children": "differing"}, {}, "differing"),
+        ("invoices", LOADED, {"children": "differing"}, {}, "changes"),
         ("invoice_payments", TableState(), {"in_batches": True}, {}, "backfill"),
         ("invoice_payments", TableState(), {}, {}, "whole"),
         (
@@ -90,7 +92,7 @@ STATES = [
 CHOICES = [
     replace(DEFAULT, children=children, full_read=full, full_read_hours=hours, in_batches=batches)
     for children, full, hours, batches in product(
-        ("complete", "changed"), (True, False), (-1, 0, 24), (True, False)
+        ("complete", "differing", "changed"), (True, False), (-1, 0, 24), (True, False)
     )
 ]
 

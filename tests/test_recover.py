@@ -130,6 +130,7 @@ def test_unrelated_pipeline(job: Job) -> None:
 
     Nothing of the source stays in the process once it is gone.
     """
+    gc.collect()  # sources of other tests
     watching = len(trace.TRACKING_MODULES)
     source = job.read()
     assert len(trace.TRACKING_MODULES) == watching + 1

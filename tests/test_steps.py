@@ -55,7 +55,7 @@ def test_steps(sandbox: Sandbox, small: dict[str, Any], pipeline: Pipeline) -> N
     assert_equal(pipeline, sandbox)
     assert len(said) >= 3
     assert "invoice_messages" in said[0]
-    assert summary.tables["time_entries"][1] == 150
+    assert summary.tables["time_entries"].now == 150
     asked = children_asked(sandbox)
     twice = {path.split("/")[3] for path in asked if asked.count(path) > 1}
     assert twice <= newest(sandbox)
@@ -63,6 +63,21 @@ def test_steps(sandbox: Sandbox, small: dict[str, Any], pipeline: Pipeline) -> N
     sandbox.log.clear()
     load(pipeline, **small, tell=said.append)
     assert len([r for r in sandbox.log if r.path == "/v2/time_entries"]) == 2
+
+
+def test_rows_once(small: dict[str, Any], duck: Pipeline) -> None:
+    """No step sends again what an earlier one brought, but the newest record of each table.
+
+    It may have changed within the second of its stamp. Roles, which have no filter for changes, and
+    the day at which a list was left come again too.
+    """
+    said: list[str] = []
+    summary = load(duck, **small, tell=said.append)
+    again = {table: rows.loaded - (rows.now or 0) for table, rows in summary.tables.items()}
+    lines_of_an_invoice = 3
+    most = dict.fromkeys(again, lines_of_an_invoice * len(said)) | {"roles": 2 * len(said)}
+    most["time_entries"] = SMALL.batch_records
+    assert not {table: rows for table, rows in again.items() if rows > most[table]}
 
 
 def test_newest_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:

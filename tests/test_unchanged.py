@@ -99,6 +99,20 @@ def test_hand(
     assert len(rows) == len(set(rows))
 
 
+@pytest.mark.parametrize(
+    ("table", "column"), [("time_entries", "hours"), ("invoices__line_items", "amount")]
+)
+def test_dropped_column(
+    sandbox: Sandbox, source: Make, pipeline: Pipeline, told: list[str], table: str, column: str
+) -> None:
+    """A column that somebody dropped comes back with all its values, and the user is told."""
+    pipeline.run(source())
+    run_sql(pipeline, f"ALTER TABLE {{table}} DROP COLUMN {column}", table)
+    pipeline.run(source())
+    assert_equal(pipeline, sandbox)
+    assert any(f"lacks {table}.{column}" in line for line in told)
+
+
 def test_doubled(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Rows that stand there twice, with whatever content, are written anew."""
     duck.run(source())

@@ -25,7 +25,7 @@ def read(pipeline: Pipeline, table: str, account_id: int | None = None) -> list[
         with client.execute_query(query) as cursor:
             names = [column[0] for column in cursor.description]
             rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    return [row for row in rows if account_id in (None, row["_account_id"])]
+    return [row for row in rows if account_id in (None, row.get("_account_id"))]
 
 
 def assert_equal(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import cache
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,8 +51,8 @@ class LinksPaginator(JSONLinkPaginator):
 class HarvestClient:
     """Reads Harvest's lists, a page at a time, and single objects.
 
-    Threads: any. It changes nothing but the time of the last answer, which is replaced as a whole;
-    limiters, sessions (`LimitedClient`) and `Answers` guard themselves.
+    Threads: any. A lock guards what it counts, and the time of the last answer is replaced as a
+    whole; limiters, sessions (`LimitedClient`) and `Answers` guard themselves.
 
     Args:
         base_url: The API's address, with its version.
@@ -64,6 +65,8 @@ class HarvestClient:
     Attributes:
         answers: What checks each answer.
         headers: What the last answer said beside its data.
+        limiters: As they were given.
+        requests: How many requests were answered, those that were tried again included.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class HarvestClient:
         self.base_url, self.answers = base_url, Answers()
         self._answered: datetime | None = None
         self.headers: Mapping[str, str] = {}
+        self.limiters, self.requests = limiters, 0
+        self._lock = Lock()
         self._auth, self._per_page = auth, sizes.per_page
         self._headers = {"User-Agent": user_agent, "Accept": "application/json"}
         self._http = {
@@ -117,7 +122,7 @@ class HarvestClient:
         query = {"per_page": self._per_page, **(params or {})}
 
         def check(response: Response, *_: Any, **__: Any) -> None:
-            self._note_time(response)
+            self._note_answer(response)
             self.answers.check(response, path, key, identified=identified)
 
         for answer in self._paginate(path, query, path_of(key), check, budget):
@@ -131,7 +136,7 @@ class HarvestClient:
         """
 
         def check(response: Response, *_: Any, **__: Any) -> None:
-            self._note_time(response)
+            self._note_answer(response)
             self.answers.check(response, path)
 
         answer = next(self._paginate(path, {}, path_of("$"), check, "general"))
@@ -142,13 +147,15 @@ class HarvestClient:
         """Return the time by Harvest's clock when it answered last (UTC), ours before that."""
         return self._answered or datetime.now(timezone.utc)
 
-    def _note_time(self, response: Response) -> None:
+    def _note_answer(self, response: Response) -> None:
         if self._answered is None and "Date" not in response.headers:
             logger.warning(
                 "Harvest does not say what time it is, so this machine's clock is trusted: if it "
                 "is ahead, a change may be seen a full read later."
             )
         self._answered, self.headers = moment_of(response), response.headers
+        with self._lock:
+            self.requests += 1
 
     def _paginate(
         self, path: str, params: dict[str, Any], selector: Any, check: Check, budget: Budget

@@ -110,12 +110,13 @@ class RateLimiter:
         self._log = log or RequestLog(None)
         self._answered: deque[float] | None = None  # not yet looked up
         self._under_way = 0
-        self._paused_until = 0.0
+        self._paused_until = self._waiting_until = 0.0
         self._lock = Lock()
 
     def __enter__(self) -> None:
         """Wait until a request may be sent. The lock is not held while waiting."""
         while (seconds := self._take()) > 0:
+            self._waiting_until = monotonic() + seconds
             rest(seconds)
 
     def __exit__(self, *_: object) -> None:
@@ -123,6 +124,15 @@ class RateLimiter:
             self._under_way -= 1
             self._recent.append(monotonic())
         self._log.note()
+
+    @property
+    def waiting(self) -> float:
+        """For how many seconds more a request waits; 0 if none does."""
+        return max(0.0, self._waiting_until - monotonic())
+
+    def seconds_for(self, requests: int) -> float:
+        """Return how long so many requests take at least, if none was sent before them."""
+        return (requests - 1) // self.requests * self.period if requests else 0.0
 
     def _take(self) -> float:
         """Take a slot and return 0, or return the seconds until there may be one."""

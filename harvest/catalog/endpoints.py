@@ -259,6 +259,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="invoice_messages",
         parent="invoices",
         parent_key="invoice_id",
+        told_by=("state", "sent_at"),
         module="invoice_feature",
         nested=(("recipients", _RECIPIENT),),
     ),
@@ -277,6 +278,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="invoice_payments",
         parent="invoices",
         parent_key="invoice_id",
+        told_by=("amount", "due_amount", "state", "paid_at", "paid_date", "closed_at"),
+        adds_up=("amount", "due_amount"),
         module="invoice_feature",
     ),
     Endpoint(
@@ -288,6 +291,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         key="estimate_messages",
         parent="estimates",
         parent_key="estimate_id",
+        told_by=("state", "sent_at", "accepted_at", "declined_at"),
         module="estimate_feature",
         nested=(("recipients", _RECIPIENT),),
     ),
@@ -299,6 +303,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="users/{id}/billable_rates",
         parent="users",
         parent_key="user_id",
+        told_by=("default_hourly_rate",),
     ),
     Endpoint(
         "user_cost_rates",
@@ -308,6 +313,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         path="users/{id}/cost_rates",
         parent="users",
         parent_key="user_id",
+        told_by=("cost_rate",),
     ),
     Endpoint(
         "user_project_assignments",

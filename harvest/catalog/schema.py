@@ -93,6 +93,9 @@ class Endpoint:
         key: The key of the list in each answer. Default: the path's last part.
         parent: Name of the parent endpoint, for children.
         parent_key: The column that carries the parent's id.
+        told_by: The parent's columns that change with its children.
+        adds_up: Two columns of the parent: the children's amounts add up to the first less the
+            second.
         updated_since: Whether Harvest documents the filter `updated_since` here.
         anchored: Whether `anchor_date` bounds what is read: it bounds history, never reference
             data.
@@ -115,6 +118,8 @@ class Endpoint:
     key: str = ""
     parent: str | None = None
     parent_key: str = ""
+    told_by: tuple[str, ...] = ()
+    adds_up: tuple[str, ...] = ()
     updated_since: bool = True
     anchored: bool = False
     singleton: bool = False

@@ -10,10 +10,11 @@ from dlt.common.runtime.signals import raise_if_signalled
 
 from ..catalog import BY_NAME, Endpoint
 from ..errors import HarvestError, StatusError
+from .context import Run
 from .deletions import Deletions, Gone
 from .listing import Listing
 from .lists import ListEnd
-from .records import prepare
+from .records import newest, prepare
 from .state import Backfill, TableState
 
 NAMED = 10
@@ -45,6 +46,7 @@ class ChildReader:
         self._condition = Condition()
         self._under_way = len(self.parents)
         self._found: dict[int, set[int]] = {}
+        self._newest: datetime | None = None
         self._gone_parents: set[int] = set()
         self._refused: dict[int, StatusError] = {}
         self._failed: dict[int, HarvestError] = {}
@@ -102,7 +104,7 @@ class ChildReader:
         if self._failed:
             self._run.note_failure(self._endpoint, self._describe_failures())
         else:
-            self._save()
+            self._save(gone)
         if self._refused:
             self._run.note_refused(self._endpoint, _name(self._refused))
         return gone
@@ -118,6 +120,7 @@ class ChildReader:
                 rows.append(record)
         with self._condition:
             self._found[parent_id] = {row["id"] for row in rows}
+            self._newest = newest(self._newest, *(row.get("updated_at") for row in rows))
         return rows
 
     def _choose(self) -> list[int]:
@@ -129,6 +132,12 @@ class ChildReader:
         if plan.mode == "changes":
             changed = [parent for parent, stamp in stamps.items() if self._changed(stamp)]
             return [*changed, *self._missing_parents()]
+        if plan.mode == "differing":
+            # What is stamped at the cursor came in an earlier run, a minute after its stamp at
+            # least, so it is not asked for again.
+            differing = self._list.differing[self._endpoint.name]
+            chosen = [i for i, stamp in stamps.items() if i in differing or self._is_news(stamp)]
+            return [*chosen, *self._missing_parents()]
         ids = sorted(stamps, reverse=True)
         left = [i for i in ids if plan.below_id is None or i < plan.below_id]
         now = left[: plan.limit] if plan.limit else left
@@ -160,6 +169,10 @@ class ChildReader:
         since = self._plan.since
         return since is None or stamp is None or stamp >= since
 
+    def _is_news(self, stamp: datetime | None) -> bool:
+        since = self._plan.since
+        return since is None or stamp is None or stamp > since
+
     def _lives(self, parent_id: int) -> bool:
         """Tell whether Harvest still has a parent that answers 404 for its children."""
         try:
@@ -175,7 +188,7 @@ class ChildReader:
         self._backfill = backfill
         self._run.note_requests_left(self._endpoint.name, requests)
 
-    def _save(self) -> None:
+    def _save(self, gone: Gone) -> None:
         before, full_read_at = self._before, self._before.full_read_at
         if not self._backfill and self._reads_all():
             full_read_at = (
@@ -183,8 +196,12 @@ class ChildReader:
                 if before.backfill and self._plan.mode == "backfill"
                 else self._list.started
             )
+        later = self._plan.mode == "later"
+        found_gone = self._list.started if gone.count else None
         table = TableState(
-            cursor=before.cursor if self._plan.mode == "later" else self._list.cursor,
+            cursor=before.cursor if later else self._list.cursor,
+            read_at=before.read_at if later else self._list.started,
+            changed_at=newest(before.changed_at, self._newest, found_gone),
             full_read_at=full_read_at,
             anchor=self._run.scope_of(self._endpoint) if self._reads_all() else before.anchor,
             backfill=self._backfill,
@@ -201,6 +218,21 @@ class ChildReader:
         first = next(iter(self._failed.values()))
         whose = f"{self._parent.name} {_name(self._failed)}"
         return f"`{self._endpoint.name}` of {whose} could not be read: {first}"
+
+
+def requests_expected(run: Run, endpoint: Endpoint, parents: int) -> int:
+    """Return how many requests a table probably takes, as far as its parents' first page tells.
+
+    Args:
+        run: The run.
+        endpoint: The children.
+        parents: How many parents are listed.
+    """
+    plan = run.plans[endpoint.parent or ""]
+    table = plan.tables[endpoint.name]
+    if table.mode == "later" or (table.mode == "changes" and plan.complete):
+        return 0  # of all that are listed, those that changed are not known yet
+    return min(parents, table.limit or parents)
 
 
 def _name(records: dict[int, Any]) -> str:

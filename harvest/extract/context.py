@@ -25,6 +25,7 @@ from ..errors import AccountError, HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
+from .freshness import FRESHNESS, freshness_row, prepare_freshness
 from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState, tell
 from .unchanged import UnchangedRows
@@ -126,10 +127,12 @@ class Run:
 
     def __init__(self, account: Account, extraction: Extraction) -> None:
         self.account, self.account_id, self.client = account, account.account_id, account.client
+        self._requests_before = self.client.requests
         self.settings, self.sizes = account.settings, account.sizes
         self.extraction = extraction
         if extraction.pipeline:
             be_at_work(extraction.pipeline)
+        extraction.show_waiting(self.client.limiters["general"])
         self.store = StateStore(account.account_id, account.settings.account_ids)
         self.left_before = self.store.account.last_run.requests_left
         self.store.account.last_run = LastRun()
@@ -147,6 +150,13 @@ class Run:
         self.can = self._adapt_to_destination()
         self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._there = self._look_at_destination()
+        if self.settings.children == "differing" and self._there is None and self.can:
+            logger.warning(
+                "This destination can't be asked what it holds, so children are not compared: "
+                '`children = "differing"` does here what "complete" does, or "changed" where rows '
+                "can't be replaced."
+            )
+        self._freshness_lacks = self._prepare_freshness()
         # What a package that is still to be loaded will write is not there yet.
         self._trusted = set() if extraction.others_pending() else self._remembered_tables()
         self._unchanged: dict[str, UnchangedRows | None] = {}
@@ -180,17 +190,24 @@ class Run:
         """Tell whether the destination has a table; never, where it can't be asked."""
         return self._there is not None and table in self._there
 
+    def compares_rows(self, endpoint: Endpoint) -> bool:
+        """Tell whether rows are compared with those that the destination holds.
+
+        They are not where it can't be asked, or where dlt does not merge, and neither are those of
+        a report, since its rows of a period replace each other as a whole.
+        """
+        can = self.can.get(endpoint.name)
+        merged = disposition(self.resource(endpoint)) == "merge"
+        return bool(can and can.removes and merged and not endpoint.report)
+
     def unchanged_rows(self, endpoint: Endpoint) -> UnchangedRows | None:
         """Return what tells which rows of a table need not be written.
 
-        None where the destination can't be asked, or where dlt does not merge, and of a report,
-        whose rows of a period replace each other as a whole. A table that is read anew may be about
-        to be dropped, so all its rows are written.
+        None where rows are not compared. A table that is read anew may be about to be dropped, so
+        all its rows are written.
         """
         if endpoint.name not in self._unchanged:
-            can = self.can.get(endpoint.name)
-            possible = can and can.removes and disposition(self.resource(endpoint)) == "merge"
-            unchanged = UnchangedRows(endpoint) if possible and not endpoint.report else None
+            unchanged = UnchangedRows(endpoint) if self.compares_rows(endpoint) else None
             if unchanged and self.holds(endpoint.name) and endpoint.name in self._trusted:
                 plan = self.plans[endpoint.parent or endpoint.name]
                 own = plan.tables[endpoint.name]
@@ -258,6 +275,31 @@ class Run:
         with self.store.noting() as run:
             run.refused[endpoint.name] = text
 
+    def note_written(self, endpoint: Endpoint, rows: int) -> None:
+        """Count rows that are written, because the destination does not hold them so."""
+        with self.store.noting() as run:
+            run.written[endpoint.name] = run.written.get(endpoint.name, 0) + rows
+
+    def note_gone(self, endpoint: Endpoint, rows: int) -> None:
+        """Note at a table's end how many rows were removed or flagged, where that is counted."""
+        if not self.compares_rows(endpoint):
+            return
+        flagged = self.deletions(endpoint) == "flag"
+        with self.store.noting() as run:
+            run.written.setdefault(endpoint.name, 0)
+            (run.flagged if flagged else run.removed)[endpoint.name] = rows
+
+    def freshness(self, endpoint: Endpoint) -> list[dict[str, Any]]:
+        """Return the rows that say how fresh a table is, now that it was read to its end or left.
+
+        Where the destination has none so far, they speak of the tables that are not read too.
+        """
+        lacking, self._freshness_lacks = self._freshness_lacks, []
+        with self.store.noting() as run:
+            run.requests = self.client.requests - self._requests_before
+        table = self.store.table(endpoint.name)
+        return [freshness_row(self.account_id, endpoint.name, table, run), *lacking]
+
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:
         """Return the ids of rows that the destination holds, but a read does not cover."""
         anchor = self.scope_of(endpoint)
@@ -302,7 +344,7 @@ class Run:
 
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there; forget what is remembered of those that are not."""
-        names = [n for e in self.selected for n in (e.name, *e.nested_tables)]
+        names = [n for e in self.selected for n in (e.name, *e.nested_tables)] + [FRESHNESS]
         there = self.destination.tables(names)
         if there is None:
             return None
@@ -313,21 +355,47 @@ class Run:
                 *filter(self.destination.loaded_before, endpoint.nested_tables),
             )
             missing = set(tables) - there.keys()
-            if missing and self.store.forget_table(endpoint.name):
+            lost = {
+                f"{table}.{column}"
+                for table in {*tables} - missing
+                for column in self.destination.missing_columns(table, there[table])
+            }
+            if (missing or lost) and self.store.forget_table(endpoint.name):
                 tell(
                     self.account.named,
                     f"`{endpoint.name}` is read whole again: the destination lacks "
-                    f"{', '.join(sorted(missing))}.",
+                    f"{', '.join(sorted(missing | lost))}.",
                 )
                 for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
                     if endpoint.name in missing:  # The rows that these belonged to are gone.
                         self.destination.empty(orphaned, self.store.accounts)
-                # dlt creates missing tables only when the schema changed.
+                # dlt makes missing tables and columns only when the schema changed.
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )
             self.destination.check_types(there, endpoint)
         return there
+
+    def _prepare_freshness(self) -> list[dict[str, Any]]:
+        """Make the tables ready to write how fresh they are.
+
+        Return the rows of all tables that are not read, if the destination has none: it never had,
+        somebody dropped them, or a refresh of one table drops them with it. Where this run reads
+        several accounts, the first one's rows hold those of accounts that are not read.
+        """
+        dropped = FRESHNESS in self.extraction.dropped
+        missing = dropped or (self._there is not None and FRESHNESS not in self._there)
+        hints = {"x-harvest-made-again": self.extraction.load_id} if missing else {}
+        for endpoint in self.selected:
+            if can := self.can.get(endpoint.name):
+                prepare_freshness(self.resource(endpoint), can, **hints)
+        read, selected = self.settings.accounts_read, {e.name for e in self.selected}
+        others = self.store.accounts - {*read} if self.account_id == min(read) else set()
+        return [
+            freshness_row(account, name, table, LastRun())
+            for account, name, table in (self.store.known_tables() if missing else ())
+            if account in others or (account == self.account_id and name not in selected)
+        ]
 
     def _remembered_tables(self) -> set[str]:
         return {e.name for e in self.selected if self.store.table(e.name) != TableState()}
@@ -350,6 +418,8 @@ class Run:
             can, settings = self.can.get(e.name), self.settings
             if can and not can.full_reads:
                 settings = replace(settings, children="changed", full_read_hours=-1)
+            elif settings.children == "differing" and self._there is None:
+                settings = replace(settings, children="complete")
             return plan_table(
                 e,
                 self.store.table(e.name),

@@ -25,7 +25,7 @@ from functools import cached_property
 from typing import Any
 
 from ..catalog import Endpoint
-from ..destination import DELETED_AT, Key
+from ..destination import DELETED_AT, Key, Span
 from ..errors import SuspiciousDeletionsError
 from ..settings import SUSPICIOUS_LEAST, SUSPICIOUS_SHARE
 from .context import Run
@@ -35,13 +35,24 @@ from .context import Run
 class Gone:
     """Travels with an empty list, as its meta data, through the user's steps to the last one.
 
+    It comes when a table was read to its end.
+
     Attributes:
         run: The run.
         rows: What dlt must merge so that the rows leave.
+        count: How many rows leave, or were flagged.
     """
 
     run: Run
     rows: list[dict[str, Any]]
+    count: int = 0
+
+
+@dataclass
+class NotRead:
+    """Travels in its place where a table was not read, and stays as it is."""
+
+    run: Run
 
 
 class Deletions:
@@ -64,17 +75,17 @@ class Deletions:
             and not run.access.module_disabled(endpoint)
         )
 
-    @cached_property
-    def held(self) -> set[Key]:
-        """The keys of the rows that the destination holds and that a complete read would find."""
+    def _held(self, ids: Span = (None, None)) -> list[Key]:
+        """Return the keys of rows that the destination holds and a complete read would find."""
         if not self._looked_for:
-            return set()
+            return []
         run, endpoint = self._run, self._endpoint
         return run.destination.keys(
             endpoint,
             # A child carries a stamp of its own, which says nothing of its parent's.
             changed_after=None if endpoint.parent else run.scope_of(endpoint),
             unflagged=run.deletions(endpoint) == "flag",
+            ids=ids,
         )
 
     def of_list(self, found: set[int]) -> Gone:
@@ -83,8 +94,15 @@ class Deletions:
         Raises:
             SuspiciousDeletionsError: Most of the table would go.
         """
-        gone = [key for key in self.held if key[0] not in found]
-        return self._let_go(gone, shrinks_by=len(gone))
+        # All keys at once would take memory with the length of the list.
+        size = self._run.sizes.keys_at_once
+        starts = [None, *sorted(found)[size::size]]
+        gone, held = list[Key](), 0
+        for span in zip(starts, [*starts[1:], None], strict=True):
+            keys = self._held(span)
+            held += len(keys)
+            gone += [key for key in keys if key[0] not in found]
+        return self._let_go(gone, len(gone), held)
 
     def of_children(self, found: dict[int, set[int]], missing_parents: set[int]) -> Gone:
         """Remove or flag what parents no longer list, and all children of parents that are gone.
@@ -107,29 +125,28 @@ class Deletions:
         for parent in missing_parents:
             gone += by_parent.get(parent, set())
             shrinks_by += len(by_parent.get(parent, set()))
-        return self._let_go(gone, shrinks_by)
+        return self._let_go(gone, shrinks_by, sum(map(len, by_parent.values())))
 
     @cached_property
     def held_by_parent(self) -> dict[int, set[Key]]:
         """The held children's keys by parent."""
         by_parent: dict[int, set[Key]] = defaultdict(set)
-        for key in self.held:
+        for key in self._held():
             by_parent[key[0]].add(key)
         return by_parent
 
-    def _let_go(self, gone: Iterable[Key], shrinks_by: int) -> Gone:
-        suspicious = (
-            shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > len(self.held) * SUSPICIOUS_SHARE
-        )
+    def _let_go(self, gone: Iterable[Key], shrinks_by: int, held: int) -> Gone:
+        suspicious = shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > held * SUSPICIOUS_SHARE
         if suspicious and not self._run.settings.confirm_deletions:
             raise SuspiciousDeletionsError(
-                self._endpoint.name, shrinks_by, len(self.held), self._run.account.named
+                self._endpoint.name, shrinks_by, held, self._run.account.named
             )
         keys = sorted(gone)
         if self._run.deletions(self._endpoint) == "flag":
             self._run.destination.flag(self._endpoint, keys)
-            return Gone(self._run, [])
-        return Gone(self._run, [mark_of(self._run, self._endpoint, key) for key in keys])
+            return Gone(self._run, [], len(keys))
+        rows = [mark_of(self._run, self._endpoint, key) for key in keys]
+        return Gone(self._run, rows, len(keys))
 
 
 def mark_of(run: Run, endpoint: Endpoint, key: Key) -> dict[str, Any]:

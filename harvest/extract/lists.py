@@ -9,14 +9,15 @@ from datetime import datetime, timedelta
 from dlt.common.typing import TDataItems
 from dlt.extract.items import DataItemWithMeta
 
-from ..catalog import Endpoint
+from ..catalog import BY_NAME, Endpoint
 from ..errors import HarvestError
 from ..settings import OVERLAP_SECONDS
 from .context import Run
-from .deletions import Deletions, Gone
+from .deletions import Deletions, Gone, NotRead
+from .differences import Differences
 from .listing import Listing
 from .plan import Read
-from .records import prepare
+from .records import newest, prepare
 from .state import Backfill, TableState
 from .windows import Filters
 
@@ -35,6 +36,8 @@ class ListEnd:
     Attributes:
         run: The run.
         parents: The stamps of the list's records by id, where children need them.
+        differing: The parents whose children may differ from what the destination holds, by table
+            of children, where that is how these are read.
         complete: Whether these are all the records in scope, without a doubt.
         started: When the list's first page came, by Harvest's clock (UTC).
         cursor: From where the next run must ask for changes (UTC).
@@ -43,6 +46,7 @@ class ListEnd:
 
     run: Run
     parents: dict[int, datetime | None]
+    differing: dict[str, set[int]]
     complete: bool
     started: datetime
     cursor: datetime
@@ -67,9 +71,11 @@ class ListReader:
         self._listings: list[Listing] = []
         self._parents: dict[int, datetime | None] = {}
         self._keeps_parents = len(self._plan.tables) > bool(self._own)
+        children = [BY_NAME[n] for n, t in self._plan.tables.items() if t.mode == "differing"]
+        self._differences = Differences(run.destination, endpoint, children) if children else None
 
     def read(self) -> Iterator[TDataItems]:
-        """Yield records in lists, and at last an empty list with the `ListEnd`.
+        """Yield records in lists, and at last an empty list with the `ListEnd`, or `NotRead`.
 
         Raises:
             HarvestError: The list could not be read.
@@ -79,6 +85,7 @@ class ListReader:
                 left = self._run.left_before.get(name, 1)
                 self._run.note_requests_left(name, left)
         if not self._plan.reads:
+            yield DataItemWithMeta(NotRead(self._run), [])
             return
         try:
             for read in self._plan.reads:
@@ -88,6 +95,7 @@ class ListReader:
             yield DataItemWithMeta(self._end(), [])
         except HarvestError as error:
             self._run.leave_out(self._endpoint, error)
+            yield DataItemWithMeta(NotRead(self._run), [])
 
     def _rows(self, read: Read, unstamped: Filters | None = None) -> Iterator[TDataItems]:
         """Yield the records of one pass, without those that came before or that the table has.
@@ -110,12 +118,13 @@ class ListReader:
                     run.account_id,
                     public_links=run.settings.public_links,
                 )
-                if stamp and not unstamped and (self._newest is None or stamp > self._newest):
-                    self._newest = stamp
+                if not unstamped:
+                    self._newest = newest(self._newest, stamp)
                 if self._keeps_parents:
                     self._parents[record["id"]] = stamp
                 came = any(record["id"] in ids for ids in earlier)
-                if not came and not (oldest and stamp and stamp < oldest):
+                differs = self._differences and self._differences.note(record)
+                if not came and (differs or not (oldest and stamp and stamp < oldest)):
                     rows.append(record)
             if rows:
                 yield DataItemWithMeta(Rows(run), page if len(rows) == len(page) else rows)
@@ -133,13 +142,22 @@ class ListReader:
         if self._own:
             if complete:
                 gone = Deletions(self._run, self._endpoint).of_list(first.ids)
-            self._save(first, cursor)
-        return ListEnd(self._run, self._parents, complete, first.started, cursor, gone)
+            self._save(first, cursor, gone)
+        differing = self._differences.parents if self._differences else {}
+        return ListEnd(self._run, self._parents, differing, complete, first.started, cursor, gone)
 
-    def _save(self, first: Listing, cursor: datetime) -> None:
+    def _save(self, first: Listing, cursor: datetime, gone: Gone) -> None:
         """Remember what the next run needs to know of the list's own table."""
         before = self._run.store.table(self._endpoint.name)
-        now = TableState(cursor=cursor, full_read_at=before.full_read_at, anchor=before.anchor)
+        now = TableState(
+            cursor=cursor,
+            read_at=first.started,
+            changed_at=newest(
+                before.changed_at, self._newest, first.started if gone.count else None
+            ),
+            full_read_at=before.full_read_at,
+            anchor=before.anchor,
+        )
         started = before.backfill.started_at if before.backfill else first.started
         if self._plan.complete:
             now.anchor = self._run.scope_of(self._endpoint)

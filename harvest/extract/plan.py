@@ -25,7 +25,7 @@ from ..settings import (
 from .state import PeriodsRead, TableState
 from .windows import DAY, Window, periods
 
-Mode = Literal["whole", "changes", "backfill", "later"]
+Mode = Literal["whole", "changes", "differing", "backfill", "later"]
 
 FRESH = timedelta(hours=1)
 """While older periods of a report are left, newer ones are not read again for so long."""
@@ -42,6 +42,8 @@ class TablePlan:
         mode: What is read of a list, or of which parents children are read.
             "whole": everything in scope, so what was not found is gone; children of all parents.
             "changes": what changed since the cursor; children of parents that changed.
+            "differing": of children, those of parents that changed or that differ from what the
+            destination holds.
             "backfill": the next batch of a first read, and what changed since the cursor; children
             of the next parents, and of those that changed.
             "later": nothing yet, because lists by date come first; children of no parent.
@@ -221,7 +223,8 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
         return TablePlan("whole")
     if state.cursor is None or state.cursor > now:  # a clock went wrong
         return TablePlan("whole")
-    return TablePlan("changes", state.cursor)
+    differing = is_child and settings.children == "differing"
+    return TablePlan("differing" if differing else "changes", state.cursor)
 
 
 def plan_list(
@@ -240,7 +243,7 @@ def plan_list(
     if own and own.mode == "backfill":  # Only a list without children comes in batches.
         reads = (Read(anchor, own.until, own.limit), Read(own.since))
         return ListPlan(reads, complete=False, rows_since=None, tables=tables)
-    needs_all = any(plan.mode in ("whole", "backfill") for plan in asking)
+    needs_all = any(plan.mode != "changes" for plan in asking)
     if needs_all or (own and own.mode != "changes"):
         # Children that come in batches need their parents listed, and not stored, in each batch.
         stored = bool(own and own.mode == "changes")
@@ -277,8 +280,8 @@ def requests_needed(
     listed = total if plan.complete else news
     pages = max(1, -(-listed // page)) if plan.reads else 0
     children = (table for name, table in plan.tables.items() if name != endpoint.name)
-    asked = {"whole": total, "backfill": total, "changes": news, "later": 0}
-    return pages + sum(asked[table.mode] for table in children)
+    asked = {"whole": total, "backfill": total, "later": 0}
+    return pages + sum(asked.get(table.mode, news) for table in children)
 
 
 def _widens(state: TableState, anchor: datetime | None) -> bool:

@@ -46,6 +46,11 @@ def prepare(
     return stamp
 
 
+def newest(*stamps: datetime | None) -> datetime | None:
+    """Return the latest of some stamps (UTC); None if there is none."""
+    return max(filter(None, stamps), default=None)
+
+
 def items_of(record: Record, name: str) -> list[Record]:
     """Return the objects in a list of a record."""
     items = record.get(name)

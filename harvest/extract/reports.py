@@ -22,7 +22,7 @@ from ..catalog.schema import ACCOUNT_ID
 from ..errors import HarvestError, NarrowerTokenError, ShiftingListError
 from ..settings import LONGEST_REPORT, RATE_LIMIT
 from .context import Run
-from .deletions import Gone, mark_of
+from .deletions import Gone, NotRead, mark_of
 from .lists import Rows
 from .plan import report_minutes, requests_needed
 from .state import PeriodsRead, TableState, tell
@@ -46,7 +46,7 @@ class OfReport:
     """
 
     table: str
-    inner: Rows | Gone
+    inner: Rows | Gone | NotRead
     planned: int = 0
     done: int = 0
 
@@ -87,6 +87,7 @@ def read_reports(run: Run) -> Iterator[TDataItems]:
     if run.reports_wait:
         for reader in readers:
             reader.wait(needed[reader.table])
+            yield DataItemWithMeta(OfReport(reader.table, NotRead(run)), [])
         return
     batch = Batch(run.sizes.report_requests if run.settings.in_batches else 0)
     yield from _in_turn(reader.read(batch) for reader in readers)
@@ -146,6 +147,7 @@ class ReportReader:
                 yield self._read(window, batch)
         except HarvestError as error:
             self._run.leave_out(self._endpoint, error)
+            yield DataItemWithMeta(OfReport(self.table, NotRead(self._run)), [])
             return
         self._save()
         yield DataItemWithMeta(OfReport(self.table, Gone(self._run, self._marks)), [])
@@ -233,12 +235,13 @@ class ReportReader:
     def _save(self) -> None:
         """Remember what the next run needs to know."""
         run, plan, known = self._run, self._plan, self._plan.goes_on
+        now = run.access.now
         if self._left:
             run.note_requests_left(self.table, len(self._left))
         if self._report.span != "period":
-            run.store.save_table(self.table, TableState(full_read_at=run.access.now))
+            run.store.save_table(self.table, TableState(read_at=now, full_read_at=now))
         elif self._oldest:
             first = min(self._oldest, known.first) if known else self._oldest
             read_at = known.read_at if known and not plan.again else run.access.now
             periods = PeriodsRead(run.settings.report_period, first, read_at)
-            run.store.save_table(self.table, TableState(periods=periods))
+            run.store.save_table(self.table, TableState(read_at=now, periods=periods))

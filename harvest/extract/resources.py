@@ -24,9 +24,11 @@ from ..destination import DELETED_AT, deleted_at_column
 from ..errors import HarvestError
 from ..progress import REQUESTS
 from ..settings import Settings
-from .children import ChildReader
+from .children import ChildReader, requests_expected
+from .columnar import Columnar, dlt_columns
 from .context import Account, Accounts, Run
-from .deletions import Gone, mark_of
+from .deletions import Gone, NotRead, mark_of
+from .freshness import FRESHNESS
 from .lists import ListEnd, ListReader, Rows
 from .records import Record, prepare
 from .reports import OfReport, read_reports
@@ -48,19 +50,36 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         super().__init__(lambda item: item)
         self._endpoint = endpoint
         self._chosen_for: Run | None = None
+        self._columnar: Columnar | None = None
         self._filled: set[str] = set()
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
         """Return the rows to load."""
-        if isinstance(meta, Gone):
-            item = [*meta.rows, *self._absent_with_lists(meta.run)]
-            if not item and meta.run.must_make(self._endpoint):
-                return dlt.mark.materialize_table_schema()
-        elif isinstance(meta, (Rows, ListEnd)):
+        if isinstance(meta, (Gone, NotRead)):
+            return self._end(meta)
+        if isinstance(meta, (Rows, ListEnd)):
             item = self._to_write(meta.run, item if isinstance(item, list) else [item])
-        if item and isinstance(meta, (Rows, ListEnd, Gone)) and meta.run is not self._chosen_for:
-            self._choose_file_format(meta.run)
+            if item:
+                self._choose_file_format(meta.run)
+            if item and self._columnar and isinstance(meta, Rows):
+                table = self._columnar.table(item)
+                return item if table is None else table
         return item
+
+    def _end(self, end: Gone | NotRead) -> Iterator[TDataItems]:
+        """Yield what a table's end brings: what is gone, and how fresh the table is."""
+        run = end.run
+        if isinstance(end, Gone):
+            run.note_gone(self._endpoint, end.count)
+            if rows := [*end.rows, *self._absent_with_lists(run)]:
+                self._choose_file_format(run)
+                yield rows
+            elif run.must_make(self._endpoint):
+                yield dlt.mark.materialize_table_schema()
+        # Who looks at a resource without a pipeline wants its records only. And a function that
+        # names the table of each row knows nothing of these.
+        if run.extraction.pipeline and not run.resource(self._endpoint).has_dynamic_table_name:
+            yield dlt.mark.with_table_name(run.freshness(self._endpoint), FRESHNESS)
 
     def _absent_with_lists(self, run: Run) -> list[dict[str, Any]]:
         """Return a record to be deleted, with an item in each list whose table must be made.
@@ -84,6 +103,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         if not unchanged:
             return rows
         changed = unchanged.leave_out(rows)
+        run.note_written(self._endpoint, len(changed))
         if left_out := len(rows) - len(changed):
             run.note_unchanged(self._endpoint, left_out)
         return changed
@@ -93,9 +113,19 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
 
         Postgres' driver fails on a file without any.
         """
+        if run is self._chosen_for:
+            return
         self._chosen_for, can = run, run.can.get(self._endpoint.name)
-        if can and can.file_format:
-            run.resource(self._endpoint).apply_hints(file_format=can.file_format)
+        self._columnar, resource = None, run.resource(self._endpoint)
+        if not can or not can.file_format:
+            return
+        resource.apply_hints(file_format=can.file_format)
+        columns = resource.compute_table_schema()["columns"]
+        # With other dispositions dlt makes the ids of rows in its own way.
+        merged = resource.write_disposition == "merge" and can.merge_strategy == "delete-insert"
+        if merged and not self._endpoint.nested and Columnar.takes(columns):
+            self._columnar = Columnar(columns, run.extraction.load_id)
+            resource.apply_hints(columns=dlt_columns())
 
 
 def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
@@ -137,16 +167,25 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
         with account.named_in_errors():
             return DataItemWithMeta(children.finish(), [])
 
-    def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:  # noqa: ARG001
+    expected: dict[Run, int] = {}
+    """The requests that were told to be needed when the first page of parents came, by run. A short
+    list's end may come before its page."""
+
+    def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:
+        if isinstance(item, Page) and item.total and meta.run not in expected:
+            expected[meta.run] = requests = requests_expected(meta.run, endpoint, item.total)
+            meta.run.extraction.show_progress(endpoint.name, REQUESTS, more=requests)
         if isinstance(meta, ListEnd):
             account = meta.run.account
             with account.named_in_errors():
                 children = ChildReader(meta, endpoint)
-            progress = meta.run.extraction.show_progress
-            progress(endpoint.name, REQUESTS, more=len(children.parents))
+            more = len(children.parents) - expected.setdefault(meta.run, 0)
+            meta.run.extraction.show_progress(endpoint.name, REQUESTS, more=more)
             for parent_id in children.parents:
                 yield read_one(account, children, parent_id)
             yield finish(account, children)
+        elif isinstance(meta, NotRead):
+            yield DataItemWithMeta(meta, [])
 
     def show(item: TDataItems, meta: Any = None) -> TDataItems:
         if isinstance(meta, ListEnd):
@@ -167,10 +206,13 @@ def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) 
                     record = dict(run.access.record(endpoint.path))
                 except HarvestError as error:
                     run.leave_out(endpoint, error)
+                    yield DataItemWithMeta(NotRead(run), [])
                     continue
                 prepare(endpoint, record, run.account_id, public_links=settings.public_links)
-            run.store.save_table(endpoint.name, TableState(full_read_at=run.access.now))
+            now = run.access.now
+            run.store.save_table(endpoint.name, TableState(read_at=now, full_read_at=now))
             yield DataItemWithMeta(Rows(run), [record])
+            yield DataItemWithMeta(Gone(run, []), [])
 
     table = dlt.resource(read, parallelized=True, **_hints(endpoint, settings))
     return table.add_step(LastStep(endpoint))

@@ -19,7 +19,9 @@ from dlt.common import logger
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
+from ..api.rate_limit import RateLimiter
 from ..errors import OtherAccountError, UnknownStateError
+from ..progress import Counts
 
 VERSION = 1
 """The layout of the state. A run refuses a state of another version."""
@@ -58,6 +60,14 @@ class TableState(_Remembered):
 
     cursor: Annotated[
         datetime | None, Note(description="the next run asks for what changed from here on (UTC)")
+    ] = None
+    read_at: Annotated[
+        datetime | None,
+        Note(description="when the last read that came to its end began, Harvest's time"),
+    ] = None
+    changed_at: Annotated[
+        datetime | None,
+        Note(description="the newest stamp that was read, or when rows were found to be gone"),
     ] = None
     full_read_at: Annotated[
         datetime | None,
@@ -99,6 +109,12 @@ class LastRun(_Remembered):
     requests_left: Annotated[
         dict[str, int], Note(description="tables that need a further batch, and its requests")
     ] = {}
+    requests: Annotated[int, Note(description="requests that it took so far")] = 0
+    written: Annotated[
+        dict[str, int], Note(description="rows written, as they were new or changed, by table")
+    ] = {}
+    removed: Annotated[dict[str, int], Note(description="rows that left their table")] = {}
+    flagged: Annotated[dict[str, int], Note(description="rows that were flagged as gone")] = {}
 
 
 class AccountState(_Remembered):
@@ -137,16 +153,24 @@ class Extraction:
         pipeline: The pipeline that runs, None without one.
         schema_name: The name of the source's schema.
         selected: The resources that are extracted, by name.
+        dropped: Tables that a refresh drops when this load begins.
     """
 
     def __init__(self) -> None:
         try:
-            self.load_id = str(dlt.current.load_package_state()["load_id"])
+            package: Any = dlt.current.load_package_state()
         except CurrentLoadPackageStateNotAvailable:
-            self.load_id = ""
+            package = {}
+        self.load_id = str(package.get("load_id", ""))
+        self.dropped = {str(table["name"]) for table in package.get("dropped_tables", ())}
         self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
         self.schema_name: str = dlt.current.source_schema().name
         self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
+
+    def show_waiting(self, limiter: RateLimiter) -> None:
+        """Let our own display tell what waits for a limiter; those of dlt can't."""
+        if self.pipeline and isinstance(self.pipeline.collector, Counts):
+            self.pipeline.collector.watch(limiter)
 
     def others_pending(self) -> bool:
         """Tell whether an earlier load package is still to be loaded."""
@@ -217,6 +241,12 @@ class StateStore:
     def table(self, name: str) -> TableState:
         """Return what is remembered of a table; what can't be read makes a full read of it."""
         return self._tables.get(name, TableState())
+
+    def known_tables(self) -> Iterator[tuple[int, str, TableState]]:
+        """Yield all tables of which something is remembered, of this account and others."""
+        for name, by_account in dlt.current.source_state().get("resources", {}).items():
+            for account, content in by_account.items():
+                yield int(account), name, self._parse(content, TableState, f"`{name}`")
 
     def save_table(self, name: str, table: TableState) -> None:
         """Remember what the next run needs to know of a table."""

@@ -1,4 +1,4 @@
-"""Several accounts behind one server; sections (§) are those of docs/harvest-api.md."""
+"""Several accounts behind one server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .asking import Json, ask, ids, read
 
 
 def listed(sandbox: Sandbox, token: str) -> Json:
-    """Ask which accounts a token reaches, with no account id in the request (§4.25)."""
+    """Ask which accounts a token reaches, with no account id in the request."""
     headers = {"Authorization": f"Bearer {token}", "User-Agent": "tests"}
     answer = requests.get(sandbox.accounts_url, headers=headers, timeout=10)
     answer.raise_for_status()
@@ -57,7 +57,7 @@ def test_account_id_taken(sandbox: Sandbox) -> None:
 
 
 def test_reach(sandbox: Sandbox) -> None:
-    """A token reaches its own account and answers 404 for another; one reaches both (§1.2)."""
+    """A token reaches its own account and answers 404 for another; one reaches both."""
     assert ask(sandbox, "clients", sandbox.shared_token).status_code == 401
     other = sandbox.add_account()
     reached = {
@@ -77,7 +77,7 @@ def test_reach(sandbox: Sandbox) -> None:
 
 
 def test_roles_by_account(sandbox: Sandbox) -> None:
-    """One token can be an administrator's in one account and a member's in another (§1.6)."""
+    """One token can be an administrator's in one account and a member's in another."""
     other = sandbox.add_account()
     other.users[sandbox.shared_token] = other.users[other.member_token]
     assert ask(sandbox, "users", sandbox.shared_token).status_code == 200
@@ -86,7 +86,7 @@ def test_roles_by_account(sandbox: Sandbox) -> None:
 
 
 def test_listed_accounts(sandbox: Sandbox) -> None:
-    """The accounts that a token reaches are listed, Forecast's beside Harvest's (§4.25)."""
+    """The accounts that a token reaches are listed, Forecast's beside Harvest's."""
     assert harvest_ids(listed(sandbox, sandbox.token)) == [424242]
     other = sandbox.add_account()
     assert harvest_ids(listed(sandbox, sandbox.token)) == [424242]
@@ -106,7 +106,7 @@ def test_listed_accounts(sandbox: Sandbox) -> None:
 
 
 def test_accounts_refused(sandbox: Sandbox) -> None:
-    """The list of accounts is on the id host's path only, and needs a valid token (§1.1)."""
+    """The list of accounts is on the id host's path only, and needs a valid token."""
     assert ask(sandbox, "accounts").status_code == 404
     refused = ask(sandbox, sandbox.accounts_url, "wrong")
     assert refused.status_code == 401

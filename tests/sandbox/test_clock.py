@@ -1,4 +1,4 @@
-"""One clock for everything; sections (§) are those of docs/harvest-api.md."""
+"""One clock for everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tests and people use the sandbox; sections (§) are those of docs/harvest-api.md."""
+"""How tests and people use the sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a change does to other records; sections (§) are those of docs/harvest-api.md."""
+"""What a change does to other records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .asking import ask, ids, line_project, read
 
 
 def test_live_names(sandbox: Sandbox) -> None:
-    """A new name shows in every nested copy at once, and stamps only its own record (§6.2)."""
+    """A new name shows in every nested copy at once, and stamps only its own record."""
     account = sandbox.account
     entry = account.truth("time_entries")[-1]
     names = {"client": "Neu", "project": "Nouveau", "task": "Новая"}
@@ -36,7 +36,7 @@ def test_live_names(sandbox: Sandbox) -> None:
 
 
 def test_payment(sandbox: Sandbox) -> None:
-    """A payment stamps its invoice and pays it; its deletion undoes that without a stamp (§6.2)."""
+    """A payment stamps its invoice and pays it; its deletion undoes that without a stamp."""
     account = sandbox.account
     invoice = next(row for row in account.truth("invoices") if row["due_amount"] > 0)
     path = f"invoices/{invoice['id']}"
@@ -60,7 +60,7 @@ def test_payment(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("table", ["invoices", "estimates"])
 def test_message(sandbox: Sandbox, table: str) -> None:
-    """A message sent stamps its parent and its `sent_at` (§6.2)."""
+    """A message sent stamps its parent and its `sent_at`."""
     parent = sandbox.account.rows(table)[0]["id"]
     message = sandbox.account.add(f"{table[:-1]}_messages", {"event_type": None}, parent)
     seen = ask(sandbox, f"{table}/{parent}").json()
@@ -69,7 +69,7 @@ def test_message(sandbox: Sandbox, table: str) -> None:
 
 @pytest.mark.parametrize("table", ["invoices", "contacts"])
 def test_client_stamped(sandbox: Sandbox, table: str) -> None:
-    """A new invoice or contact stamps its client (§6.2)."""
+    """A new invoice or contact stamps its client."""
     model = sandbox.account.rows(table)[0]
     model = {k: v for k, v in model.items() if k not in ("id", "created_at", "updated_at")}
     added = sandbox.account.add(table, model)
@@ -78,7 +78,7 @@ def test_client_stamped(sandbox: Sandbox, table: str) -> None:
 
 
 def test_archived_project(sandbox: Sandbox) -> None:
-    """An archived project stays in the list and locks its entries, which get no stamp (§6.2)."""
+    """An archived project stays in the list and locks its entries, which get no stamp."""
     account = sandbox.account
     entry = next(row for row in account.truth("time_entries") if not row["is_locked"])
     path = f"time_entries/{entry['id']}"
@@ -93,7 +93,7 @@ def test_archived_project(sandbox: Sandbox) -> None:
 
 
 def test_deleted_project(sandbox: Sandbox) -> None:
-    """A deleted project takes its entries and expenses along, and nothing tells of them (§7)."""
+    """A deleted project takes its entries and expenses along, and nothing tells of them."""
     account = sandbox.account
     project = account.rows("expenses")[0]["project"]["id"]
     account.delete("projects", project)
@@ -105,7 +105,7 @@ def test_deleted_project(sandbox: Sandbox) -> None:
 
 
 def test_set_rate(sandbox: Sandbox) -> None:
-    """A rate from a day on ends the one before; one without a day replaces all (§4.4)."""
+    """A rate from a day on ends the one before; one without a day replaces all."""
     account, table = sandbox.account, "user_billable_rates"
     user = next(iter(account.records["users"]))
     account.set_rate(table, user, Decimal(80))

@@ -1,4 +1,4 @@
-"""Which records a request chooses; sections (§) are those of docs/harvest-api.md."""
+"""Which records a request chooses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .asking import ask, ids, line_project, read
 
 
 def test_updated_since(sandbox: Sandbox) -> None:
-    """`updated_since` takes its own second along, or leaves it out if so set (§9 point 5)."""
+    """`updated_since` takes its own second along, or leaves it out if so set."""
     stamps = sorted(row["updated_at"] for row in sandbox.account.truth("time_entries"))
     middle = stamps[70]
     for form in (middle, middle.replace("Z", "+00:00")):
@@ -23,7 +23,7 @@ def test_updated_since(sandbox: Sandbox) -> None:
 
 
 def test_updated_since_children(sandbox: Sandbox) -> None:
-    """Children are filtered by their own stamp (§3.3)."""
+    """Children are filtered by their own stamp."""
     payment, invoice = next(iter(sandbox.account.parent_of["invoice_payments"].items()))
     stamp = sandbox.account.records["invoice_payments"][payment]["updated_at"]
     path = f"invoices/{invoice}/payments"
@@ -32,7 +32,7 @@ def test_updated_since_children(sandbox: Sandbox) -> None:
 
 
 def test_days(sandbox: Sandbox) -> None:
-    """`from` and `to` include their days, in both forms in use, along with other filters (§3.3)."""
+    """`from` and `to` include their days, in both forms in use, along with other filters."""
     rows = sandbox.account.truth("time_entries")
     days = sorted(row["spent_date"] for row in rows)
     first, last, stamp = days[30], days[90], sorted(row["updated_at"] for row in rows)[60]
@@ -48,7 +48,7 @@ def test_days(sandbox: Sandbox) -> None:
 
 
 def test_filters(sandbox: Sandbox) -> None:
-    """Documented filters choose rows; unknown parameters are ignored (§3.3)."""
+    """Documented filters choose rows; unknown parameters are ignored."""
     entries = sandbox.account.truth("time_entries")
     entry = entries[0]
     for name in ("user", "client", "project", "task"):
@@ -83,7 +83,7 @@ def test_invoices_of_project(sandbox: Sandbox) -> None:
 
 
 def test_single(sandbox: Sandbox) -> None:
-    """One record is read by its id where Harvest documents it (§4)."""
+    """One record is read by its id where Harvest documents it."""
     for table in ("clients", "projects", "time_entries", "invoices", "roles"):
         record = sandbox.account.truth(table)[-1]
         answer = ask(sandbox, f"{table}/{record['id']}").json(parse_float=Decimal)

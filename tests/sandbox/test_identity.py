@@ -1,4 +1,4 @@
-"""The sandbox plays id.getharvest.com; sections (§) are those of the API notes."""
+"""The sandbox plays id.getharvest.com."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def agreed(sandbox: Sandbox, **params: str) -> dict[str, list[str]]:
 
 
 def test_code(sandbox: Sandbox) -> None:
-    """A person agrees, and the code of the redirect gives tokens, once (§5)."""
+    """A person agrees, and the code of the redirect gives tokens, once."""
     back = agreed(sandbox, state="s")
     assert back["state"] == ["s"]
     (code,) = back["code"]
@@ -77,7 +77,7 @@ def test_unknown_application(sandbox: Sandbox, params: dict[str, str]) -> None:
 
 
 def test_same_refresh_token(sandbox: Sandbox) -> None:
-    """As documented, a refresh token can be used again and again (§5)."""
+    """As documented, a refresh token can be used again and again."""
     token = sandbox.identity.grant(sandbox.token)
     first, second = refreshed(sandbox, token), refreshed(sandbox, token)
     assert first["refresh_token"] == second["refresh_token"] == token
@@ -85,7 +85,7 @@ def test_same_refresh_token(sandbox: Sandbox) -> None:
 
 
 def test_rotation(sandbox: Sandbox) -> None:
-    """If told so, each refresh ends the tokens before it (§9 point 21)."""
+    """If told so, each refresh ends the tokens before it."""
     sandbox.rotates_tokens = True
     token = sandbox.identity.grant(sandbox.token)
     first = refreshed(sandbox, token)

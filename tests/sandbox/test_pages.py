@@ -1,4 +1,4 @@
-"""How lists come in pages; sections (§) are those of docs/harvest-api.md."""
+"""How lists come in pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .asking import PAGING, ask, ids, read
 
 
 def test_page_links(sandbox: Sandbox) -> None:
-    """A list in pages numbers them and links first, previous, next and last (§3.1)."""
+    """A list in pages numbers them and links first, previous, next and last."""
     since = "2010-01-01T00:00:00Z"
     first = ask(sandbox, "time_entries", per_page=40, updated_since=since).json()
     assert first.keys() == PAGING | {"time_entries"}
@@ -29,7 +29,7 @@ def test_page_links(sandbox: Sandbox) -> None:
 
 
 def test_cursor_links(sandbox: Sandbox) -> None:
-    """A list by cursor has no page numbers midway, and its cursors lead both ways (§3.1, §3.2)."""
+    """A list by cursor has no page numbers midway, and its cursors lead both ways."""
     sandbox.styles = "cursor"
     first = ask(sandbox, "time_entries", per_page=40).json()
     assert (first["page"], first["next_page"]) == (1, 2)
@@ -61,7 +61,7 @@ def test_all_rows(sandbox: Sandbox, style: str | None, cap: int) -> None:
 
 
 def test_documented_styles(sandbox: Sandbox) -> None:
-    """Without a setting the four lists by date come in pages and the others by cursor (§3.2)."""
+    """Without a setting the four lists by date come in pages and the others by cursor."""
     for path in ("time_entries", "expenses", "invoices", "estimates"):
         assert "page=2" in ask(sandbox, path, per_page=2).json()["links"]["next"]
     for path in ("users", "clients", "projects", "user_assignments"):
@@ -77,7 +77,7 @@ def test_style_by_table(sandbox: Sandbox) -> None:
 
 
 def test_per_page(sandbox: Sandbox) -> None:
-    """`per_page` is 1 to 2,000; what is above is refused, not cut (§3.2)."""
+    """`per_page` is 1 to 2,000; what is above is refused, not cut."""
     assert ask(sandbox, "clients", per_page=2000).status_code == 200
     for query in ({"per_page": 2001}, {"per_page": 0}, {"per_page": "x"}, {"page": 0}):
         answer = ask(sandbox, "clients", **query)
@@ -87,14 +87,14 @@ def test_per_page(sandbox: Sandbox) -> None:
 
 
 def test_empty_page(sandbox: Sandbox) -> None:
-    """A list with nothing in it is a page with an empty list and links that end (§3.1)."""
+    """A list with nothing in it is a page with an empty list and links that end."""
     body = ask(sandbox, "clients", updated_since="2100-01-01T00:00:00Z").json()
     assert body["clients"] == []
     assert (body["total_entries"], body["links"]["next"]) == (0, None)
 
 
 def test_order(sandbox: Sandbox) -> None:
-    """Lists come newest first: by business date, then id, or by id alone (§3.3)."""
+    """Lists come newest first: by business date, then id, or by id alone."""
     for path, date in (("time_entries", "spent_date"), ("invoices", "issue_date")):
         keys = [(row[date], row["id"]) for row in read(sandbox, path)]
         assert keys == sorted(keys, reverse=True)
@@ -122,7 +122,7 @@ def test_undated(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("style", ["page", "cursor"])
 def test_delete_shifts_pages(sandbox: Sandbox, style: str) -> None:
-    """A delete between two pages hides a row from a reader of pages, not of cursors (§3.2)."""
+    """A delete between two pages hides a row from a reader of pages, not of cursors."""
     sandbox.styles = style
     first = ask(sandbox, "time_entries", per_page=50).json()
     sandbox.account.delete("time_entries", first["time_entries"][0]["id"])
@@ -141,13 +141,13 @@ def test_move_shifts_pages(sandbox: Sandbox) -> None:
 
 
 def test_origin(sandbox: Sandbox) -> None:
-    """Links stay on the host that was asked, and on its path (§3.2)."""
+    """Links stay on the host that was asked, and on its path."""
     there = sandbox.base_url.replace("127.0.0.1", "localhost")
     assert ask(sandbox, f"{there}/clients").json()["links"]["first"].startswith(f"{there}/clients?")
 
 
 def test_without_total_entries(sandbox: Sandbox) -> None:
-    """Named tables' lists can lack `total_entries`; their links still lead through all (§3.1)."""
+    """Named tables' lists can lack `total_entries`; their links still lead through all."""
     sandbox.without_total_entries = {"invoice_payments", "clients"}
     invoice = next(iter(sandbox.account.parent_of["invoice_payments"].values()))
     bodies = {
@@ -161,7 +161,7 @@ def test_without_total_entries(sandbox: Sandbox) -> None:
 
 
 def test_total_entries_excess(sandbox: Sandbox) -> None:
-    """Named tables' lists can say too high a `total_entries` each time they are read (§3.1)."""
+    """Named tables' lists can say too high a `total_entries` each time they are read."""
     sandbox.total_entries_excess = {"clients": 3}
     count = len(sandbox.account.records["clients"])
     for _ in range(3):

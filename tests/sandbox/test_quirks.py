@@ -1,4 +1,4 @@
-"""The sandbox can differ from the documents; sections (§) are those of the API notes."""
+"""The sandbox can differ from the documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .asking import ask, ids, read
 
 
 def test_ignored_filters(sandbox: Sandbox) -> None:
-    """A filter that is ignored chooses nothing; the others still do (§3.3)."""
+    """A filter that is ignored chooses nothing; the others still do."""
     sandbox.ignored_filters = ["updated_since", "to"]
     whole = sandbox.account.records["time_entries"].keys()
     assert (
@@ -25,7 +25,7 @@ def test_ignored_filters(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("style", ["page", "cursor"])
 def test_days_exclusive(sandbox: Sandbox, style: str) -> None:
-    """`from` and `to` can leave out their own days (§3.3)."""
+    """`from` and `to` can leave out their own days."""
     sandbox.styles, sandbox.days_exclusive = style, True
     days = sorted({row["spent_date"] for row in sandbox.account.truth("time_entries")})
     first, *_, last = days
@@ -36,7 +36,7 @@ def test_days_exclusive(sandbox: Sandbox, style: str) -> None:
 
 @pytest.mark.parametrize("style", ["page", "cursor"])
 def test_oldest_first(sandbox: Sandbox, style: str) -> None:
-    """A list by date can come in the opposite order, whole on each style of pages (§9 point 23)."""
+    """A list by date can come in the opposite order, whole on each style of pages."""
     sandbox.styles = style
     usual = ids(read(sandbox, "time_entries", per_page=40))
     sandbox.oldest_first = ["time_entries"]
@@ -44,7 +44,7 @@ def test_oldest_first(sandbox: Sandbox, style: str) -> None:
 
 
 def test_without_archived(sandbox: Sandbox) -> None:
-    """A list can leave archived records out unless they are asked for (§9 point 11)."""
+    """A list can leave archived records out unless they are asked for."""
     users = sandbox.account.truth("users")
     active = {row["id"] for row in users if row["is_active"]}
     assert 0 < len(active) < len(users)
@@ -57,7 +57,7 @@ def test_without_archived(sandbox: Sandbox) -> None:
 
 
 def test_date_header(sandbox: Sandbox) -> None:
-    """The `Date` header can be ahead of the stamps, or left out (§9 point 7)."""
+    """The `Date` header can be ahead of the stamps, or left out."""
     sandbox.date_ahead = 3600.0
     said = parsedate_to_datetime(ask(sandbox, "users/me").headers["Date"])
     ahead = said - sandbox.clock.now()
@@ -67,7 +67,7 @@ def test_date_header(sandbox: Sandbox) -> None:
 
 
 def test_limit_headers(sandbox: Sandbox) -> None:
-    """Answers name the limit only if so set (§2)."""
+    """Answers name the limit only if so set."""
     assert not [name for name in ask(sandbox, "users/me").headers if "imit" in name]
     sandbox.rate_limit, sandbox.limit_headers = (50, 15.0), True
     headers = ask(sandbox, "users/me").headers

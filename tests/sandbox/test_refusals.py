@@ -1,4 +1,4 @@
-"""What is refused, and how; sections (§) are those of docs/harvest-api.md."""
+"""What is refused, and how."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .asking import ask
 
 
 def test_user_agent(sandbox: Sandbox) -> None:
-    """A request without User-Agent is refused with 400 (§1.2)."""
+    """A request without User-Agent is refused with 400."""
     host = sandbox.base_url.split("/")[2]
     connection = http.client.HTTPConnection(host, timeout=10)
     headers = {"Authorization": f"Bearer {sandbox.token}", "Harvest-Account-Id": "424242"}
@@ -26,7 +26,7 @@ def test_user_agent(sandbox: Sandbox) -> None:
 
 
 def test_credentials(sandbox: Sandbox) -> None:
-    """A bad token or no account id is 401 with its own JSON; another account is 404 (§1.5)."""
+    """A bad token or no account id is 401 with its own JSON; another account is 404."""
     answer = ask(sandbox, "clients", "wrong")
     assert answer.status_code == 401
     assert answer.json()["error"] == "invalid_token"
@@ -41,7 +41,7 @@ def test_credentials(sandbox: Sandbox) -> None:
 
 
 def test_not_found(sandbox: Sandbox) -> None:
-    """An absent id answers 404 in JSON, a path that is none a page for people (§1.5)."""
+    """An absent id answers 404 in JSON, a path that is none a page for people."""
     for path in ("clients/1", "invoices/1/payments", "users/1/cost_rates"):
         answer = ask(sandbox, path)
         assert answer.status_code == 404
@@ -63,7 +63,7 @@ def test_not_found(sandbox: Sandbox) -> None:
     ],
 )
 def test_modules(sandbox: Sandbox, module: str, paths: list[str], status: int) -> None:
-    """Lists of a module that the company has not answer 403 or 404, as set (§9 point 9)."""
+    """Lists of a module that the company has not answer 403 or 404, as set."""
     sandbox.module_status = status
     sandbox.account.company[f"{module}_feature"] = False
     assert [ask(sandbox, path).status_code for path in paths] == [status] * len(paths)
@@ -78,7 +78,7 @@ def limited() -> Iterator[Sandbox]:
 
 
 def test_rate_limit(limited: Sandbox) -> None:
-    """What is over the limit gets 429, nothing in it, HTML by its type (§2)."""
+    """What is over the limit gets 429, nothing in it, HTML by its type."""
     statuses = [ask(limited, "clients").status_code for _ in range(4)]
     assert statuses == [200, 200, 429, 429]
     answer = ask(limited, "clients")

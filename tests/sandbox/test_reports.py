@@ -1,4 +1,4 @@
-"""Reports add up what entries and expenses say; sections (§) are those of the API notes."""
+"""Reports add up what entries and expenses say."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def currency(sandbox: Sandbox, row: dict[str, Any]) -> str:
 @pytest.mark.parametrize("kind", TIME)
 @pytest.mark.parametrize("fixed_fee", [None, "true"])
 def test_time(sandbox: Sandbox, kind: str, fixed_fee: str | None) -> None:
-    """Rounded hours add up by subject and currency; amounts of fixed fees on request (§4.24)."""
+    """Rounded hours add up by subject and currency; amounts of fixed fees on request."""
     account, span, field = sandbox.account, year(sandbox), TIME[kind]
     for entry in account.truth("time_entries")[::3]:  # rounded up to the hour
         up = Decimal(-(-entry["hours"] // 1))
@@ -64,7 +64,7 @@ def test_time(sandbox: Sandbox, kind: str, fixed_fee: str | None) -> None:
 
 @pytest.mark.parametrize("kind", EXPENSES)
 def test_expenses(sandbox: Sandbox, kind: str) -> None:
-    """Expenses add up by subject and currency (§4.24)."""
+    """Expenses add up by subject and currency."""
     span, field = year(sandbox), EXPENSES[kind]
     wanted: dict[Any, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 2)
     for expense in facts(sandbox, "expenses", span):
@@ -80,7 +80,7 @@ def test_expenses(sandbox: Sandbox, kind: str) -> None:
 
 
 def test_fields(sandbox: Sandbox) -> None:
-    """Each report names its subject as documented (§4.24)."""
+    """Each report names its subject as documented."""
     span, account = year(sandbox), sandbox.account
     subjects = {
         path: set(read(sandbox, f"reports/{path}", **span)[0])
@@ -110,7 +110,7 @@ def test_fields(sandbox: Sandbox) -> None:
 
 
 def test_uninvoiced(sandbox: Sandbox) -> None:
-    """Every billable project is there, zeros too; what is billed leaves (§4.24)."""
+    """Every billable project is there, zeros too; what is billed leaves."""
     account, span = sandbox.account, year(sandbox)
     for table in ("time_entries", "expenses"):
         for fact in account.truth(table)[::2]:
@@ -136,7 +136,7 @@ def test_uninvoiced(sandbox: Sandbox) -> None:
 
 
 def test_fixed_fee_remainder(sandbox: Sandbox) -> None:
-    """A fixed fee's remainder, negative too, shows in each window after its start (§4.24)."""
+    """A fixed fee's remainder, negative too, shows in each window after its start."""
     account = sandbox.account
     project = next(p for p in account.truth("projects") if p["is_billable"])
     account.update(
@@ -167,7 +167,7 @@ def test_fixed_fee_remainder(sandbox: Sandbox) -> None:
 
 
 def test_project_budget(sandbox: Sandbox) -> None:
-    """Projects with a budget show what is spent of it now; monthly ones of this month (§4.24)."""
+    """Projects with a budget show what is spent of it now; monthly ones of this month."""
     account = sandbox.account
     with_budget = [p for p in account.truth("projects") if p["budget"] is not None]
     hours, money, monthly = (project["id"] for project in with_budget[:3])
@@ -209,18 +209,18 @@ def test_project_budget(sandbox: Sandbox) -> None:
     ],
 )
 def test_refused(sandbox: Sandbox, path: str, params: dict[str, str]) -> None:
-    """What is missing, malformed or spans more than 365 days is refused with 422 (§1.5, §4.24)."""
+    """What is missing, malformed or spans more than 365 days is refused with 422."""
     assert ask(sandbox, f"reports/{path}", **params).status_code == 422
 
 
 def test_span(sandbox: Sandbox) -> None:
-    """365 days from first to last are accepted, as seen live, in both forms of a day (§9)."""
+    """365 days from first to last are accepted, as seen live, in both forms of a day."""
     whole = read(sandbox, "reports/time/team", from_="20250101", to="20260101")
     assert whole == read(sandbox, "reports/time/team", from_="2025-01-01", to="2026-01-01")
 
 
 def test_pages(sandbox: Sandbox) -> None:
-    """Reports are paged by number, and their links repeat the parameters (§3.3)."""
+    """Reports are paged by number, and their links repeat the parameters."""
     span = year(sandbox)
     whole = read(sandbox, "reports/time/projects", **span)
     assert read(sandbox, "reports/time/projects", per_page=2, **span) == whole
@@ -230,7 +230,7 @@ def test_pages(sandbox: Sandbox) -> None:
 
 
 def test_readers(sandbox: Sandbox) -> None:
-    """Others see their own hours without amounts, and budgets of what they manage (§4.24)."""
+    """Others see their own hours without amounts, and budgets of what they manage."""
     account, span = sandbox.account, year(sandbox)
     member = sandbox.users[sandbox.member_token]
     (mine,) = read(sandbox, "reports/time/team", sandbox.member_token, **span)
@@ -268,7 +268,7 @@ def test_modules(sandbox: Sandbox) -> None:
 
 
 def test_limits_are_apart() -> None:
-    """Reports have a limit of their own, and many minutes to wait (§2)."""
+    """Reports have a limit of their own, and many minutes to wait."""
     with Sandbox("empty", rate_limit=(3, 15.0)) as served:
         assert served.reports_limit == (100, 900.0)
         served.reports_limit = (2, 900.0)

@@ -1,4 +1,4 @@
-"""Who reads what; sections (§) are those of docs/harvest-api.md."""
+"""Who reads what."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .asking import ask, ids, read
 
 
 def test_member(sandbox: Sandbox) -> None:
-    """A member reads own entries and expenses, silently fewer, and nothing else (§1.6)."""
+    """A member reads own entries and expenses, silently fewer, and nothing else."""
     token, account = sandbox.member_token, sandbox.account
     me = ask(sandbox, "users/me", token).json()
     assert me["access_roles"] == ["member"]
@@ -29,7 +29,7 @@ def test_member(sandbox: Sandbox) -> None:
 
 
 def test_manager(sandbox: Sandbox) -> None:
-    """A manager reads what teammates did and what was done in managed projects (§1.6)."""
+    """A manager reads what teammates did and what was done in managed projects."""
     token, account = sandbox.manager_token, sandbox.account
     me = ask(sandbox, "users/me", token).json()["id"]
     team = account.teammates[me]
@@ -65,7 +65,7 @@ def test_manager(sandbox: Sandbox) -> None:
     ],
 )
 def test_manager_roles(sandbox: Sandbox, role: str, path: str) -> None:
-    """A further role opens its lists to a manager, at once, and to no member (§1.6)."""
+    """A further role opens its lists to a manager, at once, and to no member."""
     for token in (sandbox.manager_token, sandbox.member_token):
         user_id = sandbox.users[token]
         assert user_id
@@ -93,7 +93,7 @@ def test_role_changes(sandbox: Sandbox) -> None:
 
 
 def test_absent(sandbox: Sandbox) -> None:
-    """Fields that not every account has can be left out, in answers and truth alike (§9)."""
+    """Fields that not every account has can be left out, in answers and truth alike."""
     sandbox.account.absent = {"users": {"permissions_claims", "access_roles"}}
     assert not {"permissions_claims", "access_roles"} & ask(sandbox, "users/me").json().keys()
     assert "access_roles" not in sandbox.account.truth("users")[0]
@@ -101,7 +101,7 @@ def test_absent(sandbox: Sandbox) -> None:
 
 
 def test_project_assignments(sandbox: Sandbox) -> None:
-    """A user's active assignments come with project, client and the project's tasks (§4.5)."""
+    """A user's active assignments come with project, client and the project's tasks."""
     account = sandbox.account
     assignments = account.truth("user_assignments")
     user = next(row["user"]["id"] for row in assignments if not row["is_active"])
@@ -131,7 +131,7 @@ def test_project_assignments(sandbox: Sandbox) -> None:
 
 
 def test_project_assignments_readers(sandbox: Sandbox) -> None:
-    """Own assignments are open to everyone, others' to a manager with that teammate (§4.5)."""
+    """Own assignments are open to everyone, others' to a manager with that teammate."""
     account = sandbox.account
     member, manager = sandbox.users[sandbox.member_token], sandbox.users[sandbox.manager_token]
     assert member
@@ -151,7 +151,7 @@ def test_project_assignments_readers(sandbox: Sandbox) -> None:
 
 
 def test_teammates(sandbox: Sandbox) -> None:
-    """A manager's teammates have names and no stamps; other users answer 422 (§4.6)."""
+    """A manager's teammates have names and no stamps; other users answer 422."""
     account = sandbox.account
     manager, member = sandbox.users[sandbox.manager_token], sandbox.users[sandbox.member_token]
     assert manager

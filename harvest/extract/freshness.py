@@ -1,0 +1,110 @@
+"""How fresh each table is, as a small table in the dataset that any monitor can ask.
+
+Its rows come in the load package of the data that they speak of, so they are never ahead of it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta, timezone
+from typing import Any
+
+import dlt
+from dlt.common.schema.typing import TTableSchemaColumns
+from dlt.extract import DltResource
+
+from ..abilities import Abilities
+from ..catalog.schema import ACCOUNT_ID
+from ..settings import EVERYTHING
+from .state import LastRun, TableState
+
+FRESHNESS = "_freshness"
+"""The table's name. Like `_account_id` it begins as no name of Harvest's does."""
+
+KEY = (ACCOUNT_ID, "table_name")
+
+COLUMNS: TTableSchemaColumns = {
+    ACCOUNT_ID: {"data_type": "bigint", "description": "the Harvest account"},
+    "table_name": {"data_type": "text", "description": "the table"},
+    "read_at": {
+        "data_type": "timestamp",
+        "description": "when the last read that came to its end began; null before the first",
+    },
+    "changed_at": {
+        "data_type": "timestamp",
+        "description": "the newest `updated_at` that was read, or when rows were last found to be "
+        "deleted; null for `company`, which Harvest does not stamp",
+    },
+    "full_read_at": {
+        "data_type": "timestamp",
+        "description": "when the last full read began: it finds deletions, and changes without a "
+        "stamp; null before the first",
+    },
+    "history_from": {
+        "data_type": "timestamp",
+        "description": "records that changed from then on are all there; null: all records are",
+    },
+    "requests_left": {
+        "data_type": "bigint",
+        "description": "requests until a first read that comes in batches is whole; null: it is; "
+        "0: not known how many",
+    },
+    "problem": {
+        "data_type": "text",
+        "description": "why the last run could not read all of the table; null: it could",
+    },
+}
+
+
+def freshness_row(account_id: int, name: str, table: TableState, run: LastRun) -> dict[str, Any]:
+    """Return a table's row.
+
+    Args:
+        account_id: The account.
+        name: The table's name.
+        table: What is remembered of it now.
+        run: What is known of the run so far.
+    """
+    problems = (run.failed.get(name), run.skipped.get(name), run.refused.get(name))
+    return {
+        ACCOUNT_ID: account_id,
+        "table_name": name,
+        "read_at": table.read_at,
+        "changed_at": table.changed_at,
+        "full_read_at": table.full_read_at,
+        "history_from": history_from(table),
+        "requests_left": run.requests_left.get(name, 0 if table.backfill else None),
+        "problem": next(filter(None, (*problems, run.deletions_stopped)), None),
+    }
+
+
+def history_from(table: TableState) -> datetime | None:
+    """Return from when on a table's history is whole (UTC); None if all of it is there."""
+    if table.backfill:
+        if not table.backfill.until:  # Children come by their parents' ids, which are no dates.
+            return table.read_at
+        day_after = table.backfill.until + timedelta(days=1)
+        return datetime.combine(day_after, time(), timezone.utc)
+    if table.periods:
+        return datetime.combine(table.periods.first, time(), timezone.utc)
+    return None if table.anchor == EVERYTHING else table.anchor
+
+
+def prepare_freshness(resource: DltResource, can: Abilities, **table_hints: Any) -> None:
+    """Let a resource write rows of freshness besides those of its own table.
+
+    Args:
+        resource: The resource.
+        can: What the destination can do with the resource's table.
+        table_hints: Further hints of the table of freshness.
+    """
+    strategy = {"disposition": "merge", "strategy": can.merge_strategy}
+    hints = dlt.mark.make_hints(
+        table_name=FRESHNESS,
+        primary_key=KEY,
+        write_disposition=strategy if can.merges else "append",  # type: ignore[arg-type]
+        columns={name: {"name": name, **column} for name, column in COLUMNS.items()},
+        table_format=resource.table_format,
+        additional_table_hints=table_hints,
+    )
+    # `apply_hints` would begin with a copy of the hints of the resource's own table.
+    resource._set_hints(hints, create_table_variant=True)  # noqa: SLF001

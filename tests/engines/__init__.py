@@ -1,0 +1,1 @@
+"""The examples, run by the engines that they are for: `make test-engines`."""
