@@ -171,8 +171,8 @@ def load(
         errors = _load_each(parts, pipeline, is_read=dropped == selected)
         left = accounts_left(pipeline, SOURCE, began)
         with _explained(pipeline):
-            anew = [a for a in noted if a.account_id not in errors and parts[a.account_id].is_anew]
-            unexplained = _verify(pipeline, anew, tell) if chosen.verify_full_reads else {}
+            whole = _read_whole(noted, parts, errors) if chosen.verify_full_reads else []
+            unexplained = _verify(pipeline, whole, tell)
     total = total_of({account: part.summary for account, part in parts.items()})
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
@@ -258,6 +258,13 @@ def _verify(
     return {account: count for account, count in counts.items() if count}
 
 
+def _read_whole(
+    accounts: Collection[Account], parts: Mapping[int, _Part], errors: Collection[int]
+) -> list[Account]:
+    """Return those accounts without errors of which this run read some tables in full."""
+    return [a for a in accounts if a.account_id not in errors and parts[a.account_id].read_whole]
+
+
 def _full_reads(pipeline: Pipeline, account: int) -> set[tuple[str, datetime]]:
     """Return when each table of an account was last read in full."""
     tables = tables_of(pipeline, SOURCE, account)
@@ -300,7 +307,7 @@ class _Part:
         self._full_reads = _full_reads(self._pipeline, self._account)
 
     @property
-    def is_anew(self) -> bool:
+    def read_whole(self) -> bool:
         """Whether this run read some of the account's tables in full."""
         return _full_reads(self._pipeline, self._account) != self._full_reads
 
