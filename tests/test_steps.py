@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -146,3 +147,16 @@ def test_list_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> 
     tables = "time_entries", "invoice_payments"
     load(duck, *tables, **small)
     assert_equal(duck, sandbox, *tables)
+
+
+def test_earlier_anchor(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
+    """An earlier anchor in the middle of a backfill brings all that lies between the two."""
+    stamps = sorted(row["updated_at"] for row in sandbox.account.truth("invoices"))
+    sizes = replace(SMALL, batch_requests=2)
+    chosen = {**small, "children": "changed", "full_read_hours": -1, "sizes": sizes}
+    later = {**chosen, "anchor_date": stamps[len(stamps) // 2], "in_batches": True}
+    for _ in range(3):
+        duck.run(harvest_source(**later).with_resources("invoice_messages"))
+    assert len(children_asked(sandbox)) == 2 * sizes.batch_requests
+    load(duck, "invoice_messages", **chosen)
+    assert_equal(duck, sandbox, "invoice_messages")

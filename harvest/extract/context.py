@@ -211,9 +211,10 @@ class Run:
             if unchanged and self.holds(endpoint.name) and endpoint.name in self._trusted:
                 plan = self.plans[endpoint.parent or endpoint.name]
                 own = plan.tables[endpoint.name]
-                # Children come with their parent's stamp, whatever theirs is.
-                all_come = endpoint.parent or (plan.complete and not plan.rows_since)
-                unchanged.look_at(self.destination, None if all_come else own.since)
+                since = None  # Children come with their parent's stamp, whatever theirs is.
+                if own.mode == "changes" and not endpoint.parent:
+                    since = plan.rows_since or plan.reads[0].since
+                unchanged.look_at(self.destination, since)
             self._unchanged[endpoint.name] = unchanged
         return self._unchanged[endpoint.name]
 
