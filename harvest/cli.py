@@ -207,8 +207,9 @@ def arguments(program: str) -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog=program.removeprefix("python "),
-        description="Load a Harvest account into a database. The first run brings everything,\n"
-        "later runs what changed; run it as often as you like.",
+        description="Load a Harvest account into a database. The first run brings a year of\n"
+        "history, or all of it by --anchor-date; later runs bring what changed. Run it as often as\n"
+        "you like.",
         epilog=EPILOG.format(program=program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -13,7 +13,7 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .running import Make
-from .test_steps import SMALL
+from .test_batches import SMALL
 from .truth import assert_equal, read
 
 TABLES = [e.name for e in ENDPOINTS if not e.on_request]
