@@ -49,7 +49,7 @@ def _adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities
     if chosen["disposition"] != "merge":
         return
     upsert = can.merge_strategy == "upsert"
-    adapted = {"disposition": "append"}
+    adapted: dict[str, Any] = {"disposition": "append"}
     if can.merges:
         ours = {"disposition": "merge", "strategy": can.merge_strategy}
         adapted = ours if upsert else ours | chosen
@@ -158,6 +158,7 @@ class Run:
         extraction.show_waiting(self.client.limiters["general"])
         self.store = StateStore(account.account_id, account.settings.account_ids)
         self.left_before = self.store.account.last_run.requests_left
+        self._failed_before = self.store.account.last_run.failed
         self.store.account.last_run = LastRun()
         self.selected = [e for e in ENDPOINTS if e.name in extraction.selected]
         self.access = Access(
@@ -424,7 +425,11 @@ class Run:
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
         children = [e for e in self.selected if e.parent == endpoint.name]
-        lists_first = any(not e.parent and self.store.table(e.name).backfill for e in self.selected)
+        # A list that failed may fail for good: nothing waits for it.
+        lists_first = any(
+            not e.parent and self.store.table(e.name).backfill and e.name not in self._failed_before
+            for e in self.selected
+        )
 
         def plan(e: Endpoint) -> TablePlan:
             can, settings = self.can.get(e.name), self.settings
