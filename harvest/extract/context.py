@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from threading import RLock
 from typing import Any
 
@@ -338,7 +338,7 @@ class Run:
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""
         kept, given = self.store.account.anchor_date, self.settings.anchor_date
-        today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+        today = self.access.now.replace(hour=0, minute=0, second=0, microsecond=0)
         anchor = min(filter(None, (kept, given)), default=today - DEFAULT_HISTORY)
         self.store.account.anchor_date = anchor
         return anchor
