@@ -13,7 +13,7 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .running import Make
-from .test_steps import SMALL
+from .test_batches import SMALL
 from .truth import assert_equal, read
 
 TABLES = [e.name for e in ENDPOINTS if not e.on_request]
@@ -125,6 +125,20 @@ def test_hand(
         assert_equal(pipeline, sandbox)
     rows = [row["id"] for row in read(pipeline, table)]
     assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("time_entries", "hours"), ("invoices__line_items", "amount")]
+)
+def test_dropped_column(
+    sandbox: Sandbox, source: Make, pipeline: Pipeline, told: list[str], table: str, column: str
+) -> None:
+    """A column that somebody dropped comes back with all its values, and the user is told."""
+    pipeline.run(source())
+    run_sql(pipeline, f"ALTER TABLE {{table}} DROP COLUMN {column}", table)
+    pipeline.run(source())
+    assert_equal(pipeline, sandbox)
+    assert any(f"lacks {table}.{column}" in line for line in told)
 
 
 def test_doubled(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

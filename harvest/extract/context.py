@@ -389,16 +389,21 @@ class Run:
                 *filter(self.destination.loaded_before, endpoint.nested_tables),
             )
             missing = set(tables) - there.keys()
-            if missing and self.store.forget_table(endpoint.name):
+            lost = {
+                f"{table}.{column}"
+                for table in {*tables} - missing
+                for column in self.destination.missing_columns(table, there[table])
+            }
+            if (missing or lost) and self.store.forget_table(endpoint.name):
                 tell(
                     self.account.named,
                     f"`{endpoint.name}` is read whole again: the destination lacks "
-                    f"{', '.join(sorted(missing))}.",
+                    f"{', '.join(sorted(missing | lost))}.",
                 )
                 for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
                     if endpoint.name in missing:  # The rows that these belonged to are gone.
                         self.destination.empty(orphaned, self.store.accounts)
-                # dlt creates missing tables only when the schema changed.
+                # dlt makes missing tables and columns only when the schema changed.
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )
