@@ -294,6 +294,19 @@ def test_leaves(
     assert_both(duck, sandbox)
 
 
+def test_unreadable_state_of_who_left(
+    sandbox: Sandbox, settings: Settings, both: Settings, duck: Pipeline
+) -> None:
+    """An account that left and whose state can't be read keeps no other from being loaded."""
+    load(duck, "clients", **both)
+    with duck.managed_state(extract_state=True) as state:
+        state["sources"]["harvest"]["accounts"][str(SECOND)]["anchor_date"] = "not a date"
+    duck.normalize()
+    duck.load()
+    load(duck, "clients", **settings)
+    assert_equal(duck, sandbox, "clients")
+
+
 def test_other_accounts(both: Settings, settings: Settings, source: Make, duck: Pipeline) -> None:
     """A list with none of the accounts that a pipeline holds is refused, in one line."""
     load(duck, "clients", **settings)

@@ -84,6 +84,16 @@ def test_log_forgets(limited: Sandbox, tmp_path: Path) -> None:
     assert (tmp_path / "general").stat().st_size == RequestLog.MOMENT.size
 
 
+def test_log_of_two(tmp_path: Path) -> None:
+    """What one process notes while another one begins stays noted."""
+    ours, theirs = (RequestLog(tmp_path / "general") for _ in range(2))
+    with ThreadPoolExecutor(1) as pool:
+        noting = [pool.submit(ours.note) for _ in range(1_000)]
+        while not noting[-1].done():
+            theirs.recent(60)
+    assert len(theirs.recent(60)) == 1_000
+
+
 def test_odd_log(limited: Sandbox, tmp_path: Path) -> None:
     """A torn or foreign file, or a clock that was set back, holds no run up."""
     future = RequestLog.MOMENT.pack(time.time() + 1e6)

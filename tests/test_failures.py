@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from dlt import Pipeline
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from harvest.api.rate_limit import RateLimiter
 from harvest.settings import Sizes
@@ -69,6 +70,18 @@ def test_unreachable(source: Make, duck: Pipeline, monkeypatch: pytest.MonkeyPat
     settings = {"base_url": "http://127.0.0.1:9/v2"}
     said = str(failure(duck, source(**settings).with_resources("clients")))
     assert "no answer from 127.0.0.1:9" in said
+
+
+def test_opened_once(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A run that can't be opened fails for all tables at once: none of them tries again."""
+    duck.run(source().with_resources("projects"))
+    with duck.sql_client() as client:
+        table = client.make_qualified_table_name("projects")
+        client.execute_sql(f"ALTER TABLE {table} ALTER budget TYPE BIGINT")
+    sandbox.log.clear()
+    with pytest.raises(PipelineStepFailed):
+        duck.run(source())
+    assert [request.path for request in sandbox.log] == ["/v2/users/me"]
 
 
 @pytest.mark.parametrize("where", ["link", "redirect"])

@@ -16,8 +16,9 @@ from harvest.errors import (
     PartialLoadError,
     RefusedRecordError,
 )
-from harvest.extract.state import last_run
+from harvest.extract.state import anchor_of, last_run
 from harvest.run import load
+from harvest.settings import DEFAULT_HISTORY
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
@@ -240,6 +241,15 @@ def test_clock_ahead(
     sandbox.account.delete("clients", list(sandbox.account.records["clients"])[-1])
     duck.run(source(full_read_hours=hours).with_resources("clients"))
     assert_equal(duck, sandbox, "clients")
+
+
+def test_our_clock_ahead(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """The default anchor lies a year before Harvest's day, whatever our clock says."""
+    sandbox.clock.shift(days=-400)
+    duck.run(source(anchor_date=None).with_resources("clients"))
+    anchor = anchor_of(duck)
+    assert anchor
+    assert anchor.date() == sandbox.clock.now().date() - DEFAULT_HISTORY
 
 
 def test_changed_children_full_read(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from dlt.common import logger
 from dlt.common.runtime.signals import raise_if_signalled
 from dlt.sources.helpers.requests import Client, Session
+from filelock import FileLock
 from requests import Response
 from requests.adapters import HTTPAdapter
 
@@ -39,8 +40,9 @@ class RequestLog:
 
     Without a place to write, nothing is noted: the next process may then meet a few refusals.
 
-    Threads: any, and other processes. Each note is one write of eight bytes at the end of the file,
-    which no other write can tear apart; what was noted is read once, under the limiter's lock.
+    What other processes note meanwhile is not read: a run knows of what was answered before it.
+
+    Threads: any, and other processes. A file lock guards the file.
 
     Args:
         path: The file; its folder is made where it is missing. None to note nothing.
@@ -50,6 +52,7 @@ class RequestLog:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._lock = FileLock(f"{path}.lock")
 
     def recent(self, period: float) -> list[float]:
         """Return how many seconds ago requests were answered, oldest first, and forget older ones.
@@ -61,12 +64,13 @@ class RequestLog:
             return []
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            noted = self._path.read_bytes() if self._path.exists() else b""
-            whole = noted[: len(noted) // self.MOMENT.size * self.MOMENT.size]
-            now = time()
-            # A clock that was set back leaves moments in the future: they tell nothing.
-            moments = [t for (t,) in self.MOMENT.iter_unpack(whole) if now - period < t <= now]
-            self._path.write_bytes(b"".join(map(self.MOMENT.pack, sorted(moments))))
+            with self._lock:
+                noted = self._path.read_bytes() if self._path.exists() else b""
+                whole = noted[: len(noted) // self.MOMENT.size * self.MOMENT.size]
+                now = time()
+                # A clock that was set back leaves moments in the future: they tell nothing.
+                moments = [t for (t,) in self.MOMENT.iter_unpack(whole) if now - period < t <= now]
+                self._path.write_bytes(b"".join(map(self.MOMENT.pack, sorted(moments))))
         except OSError as error:
             self._give_up(error)
             return []
@@ -78,7 +82,7 @@ class RequestLog:
         if path is None:
             return
         try:
-            with path.open("ab", buffering=0) as file:
+            with self._lock, path.open("ab", buffering=0) as file:
                 file.write(self.MOMENT.pack(time()))
         except OSError as error:
             self._give_up(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from threading import RLock
 from typing import Any
 
@@ -108,23 +108,39 @@ class Accounts:
     def __init__(self, accounts: list[Account]) -> None:
         self._accounts = accounts
         self._lock = RLock()
+        self._opened_for: Extraction | None = None
         self._runs: list[Run] = []
+        self._failure: BaseException | None = None
 
     def runs(self) -> list[Run]:
         """Return the runs that are under way; whoever comes first opens them, and all others wait.
+
+        What fails once fails for all of them, so that none tries it again.
 
         Raises:
             HarvestError: Harvest or the state can't be read.
         """
         extraction = Extraction()
         with self._lock:
-            if not self._runs or self._runs[0].extraction.load_id != extraction.load_id:
-                runs = []
-                for account in self._accounts:
-                    with account.named_in_errors():
-                        runs.append(Run(account, extraction))
-                self._runs = runs
+            if not self._opened_for or self._opened_for.load_id != extraction.load_id:
+                self._opened_for, self._runs, self._failure = extraction, [], None
+                try:
+                    self._runs = self._open(extraction)
+                except BaseException as error:
+                    self._failure = error
+                    if not extraction.load_id:  # without a pipeline, each look is the first
+                        self._opened_for = None
+                    raise
+            if self._failure:
+                raise self._failure
             return self._runs
+
+    def _open(self, extraction: Extraction) -> list[Run]:
+        runs = []
+        for account in self._accounts:
+            with account.named_in_errors():
+                runs.append(Run(account, extraction))
+        return runs
 
 
 class Run:
@@ -338,7 +354,7 @@ class Run:
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""
         kept, given = self.store.account.anchor_date, self.settings.anchor_date
-        today = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
+        today = self.access.now.replace(hour=0, minute=0, second=0, microsecond=0)
         anchor = min(filter(None, (kept, given)), default=today - DEFAULT_HISTORY)
         self.store.account.anchor_date = anchor
         return anchor

@@ -229,9 +229,9 @@ class StateStore:
         if known and known.keys().isdisjoint(map(str, configured)):
             raise OtherAccountError(sorted(known), list(map(str, configured)))
         self.accounts = {account_id, *map(int, known)}
-        self.account = self._parse(known.get(self._key), AccountState, "the account")
+        self.account = _parse(known.get(self._key), AccountState, "the account")
         self._tables = {
-            name: self._parse(by_account.get(self._key), TableState, f"`{name}`")
+            name: _parse(by_account.get(self._key), TableState, f"`{name}`")
             for name, by_account in (resources or {}).items()
         }
         self.account.left_at = None
@@ -246,7 +246,7 @@ class StateStore:
         """Yield all tables of which something is remembered, of this account and others."""
         for name, by_account in dlt.current.source_state().get("resources", {}).items():
             for account, content in by_account.items():
-                yield int(account), name, self._parse(content, TableState, f"`{name}`")
+                yield int(account), name, _parse(content, TableState, f"`{name}`")
 
     def save_table(self, name: str, table: TableState) -> None:
         """Remember what the next run needs to know of a table."""
@@ -293,15 +293,15 @@ class StateStore:
             account["left_at"] = datetime.now(timezone.utc).isoformat()
             logger.warning(left_line(account_id))
 
-    @staticmethod
-    def _parse(content: Any, part: type[T], what: str) -> T:
-        if content is None:
-            return part()
-        try:
-            return msgspec.convert(content, part)
-        except msgspec.ValidationError as error:
-            logger.warning(f"The state of {what} can't be read ({error}): it is read whole again.")
-            return part()
+
+def _parse(content: Any, part: type[T], what: str) -> T:
+    if content is None:
+        return part()
+    try:
+        return msgspec.convert(content, part)
+    except msgspec.ValidationError as error:
+        logger.warning(f"The state of {what} can't be read ({error}): it is read whole again.")
+        return part()
 
 
 def last_run(
@@ -350,7 +350,7 @@ def left_line(account: int) -> str:
 def accounts_left(pipeline: Pipeline, source_name: str, since: datetime) -> list[int]:
     """Return the accounts that were found to be read no longer since a moment (UTC)."""
     accounts = {
-        int(account): msgspec.convert(content, AccountState)
+        int(account): _parse(content, AccountState, f"account {account}")
         for account, content in _accounts(pipeline, source_name).items()
     }
     return sorted(
@@ -362,7 +362,7 @@ def _account_of(pipeline: Pipeline, source_name: str, account_id: int | None) ->
     accounts = _accounts(pipeline, source_name)
     first = next(iter(accounts), "")
     content = accounts.get(first if account_id is None else str(account_id), {})
-    return msgspec.convert(content, AccountState)
+    return _parse(content, AccountState, "the account")
 
 
 def _accounts(pipeline: Pipeline, source_name: str) -> dict[str, Any]:
