@@ -45,9 +45,10 @@ REMEDIES = {
     403: "the token's owner may not read this, or the module is switched off; use an "
     "administrator's token, or leave this table out",
     404: "nothing is there for this account; check `account_id` and `base_url`",
-    422: "Harvest did not accept a parameter; check `anchor_date`",
+    422: "Harvest did not accept the request; run again later, and report it if it stays so",
     429: "the rate limit is used up, perhaps by other tools; lower `rate_limit` or run again later",
 }
+ANCHOR_REFUSED = "Harvest did not accept a parameter; check `anchor_date`"
 NO_TOKEN = {
     "invalid_grant": "the refresh token is expired, revoked or was used elsewhere; authorize the "
     "application again with `dlt-harvest --authorize`",
@@ -413,6 +414,8 @@ class StatusError(AnswerError):
         self.status = response.status_code
         self.concerns_everything = self.status == 401
         remedy = REMEDIES.get(self.status, SERVER_TROUBLE)
+        if self.status == 422 and "updated_since=" in str(response.request.url):
+            remedy = ANCHOR_REFUSED
         super().__init__(f"`{endpoint}`: Harvest answered {self.status}: {remedy}.", response)
 
 

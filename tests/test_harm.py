@@ -161,12 +161,21 @@ def test_broken_child(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline
     """One child that answers 500 keeps nothing else from loading, and the next run mends it."""
     parent = max(sandbox.account.parent_of["invoice_payments"].values())
     sandbox.fault("status", path=f"invoices/{parent}/payments", status=422, times=-1)
-    with pytest.raises(PartialLoadError, match=f"`invoice_payments` of invoices {parent}"):
+    with pytest.raises(PartialLoadError, match=f"`invoice_payments` of invoices {parent}") as said:
         load(duck, **settings)
+    assert "anchor_date" not in str(said.value)  # which no request for children carries
     assert_equal(duck, sandbox, "invoices", "time_entries", "invoice_messages")
     sandbox.faults.clear()
     load(duck, **settings)
     assert_equal(duck, sandbox)
+
+
+def test_refused_anchor(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """Where Harvest refuses a request that has the anchor in it, the error names the setting."""
+    load(duck, "time_entries", **settings)
+    sandbox.fault("status", path="time_entries", status=422, times=-1)
+    with pytest.raises(PartialLoadError, match="check `anchor_date`"):
+        load(duck, "time_entries", **settings)
 
 
 def test_broken_list(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
