@@ -25,7 +25,7 @@ from dlt.common.runtime.collector import NullCollector
 from . import ENDPOINTS, HarvestError, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
-from .errors import AccountsError, InternalError, MissingCredentialsError
+from .errors import AccountsError, InternalError, MissingCredentialsError, PartialLoadError
 from .extract.plan import report_requests
 from .metrics import build
 from .progress import display
@@ -69,7 +69,7 @@ def load(
     metrics: bool = False,
     **options: Any,
 ) -> None:
-    """Load the named tables, or all, and print what arrived.
+    """Load the named tables, or all, and print what arrived, also where the rest could not be read.
 
     Args:
         warehouse: Makes the pipeline to load into.
@@ -85,15 +85,12 @@ def load(
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
-    failed: AccountsError | None = None
+    failed: PartialLoadError | AccountsError | None = None
     try:
         summary = run.load(pipeline, *tables, tell=tell, **options)
-    except AccountsError as error:
-        if not error.loaded:
-            raise
+    except (PartialLoadError, AccountsError) as error:
         failed, summary = error, error.summary
-    with pipeline.destination_client() as client:
-        where = str(client.config)
+    where = str(pipeline.destination_client().config)
     place = {"in": where, "dataset": pipeline.dataset_name}
     if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")

@@ -206,14 +206,20 @@ class AccountsError(HarvestError):
     Attributes:
         errors: What failed, by account.
         loaded: The other accounts.
-        summary: What was loaded of all.
+        summary: What was loaded of all, as a `harvest.summary.Summary`.
     """
 
     def __init__(self, errors: dict[int, HarvestError], loaded: list[int], summary: Any) -> None:
         self.errors, self.loaded, self.summary = errors, loaded, summary
-        said = " ".join(by_account((account, str(error)) for account, error in errors.items()))
-        rest = f"Loaded: {', '.join(map(str, loaded))}." if loaded else "No account was loaded."
-        super().__init__(f"{said} {rest}")
+        in_part = [i for i, error in errors.items() if isinstance(error, PartialLoadError)]
+        groups = {
+            "Loaded": loaded,
+            "Loaded in part": in_part,
+            "Failed": [i for i in errors if i not in in_part],
+        }
+        said = by_account((account, str(error)) for account, error in errors.items())
+        said += [f"{word}: {', '.join(map(str, ids))}." for word, ids in groups.items() if ids]
+        super().__init__(" ".join(said))
 
 
 class SharedTableError(HarvestError):
@@ -241,10 +247,11 @@ class PartialLoadError(HarvestError):
 
     Attributes:
         failed: Why, by table.
+        summary: What was loaded, as a `harvest.summary.Summary`.
     """
 
-    def __init__(self, failed: dict[str, str]) -> None:
-        self.failed = failed
+    def __init__(self, failed: dict[str, str], summary: Any) -> None:
+        self.failed, self.summary = failed, summary
         super().__init__(
             f"Not everything was loaded: {' '.join(failed.values())} What was loaded is right, the "
             "rest is as it was before; run again to load it too."

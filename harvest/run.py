@@ -111,7 +111,8 @@ def load(
         What arrived.
 
     Raises:
-        AccountsError: Some of several accounts were not loaded; it has the summary of the others.
+        PartialLoadError: Some tables could not be read; it has the summary of what was loaded.
+        AccountsError: The same of several accounts.
         HarvestError: The run failed; its text is one line with cause and remedy. A webhook is told
             the same where dlt's `runtime.slack_incoming_hook` names one.
         dlt.common.configuration.exceptions.ConfigurationException: A setting or a credential is
@@ -168,7 +169,7 @@ def load(
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
     if errors:
-        raise AccountsError(errors, [i for i in parts if i not in errors], total)
+        raise _in_one(errors, parts, total)
     return total
 
 
@@ -223,7 +224,7 @@ class _Part:
                 self._run(self._make(**NEXT_BATCH))
             self._take_notes()
             if run.failed:
-                raise PartialLoadError(run.failed)
+                raise PartialLoadError(run.failed, self.summary)
         finally:
             self.summary.seconds = time.monotonic() - started
 
@@ -264,10 +265,10 @@ class _Part:
 def _load_each(
     parts: Mapping[int, _Part], pipeline: Pipeline, *, is_read: bool
 ) -> dict[int, HarvestError]:
-    """Load one account after the other; return what failed where there are several.
+    """Load one account after the other; return what failed of each that was not loaded whole.
 
     Raises:
-        HarvestError: The only account failed, or what failed concerns all accounts.
+        HarvestError: Nothing of the only account was loaded, or what failed concerns all accounts.
     """
     errors: dict[int, HarvestError] = {}
     for account, part in parts.items():
@@ -279,10 +280,20 @@ def _load_each(
                     recover(pipeline, SOURCE)  # what the account before left is not to be loaded
                 part.load(is_read=is_read)
         except HarvestError as error:
-            if len(parts) == 1 or error.concerns_all_accounts:
+            alone = len(parts) == 1 and not isinstance(error, PartialLoadError)
+            if alone or error.concerns_all_accounts:
                 raise
             errors[account] = error.error if isinstance(error, AccountError) else error
     return errors
+
+
+def _in_one(
+    errors: dict[int, HarvestError], accounts: Collection[int], summary: Summary
+) -> HarvestError:
+    """Return one error for all accounts that were read; of one account its own."""
+    if len(accounts) == 1:
+        return next(iter(errors.values()))
+    return AccountsError(errors, [i for i in accounts if i not in errors], summary)
 
 
 def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
