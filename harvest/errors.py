@@ -14,6 +14,7 @@ HarvestError
 ├── SharedTableError           a refresh would drop the rows of another account
 ├── PartialLoadError           some tables could not be read, the rest was loaded
 ├── LoadError                  dlt or the destination failed
+├── StepError                  something else failed, such as a disk that is full
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
 ├── MetricsError               the data was loaded, but no metrics were built from it
@@ -275,6 +276,21 @@ class LoadError(HarvestError):
         )
 
 
+class StepError(HarvestError):
+    """Something failed that is neither Harvest nor the destination, such as a disk that is full.
+
+    Attributes:
+        step: What dlt was doing.
+    """
+
+    def __init__(self, step: str, cause: BaseException) -> None:
+        self.step = step
+        super().__init__(
+            f"`{step}` failed ({_in_brief(cause)}): mend its cause, then run again; nothing is "
+            "lost, the next run reads it anew."
+        )
+
+
 class RefusedRecordError(HarvestError):
     """The destination refuses a record, so that nothing more could be loaded.
 
@@ -298,7 +314,7 @@ class CustomStepError(HarvestError):
     def __init__(self, cause: BaseException, place: str) -> None:
         super().__init__(
             f"A step of your own failed ({_in_brief(cause)}, {place}): correct it and run again; "
-            "nothing was loaded."
+            "nothing is lost, the next run reads it anew."
         )
 
 
@@ -342,7 +358,7 @@ class ShiftingListError(HarvestError):
         self.endpoint = endpoint
         super().__init__(
             f"`{endpoint}`: the list changed each time it was read, so records may be missing: "
-            "nothing was loaded; run again when fewer changes are made."
+            "nothing of it was taken for deleted; run again when fewer changes are made."
         )
 
 
@@ -353,8 +369,8 @@ class CountMismatchError(HarvestError):
         self.endpoint, self.counted, self.found = endpoint, counted, found
         super().__init__(
             f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, and the same "
-            "when it is asked again, so records may be missing: nothing was loaded from it; run "
-            "again later, and if it stays so, report it."
+            "when it is asked again, so records may be missing: nothing of it was taken for "
+            "deleted; run again later, and if it stays so, report it."
         )
 
 
@@ -365,7 +381,7 @@ class SuspiciousDeletionsError(HarvestError):
         self.endpoint, self.gone, self.held = endpoint, gone, held
         super().__init__(
             f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
-            "holds: nothing was loaded; check the token and the account, and if they were "
+            "holds: none of these was touched; check the token and the account, and if they were "
             f"deleted indeed, run once with {how_to_confirm(account_id)}."
         )
 
@@ -389,7 +405,7 @@ class MalformedRecordError(HarvestError):
         self.endpoint, self.record_id, self.field = endpoint, record_id, field
         super().__init__(
             f"`{endpoint}`: record {record_id} has {value!r} as `{field}`, which is no timestamp: "
-            "nothing was loaded; report it, or run again later."
+            "nothing of the list was taken for deleted; report it, or run again later."
         )
 
 
@@ -433,7 +449,7 @@ class MalformedAnswerError(AnswerError):
         self.endpoint = endpoint
         super().__init__(
             f"`{endpoint}`: Harvest answered 200, but {problem}: check `base_url`, or run again "
-            "later; nothing was loaded from it.",
+            "later; nothing of it was taken for deleted.",
             response,
         )
 
