@@ -148,6 +148,20 @@ def test_refused_row(
     load(pipeline, root, **settings, full_read=True)
 
 
+def test_no_trial(
+    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is not known that a trial can be undone, none is made, and the table is named."""
+    load(duck, "clients", **settings)
+    execute(duck, "UPDATE {dataset}.clients SET address = '1'")
+    execute(duck, "ALTER TABLE {dataset}.clients ALTER COLUMN address TYPE INTEGER")
+    for row in sandbox.account.records["clients"].values():
+        row["address"] = "three"
+    monkeypatch.setattr("harvest.refused.ROLLS_BACK", set())
+    with pytest.raises(LoadError, match="`load` of `clients` failed"):
+        load(duck, "clients", **settings, full_read=True)
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_refused_table(settings: dict[str, Any], postgres: Pipeline) -> None:
     """Where no single record is to blame, the error names the table."""
