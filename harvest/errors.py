@@ -20,6 +20,7 @@ HarvestError
 ├── MetricsError               the data was loaded, but no metrics were built from it
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
+├── NoAnswerError              none came to one request, while others were answered
 ├── ShiftingListError          a list kept losing records while it was read
 ├── CountMismatchError         a list holds fewer records than Harvest counts
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
@@ -348,6 +349,17 @@ class UnreachableError(HarvestError):
         self.endpoint = endpoint
         super().__init__(
             f"`{endpoint}`: no answer from {host} ({reason}): check the network and `{setting}`."
+        )
+
+
+class NoAnswerError(HarvestError):
+    """No answer came to one request after all attempts, while Harvest answered others."""
+
+    def __init__(self, endpoint: str, host: str, reason: str) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: {host} answers, but not to this request ({reason}): run again later, "
+            "and report it to Harvest if it stays so."
         )
 
 

@@ -18,6 +18,7 @@ from harvest.errors import (
 )
 from harvest.extract.state import last_run
 from harvest.run import load
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
@@ -182,6 +183,14 @@ def test_broken_child(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline
     sandbox.faults.clear()
     load(duck, **settings)
     assert_equal(duck, sandbox)
+
+
+def test_unanswered_list(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """One request that never gets an answer, while others do, keeps nothing else from loading."""
+    sandbox.fault("drop", path="v2/clients$", times=-1)
+    with pytest.raises(PartialLoadError, match=r"`clients`: .* answers, but not to this request"):
+        load(duck, "clients", "invoices", "tasks", sizes=Sizes(max_attempts=3), **settings)
+    assert_equal(duck, sandbox, "invoices", "tasks")
 
 
 def test_refused_anchor(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
