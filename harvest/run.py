@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -51,8 +50,6 @@ BY_LOAD = {"in_batches": True, "keep_going": True}
 
 NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 """Settings of all batches but the first: what the first one read whole is not read whole again."""
-
-M_ARENA_MAX = -8  # as malloc.h has it
 
 SOURCE = "harvest"
 
@@ -152,7 +149,6 @@ def load(
     if kept := dropped & SNAPSHOTS:
         dropped -= kept
         tell(f"{', '.join(sorted(kept))} stays: figures of earlier days can't be read again.")
-    _share_heaps()
     began, started = datetime.now(timezone.utc), time.monotonic()
     with _alone(pipeline), defaults(pipeline):
         with _explained(pipeline):
@@ -314,15 +310,6 @@ def _what_is_left(requests: Mapping[str, int]) -> str:
     minutes = round((total - of_reports) / RATE_LIMIT * RATE_PERIOD / 60)
     minutes = max(1, minutes, report_minutes(of_reports))
     return f"Left: some {total:,} requests, {minutes} min or more, for {', '.join(requests)}."
-
-
-def _share_heaps() -> None:
-    """Let all threads share two heaps, where glibc would give each its own and keep what it freed.
-
-    400,000 time entries took 809 MB at their peak without this, and 658 MB with it.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 @contextmanager
