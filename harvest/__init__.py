@@ -64,13 +64,14 @@ def harvest_source(
     reports: bool = Settings.reports,
     report_period: str = Settings.report_period,
     report_lookback: int = Settings.report_lookback,
+    verify_full_reads: bool = Settings.verify_full_reads,
     client_id: str | None = None,
     client_secret: Unlisted = "",
     refresh_token: Unlisted = "",
     token_file: str | None = None,
     id_url: str | None = None,
     only_account: int | None = None,
-    note_settings: Callable[[Settings], object] | None = None,
+    note_accounts: Callable[[list[Account]], object] | None = None,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, or several, as https://help.getharvest.com/api-v2/ documents it.
@@ -120,6 +121,8 @@ def harvest_source(
         report_period: How long a period of a report is: "month", "week" (from Monday) or "day".
         report_lookback: How many closed periods of a report each run reads again, beside the
             current one. Older ones are read again by `full_read` only.
+        verify_full_reads: Compare what was loaded with Harvest's own reports after each full read.
+            `harvest.run.load` does.
         client_id: An application of your own, from the same page, that reads instead of a personal
             token. `dlt-harvest --authorize` walks through its first authorization.
         client_secret: Its secret.
@@ -130,8 +133,8 @@ def harvest_source(
         id_url: Harvest ID's address. Default: https://id.getharvest.com, or that of a `base_url`
             of your own.
         only_account: Of several accounts, read this one in this run. The others stay as they are.
-        note_settings: Is given the settings when the source is made. `harvest.run.load` learns from
-            them which accounts there are.
+        note_accounts: Is given the accounts that are read when the source is made.
+            `harvest.run.load` learns from them which there are.
         sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
@@ -169,16 +172,16 @@ def harvest_source(
         reports=reports,
         report_period=report_period,
         report_lookback=report_lookback,
+        verify_full_reads=verify_full_reads,
     )
     url, client_of = checked_base_url(base_url), clients(base_url, user_agent, rate_limit, sizes)
-    if note_settings:
-        note_settings(settings)
-    accounts = Accounts(
-        [
-            Account(account, client_of(url, auths[account]), settings, sizes)
-            for account in settings.accounts_read
-        ]
-    )
+    read = [
+        Account(account, client_of(url, auths[account]), settings, sizes)
+        for account in settings.accounts_read
+    ]
+    if note_accounts:
+        note_accounts(read)
+    accounts = Accounts(read)
     RunsWatch(dlt.current.source_schema().name, owner=accounts)
     readers: dict[str, DltResource] = {}
     of_reports = report_reader(accounts)

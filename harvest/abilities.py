@@ -20,11 +20,9 @@ class Abilities:
         removes: Whether dlt can delete rows that are gone from Harvest. To find them, one must
             know which rows are there, so such a destination can also be asked for its keys.
         flags: Whether an update can set a flag in rows that are gone.
-        merges_lists: Whether an item that is no longer in a record's list leaves the nested table.
         full_reads: Whether a full read may happen by itself when it is due, and children of parents
             that did not change may be read. Where rows are appended, each full read stores the
             whole account once more, so there only the user starts one.
-        once: Whether a record may come only once in a load package.
         makes_empty_tables: Whether dlt can make a table without a row.
         keeps_nul: Whether a text may hold a NUL character.
         one_load_job: Whether load jobs must run one after the other.
@@ -35,9 +33,7 @@ class Abilities:
     merge_strategy: TLoaderMergeStrategy | None
     removes: bool
     flags: bool
-    merges_lists: bool
     full_reads: bool
-    once: bool
     makes_empty_tables: bool
     keeps_nul: bool
     one_load_job: bool
@@ -84,9 +80,7 @@ def abilities(
         removes=in_sql,
         # ClickHouse has no plain UPDATE.
         flags=in_sql and capabilities.sqlglot_dialect != "clickhouse",
-        merges_lists=in_sql,
         full_reads=strategy is not None,
-        once=strategy != "delete-insert",
         # With other strategies dlt makes a row's id from its key, which it also demands of the
         # empty row that stands for an empty table: KeyError in `get_row_hash`.
         makes_empty_tables=strategy in (None, "delete-insert"),
@@ -97,23 +91,6 @@ def abilities(
         one_load_job=capabilities.sqlglot_dialect == "sqlite",
         file_format=_file_format(destination_type, table),
         notice=_notice(table.get("table_format") or destination_type, strategy, in_sql=in_sql),
-    )
-
-
-def latest_rows(table: str, keys: Sequence[str]) -> str:
-    """Return a query of the latest row of each record, for a table that keeps all its states.
-
-    Rows of nested tables belong to them by `_dlt_parent_id = _dlt_id`. It is DuckDB's SQL, by which
-    dlt reads files; Snowflake, BigQuery and Databricks understand it too.
-
-    Args:
-        table: The table's name, quoted and qualified as needed.
-        keys: The columns that name a record.
-    """
-    # What was loaded last is what Harvest said last. The id of a load is its time in seconds.
-    return (
-        f"SELECT * FROM {table} QUALIFY row_number() OVER ("  # noqa: S608 - names of ours
-        f"PARTITION BY {', '.join(keys)} ORDER BY CAST(_dlt_load_id AS DOUBLE) DESC) = 1"
     )
 
 

@@ -27,11 +27,18 @@ from dlt.common.runtime.collector import NullCollector
 from . import ENDPOINTS, HarvestError, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
-from .errors import AccountsError, InternalError, MissingCredentialsError, PartialLoadError
+from .errors import (
+    AccountsError,
+    DifferencesError,
+    InternalError,
+    MissingCredentialsError,
+    PartialLoadError,
+)
 from .extract.plan import report_requests
 from .metrics import build
 from .progress import display
 from .settings import VERSION, Settings
+from .verify import MONTHS, SUBJECTS
 
 NO_CREDENTIALS = """No Harvest credentials found.
   1. Make a personal access token at https://id.getharvest.com/developers
@@ -50,11 +57,12 @@ EPILOG = """examples:
   {program} --anchor-date 2020-01-01   history since 2020; "all" for all of it
   {program} --full-read                find what was deleted in Harvest, now
   {program} --check                    what a run would read, and whether all is well
+  {program} --verify                   whether what was loaded agrees with Harvest's reports
   {program} --demo                     a local sandbox account, no token needed
 
 exit codes:
-  0    everything was loaded, or a check found all well
-  1    the run failed; one line on stderr says why, and the next run goes on
+  0    everything was loaded, or a check or verification found all well
+  1    the run failed, or figures differ; one line on stderr says why, and the next run goes on
   2    the command line is wrong
   130  interrupted with Ctrl-C; the next run goes on
 
@@ -89,10 +97,12 @@ def load(
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
-    failed: PartialLoadError | AccountsError | None = None
+    failed: PartialLoadError | AccountsError | DifferencesError | None = None
     try:
         summary = run.load(pipeline, *tables, tell=tell, **options)
-    except (PartialLoadError, AccountsError) as error:
+    except (PartialLoadError, AccountsError, DifferencesError) as error:
+        if not error.summary.tables:
+            raise
         failed, summary = error, error.summary
     where = str(pipeline.destination_client().config)
     place = {"in": where, "dataset": pipeline.dataset_name}
@@ -106,6 +116,19 @@ def load(
         print(json.dumps({**summary.as_dict(), **place}))
     if failed:
         raise failed
+
+
+def verify(warehouse: Warehouse, **options: Any) -> None:
+    """Compare what was loaded with Harvest's reports, and print what agrees and what does not.
+
+    Args:
+        warehouse: Makes the pipeline that loaded it.
+        options: As `harvest.run.verify` takes them, the arguments of `harvest_source` included.
+
+    Raises:
+        HarvestError: Figures differ for no known reason, or nothing could be compared.
+    """
+    run.verify(_at_home(warehouse), tell=partial(print, flush=True), **options)
 
 
 def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
@@ -191,8 +214,9 @@ def arguments(program: str) -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(
         prog=program.removeprefix("python "),
-        description="Load a Harvest account into a database. The first run brings everything,\n"
-        "later runs what changed; run it as often as you like.",
+        description="Load a Harvest account into a database. The first run brings a year of\n"
+        "history, or all of it by --anchor-date; later runs bring what changed. Run it as often\n"
+        "as you like.",
         epilog=EPILOG.format(program=program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -219,6 +243,13 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--check", action="store_true",
         help="load nothing: say what the token reaches, what a first run takes, and whether "
         "Harvest is as expected")  # fmt: skip
+    add("--verify", action="store_true",
+        help="load nothing: compare what was loaded with Harvest's own reports")  # fmt: skip
+    add("--verify-by", choices=list(SUBJECTS), default="client", metavar="WHAT",
+        help="compare time and expenses by client (default), project or person")  # fmt: skip
+    add("--verify-months", type=int, default=MONTHS, metavar="N",
+        help=f"compare so many of the newest months one by one, default {MONTHS}; of those before, "
+        "whole years, and their months where these differ")  # fmt: skip
     add("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
         help="let an application of yours read Harvest (OAuth2) and stop; default port: "
         f"{REDIRECT_PORT}")  # fmt: skip
@@ -286,6 +317,11 @@ def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], boo
     # The demo has a pipeline of its own: neither its data nor its state meet a real account.
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
+    if args.verify:
+        by = {"by": args.verify_by, "months": args.verify_months}
+        only = {"only_account": args.only_account} if args.only_account else {}
+        compare = partial(in_demo, verify) if args.demo else verify
+        return partial(compare, chosen, **by, **only)
     start = partial(in_demo, load) if args.demo else load
     return partial(start, chosen, *args.tables, **options)
 

@@ -11,8 +11,8 @@ from typing import Any
 from dlt import Pipeline
 from dlt.common import logger
 from dlt.common.destination.exceptions import SqlClientNotAvailable
-from dlt.common.schema.typing import TColumnSchema, TTableSchemaColumns
-from dlt.common.schema.utils import has_table_seen_data
+from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
+from dlt.common.schema.utils import has_table_seen_data, is_complete_column
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltResource
@@ -116,9 +116,26 @@ class Destination:
 
     def loaded_before(self, table: str) -> bool:
         """Tell whether the pipeline remembers that rows of a table were loaded."""
-        name = self._pipeline and self._known_schema(self._pipeline)
-        known = self._pipeline.schemas[name].tables.get(table) if self._pipeline and name else None
+        known = self._known_table(table)
         return bool(known and has_table_seen_data(known))
+
+    def missing_columns(self, table: str, there: TTableSchemaColumns) -> set[str]:
+        """Return the columns that were loaded and that somebody dropped.
+
+        Args:
+            table: The table.
+            there: The columns that it has. A destination that spells all names in another way, as
+                some do in capitals, lacks none.
+        """
+        known = self._known_table(table)
+        if not known or not has_table_seen_data(known):
+            return set()
+        loaded = {name for name, column in known["columns"].items() if is_complete_column(column)}
+        return loaded - there.keys() if loaded & there.keys() else set()
+
+    def _known_table(self, table: str) -> TTableSchema | None:
+        name = self._pipeline and self._known_schema(self._pipeline)
+        return self._pipeline.schemas[name].tables.get(table) if self._pipeline and name else None
 
     def check_types(self, found: dict[str, TTableSchemaColumns], endpoint: Endpoint) -> None:
         """Refuse a column that would round or cut what is written into it, as DuckDB does silently.

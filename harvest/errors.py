@@ -18,6 +18,8 @@ HarvestError
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
 ├── MetricsError               the data was loaded, but no metrics were built from it
+├── UnverifiableError          what the warehouse holds can't be compared with Harvest's reports
+├── DifferencesError           it was compared, and some figures differ for no known reason
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
 ├── NoAnswerError              none came to one request, while others were answered
@@ -171,8 +173,7 @@ class ColumnTypeError(HarvestError):
         self.table, self.column = table, column
         super().__init__(
             f"`{table}.{column}` is of type {there} in the destination and would not hold every "
-            f"{wanted}: alter the column, or make the table anew with `--refresh {table}`. Nothing "
-            "was changed."
+            f"{wanted}: make the table anew with `--refresh {table}`. Nothing was changed."
         )
 
 
@@ -203,7 +204,7 @@ class AccountError(HarvestError):
 
 
 class AccountsError(HarvestError):
-    """Some of several accounts were not loaded to their end; the others were.
+    """Some of several accounts were not loaded to their end, or not verified; the others were.
 
     Attributes:
         errors: What failed, by account.
@@ -211,11 +212,13 @@ class AccountsError(HarvestError):
         summary: What was loaded of all, as a `harvest.summary.Summary`.
     """
 
-    def __init__(self, errors: dict[int, HarvestError], loaded: list[int], summary: Any) -> None:
+    def __init__(
+        self, errors: dict[int, HarvestError], loaded: list[int], summary: Any, done: str = "loaded"
+    ) -> None:
         self.errors, self.loaded, self.summary = errors, loaded, summary
         in_part = [i for i, error in errors.items() if isinstance(error, PartialLoadError)]
         groups = {
-            "Loaded": loaded,
+            done.capitalize(): loaded,
             "Loaded in part": in_part,
             "Failed": [i for i in errors if i not in in_part],
         }
@@ -326,6 +329,33 @@ class MetricsError(HarvestError):
         super().__init__(
             f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, "
             "but metrics may be older than they are: run again with --metrics."
+        )
+
+
+class UnverifiableError(HarvestError):
+    """What the warehouse holds of an account can't be compared with Harvest's reports."""
+
+    def __init__(self, why: str, remedy: str) -> None:
+        super().__init__(f"Nothing was verified: {why}: {remedy}. Nothing was changed.")
+
+
+class DifferencesError(HarvestError):
+    """The warehouse and Harvest's reports differ, and it is not known why.
+
+    Attributes:
+        accounts: How many figures differ so, by account.
+        summary: What the run had loaded before; None where it only compared.
+    """
+
+    def __init__(self, accounts: dict[int, int], dataset: str, summary: Any = None) -> None:
+        self.accounts, self.summary = accounts, summary
+        figures = sum(accounts.values())
+        where = ", ".join(str(account) for account in accounts)
+        super().__init__(
+            f"{figures:,} figure{'s' if figures > 1 else ''} of account {where} differ"
+            f"{'' if figures > 1 else 's'} from Harvest's reports for no known reason: they stand "
+            f"above and in `_verification` of dataset {dataset}; run with --full-read, or read the "
+            "tables anew with --refresh, and verify again; if it stays so, report it."
         )
 
 

@@ -30,6 +30,7 @@ from .errors import (
     BusyError,
     ConfigurationError,
     CustomStepError,
+    DifferencesError,
     HarvestError,
     InternalError,
     LoadError,
@@ -37,13 +38,15 @@ from .errors import (
     SharedTableError,
     StepError,
 )
+from .extract.context import Account
 from .extract.plan import report_minutes
-from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line
+from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line, tables_of
 from .notify import notifies
 from .recover import forget, recover
 from .refused import explained
-from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, Settings
+from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, one_of
 from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
+from .verify import MONTHS, SUBJECTS, Verification, store
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
@@ -111,6 +114,8 @@ def load(
     Raises:
         PartialLoadError: Some tables could not be read; it has the summary of what was loaded.
         AccountsError: The same of several accounts.
+        DifferencesError: All was loaded, and `verify_full_reads` found figures that differ from
+            Harvest's for no known reason; it has the summary.
         HarvestError: The run failed; its text is one line with cause and remedy. A webhook is told
             the same where dlt's `runtime.slack_incoming_hook` names one.
         dlt.common.configuration.exceptions.ConfigurationException: A setting or a credential is
@@ -123,11 +128,12 @@ def load(
             customize(made)
         return made
 
-    noted: list[Settings] = []
-    source = make(tables, note_settings=noted.append)
-    accounts, several = noted[0].accounts_read, len(noted[0].account_ids) > 1
+    noted: list[Account] = []
+    source = make(tables, note_accounts=noted.extend)
+    chosen = noted[0].settings
+    accounts, several = chosen.accounts_read, len(chosen.account_ids) > 1
     if several:
-        settings["account_id"] = noted[0].account_ids  # which "all" are is asked once
+        settings["account_id"] = chosen.account_ids  # which "all" are is asked once
 
     selected = source.selected_resources.keys()
     parts = {
@@ -162,12 +168,111 @@ def load(
                 _refresh(pipeline, make(dropped, keep_going=False), parts, tell)
         errors = _load_each(parts, pipeline, is_read=dropped == selected)
         left = accounts_left(pipeline, SOURCE, began)
+        with _explained(pipeline):
+            whole = _read_whole(noted, parts, errors)
+            unexplained = _verify(pipeline, whole, tell)
     total = total_of({account: part.summary for account, part in parts.items()})
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
     if errors:
         raise _in_one(errors, parts, total)
+    if unexplained:
+        raise DifferencesError(unexplained, pipeline.dataset_name, total)
     return total
+
+
+def verify(
+    pipeline: Pipeline,
+    *,
+    by: str = "client",
+    months: int = MONTHS,
+    tell: Callable[[str], object] = print,
+    **settings: Any,
+) -> None:
+    """Compare what a pipeline has loaded with Harvest's own reports, and keep each result.
+
+    Nothing but the table `_verification` is written. Each table that is compared must have been
+    read in full; what was deleted in Harvest since, or changed without a stamp, differs until the
+    next full read.
+
+    Args:
+        pipeline: The pipeline.
+        by: What time and expenses are compared by: "client", "project" or "person".
+        months: How many of the newest months are compared one by one. Of those before, whole years
+            are compared, and month by month where these differ.
+        tell: Takes lines for the user.
+        settings: Arguments of `harvest_source`, as for `load`.
+
+    Raises:
+        DifferencesError: Some figures differ for no known reason.
+        UnverifiableError: The account was not read in full, or this token sees less than the one
+            that read it.
+        HarvestError: Harvest or the destination could not be asked.
+    """
+    one_of("verify_by", by, SUBJECTS)
+    if months < 0:
+        raise ConfigurationError(
+            "verify_months", f"is {months}", f"give a number, such as {MONTHS}"
+        )
+    noted: list[Account] = []
+    _source((), {**settings, "note_accounts": noted.extend})
+    with _alone(pipeline), defaults(pipeline), _explained(pipeline):
+        recover(pipeline, SOURCE)
+        pipeline.sync_destination()
+        unexplained = _verify(pipeline, noted, tell, by=by, months=months)
+    if unexplained:
+        raise DifferencesError(unexplained, pipeline.dataset_name)
+
+
+def _verify(
+    pipeline: Pipeline,
+    accounts: Collection[Account],
+    tell: Callable[[str], object],
+    **how: Any,
+) -> dict[int, int]:
+    """Verify each account by itself; return how many figures differ for no reason, by account.
+
+    Raises:
+        HarvestError: The only account could not be verified.
+        AccountsError: Some could not be.
+    """
+    done: dict[int, Verification] = {}
+    errors: dict[int, HarvestError] = {}
+    for account in accounts:
+        try:
+            verification = Verification(pipeline, SOURCE, account, **how)
+        except HarvestError as error:
+            if len(accounts) == 1 or error.concerns_all_accounts:
+                raise
+            errors[account.account_id] = error
+            continue
+        done[account.account_id] = verification
+        for line in verification.lines():
+            tell(line)
+    store(pipeline, SOURCE, done.values())
+    if errors:
+        raise AccountsError(errors, list(done), Summary(), "verified")
+    counts = {account: each.count("unexplained") for account, each in done.items()}
+    return {account: count for account, count in counts.items() if count}
+
+
+def _read_whole(
+    accounts: Collection[Account], parts: Mapping[int, _Part], errors: Collection[int]
+) -> list[Account]:
+    """Return the accounts to verify: without errors, and of which some tables were read in full."""
+    return [
+        account
+        for account in accounts
+        if account.settings.verify_full_reads
+        and account.account_id not in errors
+        and parts[account.account_id].read_whole
+    ]
+
+
+def _full_reads(pipeline: Pipeline, account: int) -> set[tuple[str, datetime]]:
+    """Return when each table of an account was last read in full."""
+    tables = tables_of(pipeline, SOURCE, account)
+    return {(name, table.full_read_at) for name, table in tables.items() if table.full_read_at}
 
 
 class _Part:
@@ -197,11 +302,18 @@ class _Part:
         self._pipeline, self._account = pipeline, account
         self._make, self._selected = make, selected
         self.tell, self.whose, self.summary = tell, whose, Summary()
+        self._full_reads: set[tuple[str, datetime]] = set()
 
     def begin(self) -> None:
         """Note what the destination holds before anything is loaded."""
         for table, count in self._count().items():
             self.summary.tables[table] = Rows(before=count, now=count)
+        self._full_reads = _full_reads(self._pipeline, self._account)
+
+    @property
+    def read_whole(self) -> bool:
+        """Whether this run read some of the account's tables in full."""
+        return _full_reads(self._pipeline, self._account) != self._full_reads
 
     def load(self, *, is_read: bool) -> None:
         """Load the account, in batches if need be.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
@@ -151,12 +152,13 @@ class Settings:
     reports: bool = False
     report_period: str = "month"
     report_lookback: int = REPORT_LOOKBACK
+    verify_full_reads: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is none of a setting's choices."""
-        _one_of("deletions", self.deletions, DELETIONS)
-        _one_of("children", self.children, CHILDREN)
-        _one_of("report_period", self.report_period, PERIODS)
+        one_of("deletions", self.deletions, DELETIONS)
+        one_of("children", self.children, CHILDREN)
+        one_of("report_period", self.report_period, PERIODS)
         if self.report_lookback < 0:
             remedy = f"give the number of closed periods to read again, such as {REPORT_LOOKBACK}"
             raise ConfigurationError("report_lookback", f"is {self.report_lookback}", remedy)
@@ -194,7 +196,12 @@ def anchor(text: Any) -> datetime | None:
         ) from None
 
 
-def _one_of(setting: str, value: str, known: tuple[str, ...]) -> None:
+def one_of(setting: str, value: str, known: Collection[str]) -> None:
+    """Refuse what is none of a setting's choices.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
     if value not in known:
         raise ConfigurationError(setting, f"is {value!r}", f"choose one of {', '.join(known)}")
 

@@ -199,7 +199,7 @@ def _spent(reader: Reader, project: Record, month: str) -> Decimal:
     if project["budget_by"] in HOURLY:
         return sum(map(rounded_hours, entries), Decimal(0))
     spent = sum(rounded_hours(entry) * (entry["billable_rate"] or 0) for entry in entries)
-    if project["cost_budget_include_expenses"]:
+    if project["budget_by"] == "project_cost" and project["cost_budget_include_expenses"]:
         spent += sum(expense["total_cost"] for expense in facts("expenses"))
     return cents(spent)
 

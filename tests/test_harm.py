@@ -22,7 +22,7 @@ from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
-from .test_steps import SMALL
+from .test_batches import SMALL
 from .truth import assert_equal, read
 
 FILLED = ("invoices", "estimates")

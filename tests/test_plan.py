@@ -22,6 +22,8 @@ DEFAULT = Settings()
 LOADED = TableState(cursor=NOW - HOUR, full_read_at=NOW - HOUR, anchor=ANCHOR)
 PART = Backfill(NOW - HOUR, until=date(2026, 1, 1))
 CHILD_PART = Backfill(NOW - HOUR, below_id=50)
+PART_LOADED = TableState(cursor=NOW, anchor=ANCHOR, backfill=PART)
+CHILD_PART_LOADED = TableState(anchor=ANCHOR, backfill=CHILD_PART)
 
 
 def plan(table: str, state: TableState, chosen: Settings = DEFAULT, **given: Any) -> TablePlan:
@@ -48,9 +50,9 @@ def plan(table: str, state: TableState, chosen: Settings = DEFAULT, **given: Any
         ("time_entries", LOADED, {}, {}, "changes"),
         ("time_entries", LOADED, {}, {"anchor": ANCHOR - HOUR}, "whole"),
         ("time_entries", LOADED, {}, {"anchor": ANCHOR + HOUR}, "changes"),
-        ("time_entries", TableState(cursor=NOW, backfill=PART), {}, {}, "backfill"),
-        ("time_entries", TableState(cursor=NOW, backfill=PART), {"full_read": True}, {}, "whole"),
-        ("invoices", TableState(cursor=NOW, backfill=PART), {}, {"has_children": True}, "whole"),
+        ("time_entries", PART_LOADED, {}, {}, "backfill"),
+        ("time_entries", PART_LOADED, {"full_read": True}, {}, "whole"),
+        ("invoices", PART_LOADED, {}, {"has_children": True}, "whole"),
         ("invoice_payments", LOADED, {}, {}, "whole"),
         ("invoice_payments", LOADED, {"children": "changed"}, {}, "changes"),
         ("invoice_payments", LOADED, {"children": "differing"}, {}, "differing"),
@@ -59,14 +61,14 @@ def plan(table: str, state: TableState, chosen: Settings = DEFAULT, **given: Any
         ("invoice_payments", TableState(), {}, {}, "whole"),
         (
             "invoice_payments",
-            TableState(backfill=CHILD_PART),
+            CHILD_PART_LOADED,
             {"in_batches": True},
             {"lists_first": True},
             "later",
         ),
         (
             "invoice_payments",
-            TableState(backfill=CHILD_PART),
+            CHILD_PART_LOADED,
             {},
             {"lists_first": True},
             "backfill",
@@ -120,6 +122,16 @@ def test_nothing_is_forgotten() -> None:
             elif not joined.complete:
                 assert table.mode == "backfill"
                 assert joined.reads[0].since in (None, ANCHOR)
+
+
+@pytest.mark.parametrize("table", ["invoices", "invoice_payments"])
+def test_earlier_anchor(table: str) -> None:
+    """An earlier anchor leaves out nothing that no run before had in scope."""
+    for state, chosen in product(STATES, CHOICES):
+        if state.anchor is None or state.anchor > ANCHOR:
+            planned = plan(table, state, chosen)
+            assert planned.mode in ("whole", "backfill")
+            assert (planned.since, planned.until, planned.below_id) == (None, None, None)
 
 
 def test_complete_means_everything() -> None:

@@ -80,7 +80,7 @@ faults = st.sampled_from(
     [("status", 500), ("status", 503), ("status", 429), ("drop", 0), ("truncate", 0),
         ("not_json", 0)]
 )  # fmt: skip
-SMALL_STEPS: Record = {
+SMALL_BATCHES: Record = {
     "parallel_windows": 2,
     "first_batch_records": 10,
     "first_batch_requests": 3,
@@ -136,7 +136,7 @@ class Warehouse(RuleBasedStateMachine):
         hours=st.sampled_from([0, -7, 7]),
         crowded=st.booleans(),
         children=st.sampled_from(["complete", "complete", "differing", "changed"]),
-        in_steps=st.booleans(),
+        in_batches=st.booleans(),
         scope=scopes,
     )
     def open(
@@ -151,7 +151,7 @@ class Warehouse(RuleBasedStateMachine):
         hours: int,
         crowded: bool,
         children: str,
-        in_steps: bool,
+        in_batches: bool,
         scope: str,
     ) -> None:
         """Open an account whose behaviour is one of those that Harvest leaves open."""
@@ -179,7 +179,7 @@ class Warehouse(RuleBasedStateMachine):
             self._own_time,
         )
         self.load_ids.start()
-        self.in_steps, self.chain = in_steps, chain
+        self.in_batches, self.chain = in_batches, chain
         if crowded:
             r = Random(seed)  # noqa: S311 - a seeded agency
             for table, field in DATED.items():
@@ -206,10 +206,10 @@ class Warehouse(RuleBasedStateMachine):
         for _, each in drawn:
             self._edit(*each)
 
-    @rule(children=st.sampled_from(["complete", "changed"]), in_steps=st.booleans())
-    def choose(self, *, children: str, in_steps: bool) -> None:
+    @rule(children=st.sampled_from(["complete", "changed"]), in_batches=st.booleans())
+    def choose(self, *, children: str, in_batches: bool) -> None:
         """Change settings for the runs to come."""
-        self.children, self.in_steps = children, in_steps
+        self.children, self.in_batches = children, in_batches
 
     @rule(hours=hour_jumps)
     def set_clock(self, hours: int) -> None:
@@ -246,7 +246,7 @@ class Warehouse(RuleBasedStateMachine):
     def run_refused(self, *, full: bool, tables: set[str] | None, at: int) -> None:
         """Run into an error; a step that fails while it reads changes nothing."""
         self.sandbox.fault("status", status=422, after=at)
-        before = None if self.pending or self.in_steps else self._rows()
+        before = None if self.pending or self.in_batches else self._rows()
         # Where nothing is left out, an error stops the run before anything is loaded.
         ended = self._run(full=full, tables=tables, keep_going=False)
         if not ended and before is not None:
@@ -461,7 +461,7 @@ class Warehouse(RuleBasedStateMachine):
             "full_read": full,
             "children": self.children,
             "confirm_deletions": confirm_deletions,
-            "sizes": Sizes(window_records=self.chain, **(SMALL_STEPS if self.in_steps else {})),
+            "sizes": Sizes(window_records=self.chain, **(SMALL_BATCHES if self.in_batches else {})),
         }
 
     def _rows(self) -> dict[str, list[str]]:

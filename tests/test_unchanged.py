@@ -9,9 +9,11 @@ from dlt import Pipeline
 
 from harvest import ENDPOINTS
 from harvest.extract.state import last_run
+from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .running import Make
+from .test_batches import SMALL
 from .truth import assert_equal, read
 
 TABLES = [e.name for e in ENDPOINTS if not e.on_request]
@@ -61,6 +63,32 @@ def test_quiet_run(source: Make, pipeline: Pipeline) -> None:
     assert written(pipeline) == {}
 
 
+def test_children_behind(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """A list that is read from its children's cursor on writes none of its rows again."""
+    tables, behind = ("invoices", "invoice_messages"), {"children": "changed"}
+    duck.run(source(**behind).with_resources(*tables))
+    account = sandbox.account
+    for invoice in list(account.records["invoices"])[:2]:
+        sandbox.clock.shift(hours=1)
+        account.update("invoices", invoice, notes="new")
+        duck.run(source(**behind).with_resources("invoices"))
+    duck.run(source(**behind).with_resources(*tables))
+    assert last_run(duck).written["invoices"] == 0
+
+
+def test_earlier_anchor(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """An earlier anchor in batches writes what no run before had in scope, and nothing else."""
+    sandbox.page_cap = 10
+    chosen = {**settings, "sizes": SMALL, "in_batches": True}
+    stamps = sorted(row["updated_at"] for row in sandbox.account.truth("time_entries"))
+    load(duck, "time_entries", **{**chosen, "anchor_date": stamps[75]})
+    before = loads(duck, "time_entries")
+    load(duck, "time_entries", **chosen)
+    now = loads(duck, "time_entries")
+    assert len(now) == len(stamps)
+    assert {key: now[key] for key in before} == before
+
+
 def test_one_changed(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """Of each table only the row moves to the new load that changed, stamped or not."""
     pipeline.run(source())
@@ -97,6 +125,20 @@ def test_hand(
         assert_equal(pipeline, sandbox)
     rows = [row["id"] for row in read(pipeline, table)]
     assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("time_entries", "hours"), ("invoices__line_items", "amount")]
+)
+def test_dropped_column(
+    sandbox: Sandbox, source: Make, pipeline: Pipeline, told: list[str], table: str, column: str
+) -> None:
+    """A column that somebody dropped comes back with all its values, and the user is told."""
+    pipeline.run(source())
+    run_sql(pipeline, f"ALTER TABLE {{table}} DROP COLUMN {column}", table)
+    pipeline.run(source())
+    assert_equal(pipeline, sandbox)
+    assert any(f"lacks {table}.{column}" in line for line in told)
 
 
 def test_doubled(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

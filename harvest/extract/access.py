@@ -130,12 +130,8 @@ class Access:
         account = self._store.account
         if self._refusal:
             return f"what the token may see is not known ({self._refusal})"
-        scope = TokenScope(
-            user=self._owner.get("id"),
-            access_roles=self._owner.get("access_roles") or [],
-            permissions_claims=self._owner.get("permissions_claims") or [],
-        )
-        if account.token_scope and _shrank(account.token_scope, scope) and not confirmed:
+        scope = scope_of_owner(self._owner)
+        if account.token_scope and shrank(account.token_scope, scope) and not confirmed:
             return "the token sees less than the one before it"
         account.token_scope = scope
         return ""
@@ -149,7 +145,16 @@ def _settle(answer: Future[dict[str, Any]], ask: Callable[[], dict[str, Any]]) -
         answer.set_exception(error)
 
 
-def _shrank(before: TokenScope, now: TokenScope) -> bool:
+def scope_of_owner(owner: dict[str, Any]) -> TokenScope:
+    """Return what a token may see, by its owner's record."""
+    return TokenScope(
+        user=owner.get("id"),
+        access_roles=owner.get("access_roles") or [],
+        permissions_claims=owner.get("permissions_claims") or [],
+    )
+
+
+def shrank(before: TokenScope, now: TokenScope) -> bool:
     """Tell whether a token may see less than the one before.
 
     Another person's token shows other rows, unless it is an administrator's. Every other role sees

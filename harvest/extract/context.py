@@ -211,9 +211,10 @@ class Run:
             if unchanged and self.holds(endpoint.name) and endpoint.name in self._trusted:
                 plan = self.plans[endpoint.parent or endpoint.name]
                 own = plan.tables[endpoint.name]
-                # Children come with their parent's stamp, whatever theirs is.
-                all_come = endpoint.parent or (plan.complete and not plan.rows_since)
-                unchanged.look_at(self.destination, None if all_come else own.since)
+                since = None  # Children come with their parent's stamp, whatever theirs is.
+                if own.mode == "changes" and not endpoint.parent:
+                    since = plan.rows_since or plan.reads[0].since
+                unchanged.look_at(self.destination, since)
             self._unchanged[endpoint.name] = unchanged
         return self._unchanged[endpoint.name]
 
@@ -355,16 +356,21 @@ class Run:
                 *filter(self.destination.loaded_before, endpoint.nested_tables),
             )
             missing = set(tables) - there.keys()
-            if missing and self.store.forget_table(endpoint.name):
+            lost = {
+                f"{table}.{column}"
+                for table in {*tables} - missing
+                for column in self.destination.missing_columns(table, there[table])
+            }
+            if (missing or lost) and self.store.forget_table(endpoint.name):
                 tell(
                     self.account.named,
                     f"`{endpoint.name}` is read whole again: the destination lacks "
-                    f"{', '.join(sorted(missing))}.",
+                    f"{', '.join(sorted(missing | lost))}.",
                 )
                 for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
                     if endpoint.name in missing:  # The rows that these belonged to are gone.
                         self.destination.empty(orphaned, self.store.accounts)
-                # dlt creates missing tables only when the schema changed.
+                # dlt makes missing tables and columns only when the schema changed.
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )

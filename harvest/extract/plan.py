@@ -197,7 +197,8 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
     is_child = endpoint.parent is not None
     if replaced or (settings.full_read and state.cursor):
         return TablePlan("whole")
-    if state.backfill:
+    widens = _widens(state, anchor)
+    if state.backfill and not widens:
         if is_child and lists_first and settings.in_batches:
             return TablePlan("later", state.cursor)
         if has_children:
@@ -210,7 +211,7 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
             state.backfill.below_id,
             limit=sized if settings.in_batches else 0,
         )
-    if state.full_read_at is None or _widens(state, anchor):
+    if state.full_read_at is None or widens:  # A backfill under way begins anew.
         if settings.in_batches and is_child and state.full_read_at is None:
             return TablePlan("backfill", limit=sizes.first_batch_requests)
         batched = settings.in_batches and endpoint.date and not has_children

@@ -168,7 +168,8 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
             return DataItemWithMeta(children.finish(), [])
 
     expected: dict[Run, int] = {}
-    """The requests that were told to be needed when the first page of parents came, by run."""
+    """The requests that were told to be needed when the first page of parents came, by run. A short
+    list's end may come before its page."""
 
     def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:
         if isinstance(item, Page) and item.total and meta.run not in expected:
@@ -178,7 +179,7 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
             account = meta.run.account
             with account.named_in_errors():
                 children = ChildReader(meta, endpoint)
-            more = len(children.parents) - expected.pop(meta.run, 0)
+            more = len(children.parents) - expected.setdefault(meta.run, 0)
             meta.run.extraction.show_progress(endpoint.name, REQUESTS, more=more)
             for parent_id in children.parents:
                 yield read_one(account, children, parent_id)

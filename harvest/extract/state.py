@@ -327,6 +327,21 @@ def anchor_of(
     return _account_of(pipeline, source_name, account_id).anchor_date
 
 
+def tables_of(pipeline: Pipeline, source_name: str, account_id: int) -> dict[str, TableState]:
+    """Return what is remembered of each table of an account."""
+    resources = pipeline.state.get("sources", {}).get(source_name, {}).get("resources", {})
+    return {
+        name: msgspec.convert(by_account[str(account_id)], TableState)
+        for name, by_account in resources.items()
+        if str(account_id) in by_account
+    }
+
+
+def scope_of(pipeline: Pipeline, source_name: str, account_id: int) -> TokenScope | None:
+    """Return what the widest token may see that read an account; None where that is not known."""
+    return _account_of(pipeline, source_name, account_id).token_scope
+
+
 def left_line(account: int) -> str:
     """Say that an account left those that are read."""
     return f"Account {account} is no longer read: its rows stay as they were last read."

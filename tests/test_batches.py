@@ -1,7 +1,8 @@
-"""A long first read comes in steps, newest first, and goes on after an interruption."""
+"""A long first read comes in batches, newest first, and goes on after an interruption."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -48,8 +49,8 @@ def newest(sandbox: Sandbox) -> set[str]:
     return {str(row["id"]) for row in rows}
 
 
-def test_steps(sandbox: Sandbox, small: dict[str, Any], pipeline: Pipeline) -> None:
-    """All steps together bring the truth, and ask twice only for what may have changed."""
+def test_batches(sandbox: Sandbox, small: dict[str, Any], pipeline: Pipeline) -> None:
+    """All batches together bring the truth, and ask twice only for what may have changed."""
     said: list[str] = []
     summary = load(pipeline, **small, tell=said.append)
     assert_equal(pipeline, sandbox)
@@ -66,7 +67,7 @@ def test_steps(sandbox: Sandbox, small: dict[str, Any], pipeline: Pipeline) -> N
 
 
 def test_rows_once(small: dict[str, Any], duck: Pipeline) -> None:
-    """No step sends again what an earlier one brought, but the newest record of each table.
+    """No batch sends again what an earlier one brought, but the newest record of each table.
 
     It may have changed within the second of its stamp. Roles, which have no filter for changes, and
     the day at which a list was left come again too.
@@ -81,7 +82,7 @@ def test_rows_once(small: dict[str, Any], duck: Pipeline) -> None:
 
 
 def test_newest_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
-    """The first step brings the reference tables, and the newest of a long history."""
+    """The first batch brings the reference tables, and the newest of a long history."""
     duck.run(harvest_source(**small, in_batches=True))
     there = sorted((r["spent_date"] for r in sandbox.account.truth("time_entries")), reverse=True)
     found = sorted((str(r["spent_date"]) for r in read(duck, "time_entries")), reverse=True)
@@ -91,16 +92,16 @@ def test_newest_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -
     assert read(duck, "invoice_messages") == []
 
 
-@pytest.mark.parametrize("step", [1, 2, 4])
-def test_interrupted(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline, step: int) -> None:
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_interrupted(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline, batch: int) -> None:
     """After an interruption and changes meanwhile, the next run goes on and brings the truth."""
-    steps, done = 0, set[str]()
+    begun, done = 0, set[str]()
     overlap = newest(sandbox)
 
     def interrupt(said: str) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == step:
+        nonlocal begun
+        begun += 1
+        if begun == batch:
             done.update(p for p in children_asked(sandbox) if table_of(p) in said)
             sandbox.fault("status", path="clients$", status=422)
 
@@ -125,7 +126,7 @@ def test_interrupted(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline, st
 
 
 def test_own_script_finishes(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
-    """A plain run after some steps brings all that is left at once."""
+    """A plain run after some batches brings all that is left at once."""
     duck.run(harvest_source(**small, in_batches=True))
     duck.run(harvest_source(**small, in_batches=True))
     duck.run(harvest_source(**small))
@@ -133,7 +134,7 @@ def test_own_script_finishes(sandbox: Sandbox, small: dict[str, Any], duck: Pipe
 
 
 def test_children_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
-    """Children loaded alone in steps stay when their parents follow."""
+    """Children loaded alone in batches stay when their parents follow."""
     load(duck, "invoice_payments", **small)
     assert_equal(duck, sandbox, "invoice_payments")
     load(duck, **small)
@@ -146,3 +147,16 @@ def test_list_first(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> 
     tables = "time_entries", "invoice_payments"
     load(duck, *tables, **small)
     assert_equal(duck, sandbox, *tables)
+
+
+def test_earlier_anchor(sandbox: Sandbox, small: dict[str, Any], duck: Pipeline) -> None:
+    """An earlier anchor in the middle of a backfill brings all that lies between the two."""
+    stamps = sorted(row["updated_at"] for row in sandbox.account.truth("invoices"))
+    sizes = replace(SMALL, batch_requests=2)
+    chosen = {**small, "children": "changed", "full_read_hours": -1, "sizes": sizes}
+    later = {**chosen, "anchor_date": stamps[len(stamps) // 2], "in_batches": True}
+    for _ in range(3):
+        duck.run(harvest_source(**later).with_resources("invoice_messages"))
+    assert len(children_asked(sandbox)) == 2 * sizes.batch_requests
+    load(duck, "invoice_messages", **chosen)
+    assert_equal(duck, sandbox, "invoice_messages")

@@ -1,0 +1,310 @@
+"""The records that Harvest's reports add up, as the warehouse holds them and as Harvest lists them.
+
+Both are read into the same types, so that they can be added up and compared alike. Field names are
+those of columns; days are ISO texts, and money and hours exact decimals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from dlt import Pipeline
+
+from ..api.client import HarvestClient
+from ..catalog import BY_NAME
+from ..catalog.schema import ACCOUNT_ID
+from ..destination import DELETED_AT
+
+CHUNK = 10_000
+"""Rows that are taken from the destination at once."""
+
+
+class TimeEntry(NamedTuple):
+    """A time entry."""
+
+    id: int
+    spent_date: str
+    client__id: int
+    client__currency: str | None
+    project__id: int
+    user__id: int
+    hours: Decimal
+    rounded_hours: Decimal | None
+    billable: bool
+    billable_rate: Decimal | None
+    budgeted: bool
+    is_billed: bool
+    is_running: bool
+
+    @property
+    def reported_hours(self) -> Decimal:
+        """The hours that reports count: rounded entry by entry, where the account rounds time."""
+        return self.hours if self.rounded_hours is None else self.rounded_hours
+
+
+class Expense(NamedTuple):
+    """An expense."""
+
+    id: int
+    spent_date: str
+    client__id: int
+    client__currency: str | None
+    project__id: int
+    user__id: int
+    total_cost: Decimal
+    billable: bool
+    is_billed: bool
+
+
+class Project(NamedTuple):
+    """A project."""
+
+    id: int
+    created_at: str
+    client__id: int
+    client__currency: str | None
+    is_billable: bool
+    is_fixed_fee: bool
+    fee: Decimal | None
+    starts_on: str | None
+    budget_by: str | None
+    budget: Decimal | None
+    budget_is_monthly: bool
+    cost_budget: Decimal | None
+    cost_budget_include_expenses: bool
+
+    @property
+    def project__id(self) -> int:
+        """Its own id: each record that belongs to a project names it so."""
+        return self.id
+
+
+class TaskAssignment(NamedTuple):
+    """A task on a project, which may have a budget."""
+
+    id: int
+    project__id: int
+    budget: Decimal | None
+    is_active: bool
+
+
+class UserAssignment(NamedTuple):
+    """A person on a project, who may have a budget."""
+
+    id: int
+    project__id: int
+    budget: Decimal | None
+    is_active: bool
+
+
+class InvoiceLine(NamedTuple):
+    """A line of an invoice."""
+
+    id: int
+    project__id: int | None
+    amount: Decimal
+    state: str
+
+
+class Client(NamedTuple):
+    """A client. Where an entry does not say its currency, its client does."""
+
+    id: int
+    currency: str | None
+
+
+Row = TimeEntry | Expense | Project | TaskAssignment | UserAssignment | InvoiceLine | Client
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of records.
+
+    Args:
+        table: Its table, and the list that Harvest has of it.
+        row: The type of a row.
+        word: What people call a record of it.
+        nested: The list in each record that holds the rows; empty where they are the records.
+    """
+
+    table: str
+    row: type[Any]
+    word: str
+    nested: str = ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a row."""
+        names: tuple[str, ...] = self.row._fields
+        return names
+
+    def converters(self) -> list[Callable[[Any], Any]]:
+        """Return what makes each field's value, of whatever a destination or Harvest gives."""
+        endpoint = BY_NAME[self.table]
+        columns = endpoint.columns.schema()
+        if self.nested:
+            columns |= dict(endpoint.nested)[self.nested].schema()
+        return [CONVERTERS[str(columns[name]["data_type"])] for name in self.fields]
+
+
+TIME = Kind("time_entries", TimeEntry, "time entry")
+EXPENSES = Kind("expenses", Expense, "expense")
+PROJECTS = Kind("projects", Project, "project")
+TASKS = Kind("task_assignments", TaskAssignment, "task assignment")
+USERS = Kind("user_assignments", UserAssignment, "user assignment")
+LINES = Kind("invoices", InvoiceLine, "invoice line", nested="line_items")
+CLIENTS = Kind("clients", Client, "client")
+
+
+def decimal(value: Any) -> Decimal | None:
+    """Return a number exactly; SQLite gives decimals as floats, whose shortest text is exact."""
+    if value is None or isinstance(value, Decimal):
+        return value
+    return Decimal(str(value))
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+@lru_cache(maxsize=100_000)
+def _day(value: Any) -> str | None:
+    """Return the day (UTC) of a date or timestamp, whichever form it has."""
+    if isinstance(value, datetime) and value.tzinfo:
+        value = value.astimezone(timezone.utc)
+    return None if value is None else str(value)[:10]
+
+
+CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "bigint": _whole,
+    "bool": bool,  # a flag that is not there is not set
+    "date": _day,
+    "decimal": decimal,
+    "text": _text,
+    "timestamp": _day,
+}
+
+AS_THEY_ARE: dict[Callable[[Any], Any], set[type]] = {
+    _whole: {int, type(None)},
+    _text: {str, type(None)},
+    bool: {bool},
+    decimal: {Decimal, type(None)},
+}
+"""Types of values that need no conversion, by what would convert them."""
+
+
+def _converted(column: tuple[Any, ...], convert: Callable[[Any], Any]) -> Iterable[Any]:
+    """Return a column's values; most destinations give most of them as they must be."""
+    finished = {*map(type, column)} <= AS_THEY_ARE.get(convert, set())
+    return column if finished else map(convert, column)
+
+
+class Warehouse:
+    """What the destination holds of an account. Rows that are flagged as deleted are left out.
+
+    The statements name columns and compare them with literals, so each SQL database understands
+    them; sums are made here, since SQLite adds decimals up as floats.
+
+    Args:
+        pipeline: The pipeline that loaded it.
+        source: The name of the source's schema.
+        account_id: Whose rows.
+    """
+
+    def __init__(self, pipeline: Pipeline, source: str, account_id: int) -> None:
+        self._pipeline, self._source, self._account_id = pipeline, source, account_id
+
+    def rows(self, kind: Kind, where: str = "") -> Iterator[Any]:
+        """Yield the rows of a kind.
+
+        Args:
+            kind: Which.
+            where: A further condition on the table's own columns; it holds for none that are
+                nested.
+        """
+        statement, convert = self._select(kind, where), kind.converters()
+        for chunk in self._ask(statement, kind.table, f"{kind.table}__{kind.nested}"):
+            columns = map(_converted, zip(*chunk, strict=True), convert)
+            yield from map(kind.row._make, zip(*columns, strict=True))
+
+    def span(self, kind: Kind) -> tuple[str, str] | None:
+        """Return the first and the last day of a kind's rows; None where there are none."""
+        statement = f"SELECT min(spent_date), max(spent_date) FROM {{0}} AS t WHERE {self._mine}"  # noqa: S608
+        (((first, last),),) = self._ask(statement, kind.table)
+        return (str(first)[:10], str(last)[:10]) if first else None
+
+    def rows_by_year(self, kind: Kind) -> Iterator[Any]:
+        """Yield all rows of a kind that has days, so that a driver need not hold all at once."""
+        first, last = self.span(kind) or ("1", "0")
+        for year in range(int(first[:4]), int(last[:4]) + 1):
+            yield from self.rows(kind, f"spent_date BETWEEN '{year}-01-01' AND '{year}-12-31'")
+
+    @property
+    def _mine(self) -> str:
+        return f"t.{ACCOUNT_ID} = {self._account_id} AND t.{DELETED_AT} IS NULL"
+
+    def _select(self, kind: Kind, where: str) -> str:
+        condition = f"{self._mine} AND {where}" if where else self._mine
+        if not kind.nested:
+            columns = ", ".join(f"t.{name}" for name in kind.fields)
+            return f"SELECT {columns} FROM {{0}} AS t WHERE {condition}"  # noqa: S608
+        own = {name for name, _ in _nested_columns(kind)}
+        columns = ", ".join(f"{'n' if name in own else 't'}.{name}" for name in kind.fields)
+        return (
+            f"SELECT {columns} FROM {{0}} AS t "  # noqa: S608
+            f"JOIN {{1}} AS n ON n._dlt_parent_id = t._dlt_id WHERE {condition}"
+        )
+
+    def _ask(self, statement: str, *tables: str) -> Iterator[list[tuple[Any, ...]]]:
+        with self._pipeline.sql_client(self._source) as client:
+            names = map(client.make_qualified_table_name, tables)
+            with client.execute_query(statement.format(*names)) as cursor:
+                while chunk := cursor.fetchmany(CHUNK):
+                    yield chunk
+
+
+def listed(client: HarvestClient, kind: Kind, filters: dict[str, str]) -> Iterator[tuple[Any, str]]:
+    """Yield the rows of Harvest's own list, each with its record's `updated_at`.
+
+    Args:
+        client: Where to ask.
+        kind: Which.
+        filters: Filters of the list, each of which Harvest documents.
+
+    Raises:
+        HarvestError: The list could not be read.
+    """
+    endpoint = BY_NAME[kind.table]
+    for page in client.pages(endpoint.path, endpoint.key, filters):
+        for record in page:
+            for row in rows_of(kind, record):
+                yield row, str(record.get("updated_at"))
+
+
+def rows_of(kind: Kind, record: dict[str, Any]) -> Iterator[Any]:
+    """Yield the rows that one of Harvest's records makes."""
+    convert = kind.converters()
+    for part in record.get(kind.nested) or () if kind.nested else (record,):
+        whole = {**record, **part}
+        values = (_value(whole, name) for name in kind.fields)
+        yield kind.row._make(c(value) for c, value in zip(convert, values, strict=True))
+
+
+def _nested_columns(kind: Kind) -> Any:
+    return dict(BY_NAME[kind.table].nested)[kind.nested].schema().items()
+
+
+def _value(record: dict[str, Any], column: str) -> Any:
+    value: Any = record
+    for part in column.split("__"):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,699 @@
+"""A verification agrees with Harvest's reports to the cent, and finds the record of each fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt import Pipeline
+
+from harvest.errors import (
+    AccountsError,
+    ConfigurationError,
+    DifferencesError,
+    UnverifiableError,
+)
+from harvest.extract.windows import DAY
+from harvest.run import load, verify
+from harvest.settings import LONGEST_REPORT
+from harvest.verify.ledger import Sum, cents
+from harvest.verify.reported import spans
+from harvest_sandbox import Sandbox
+
+from .running import run_script
+from .truth import Row, read
+
+TABLES = (
+    "time_entries expenses projects clients invoices task_assignments user_assignments"
+).split()
+"""What is compared. Who loads everything loads more."""
+
+QUARTER = Decimal("0.25")
+Settings = dict[str, Any]
+
+
+def settings_of(sandbox: Sandbox, **changes: Any) -> Settings:
+    """Return the arguments of `harvest_source` that read all of a sandbox."""
+    return {
+        "api_key": sandbox.token,
+        "account_id": str(sandbox.account_id),
+        "base_url": sandbox.base_url,
+        "anchor_date": "all",
+        "rate_limit": 100_000,
+        **changes,
+    }
+
+
+def silent(_: str) -> None:
+    """Take a line and say nothing."""
+
+
+@dataclass
+class Loaded:
+    """An account and the pipeline that has loaded it."""
+
+    sandbox: Sandbox
+    pipeline: Pipeline
+
+    @property
+    def settings(self) -> Settings:
+        """The arguments of `harvest_source`."""
+        return settings_of(self.sandbox)
+
+    def verify(self, **how: Any) -> tuple[list[Row], list[str]]:
+        """Verify; return the rows that were added to the table, and the lines that were told."""
+        before = {row["_dlt_id"] for row in results(self.pipeline)}
+        lines: list[str] = []
+        try:
+            verify(self.pipeline, tell=lines.append, **{**self.settings, **how})
+        except DifferencesError as error:
+            lines.append(str(error))
+        return [row for row in results(self.pipeline) if row["_dlt_id"] not in before], lines
+
+    def execute(self, statement: str) -> None:
+        """Execute a statement; `{name}` stands for the table of that name."""
+        with self.pipeline.sql_client() as client:
+            names = (*TABLES, *(f"kept_{table}" for table in TABLES))
+            tables = {name: client.make_qualified_table_name(name) for name in names}
+            client.execute_sql(statement.format(**tables))
+
+    @contextmanager
+    def changed(self, table: str, *statements: str) -> Iterator[None]:
+        """Let a table be changed by hand for as long as a block runs."""
+        kept = f"kept_{table}"
+        self.execute(f"CREATE TABLE {{{kept}}} AS SELECT * FROM {{{table}}}")
+        try:
+            for statement in statements:
+                self.execute(statement)
+            yield
+        finally:
+            self.execute(f"DELETE FROM {{{table}}}")
+            self.execute(f"INSERT INTO {{{table}}} SELECT * FROM {{{kept}}}")
+            self.execute(f"DROP TABLE {{{kept}}}")
+
+
+def results(pipeline: Pipeline) -> list[Row]:
+    """Return what the table of results holds, nothing where it is not there."""
+    with pipeline.sql_client() as client:
+        if not client.has_dataset():
+            return []
+    return read(pipeline, "_verification") if "harvest_verification" in pipeline.schemas else []
+
+
+def differing(rows: list[Row], verdict: str = "unexplained") -> set[tuple[str, str]]:
+    """Return the reports and measures that have a verdict."""
+    return {(row["report"], row["measure"]) for row in rows if row["verdict"] == verdict}
+
+
+def up_to_quarters(sandbox: Sandbox) -> None:
+    """Round time up to the nearest 15 minutes, which stamps no entry."""
+    for entry in sandbox.account.rows("time_entries"):
+        rounded = (entry["hours"] / QUARTER).to_integral_value(ROUND_CEILING) * QUARTER
+        sandbox.account.update("time_entries", entry["id"], touch=False, rounded_hours=rounded)
+
+
+def vary(sandbox: Sandbox) -> None:
+    """Put into the account what only real ones have: budgets of all kinds, billed time."""
+    account = sandbox.account
+    projects = account.rows("projects")
+    kinds = ("project", "project_cost", "task", "task_fees", "person", "none")
+    for n, project in enumerate(projects):
+        kind = kinds[n % 6]
+        account.update(
+            "projects", project["id"], touch=False, budget_by=kind,
+            budget=Decimal(100) if kind == "project" else None,
+            cost_budget=Decimal(5000) if kind == "project_cost" else None,
+            cost_budget_include_expenses=n % 4 == 1, budget_is_monthly=n == 6,
+        )  # fmt: skip
+    for table in ("task_assignments", "user_assignments"):
+        for row in account.rows(table)[::2]:
+            account.update(table, row["id"], touch=False, budget=Decimal("12.5"))
+    for table in ("time_entries", "expenses"):
+        for row in account.rows(table)[::3]:
+            account.update(table, row["id"], touch=False, is_billed=True)
+    for entry in account.rows("time_entries")[::5]:
+        account.update("time_entries", entry["id"], touch=False, budgeted=False)
+    for entry in account.rows("time_entries"):  # none runs
+        account.update("time_entries", entry["id"], touch=False, is_running=False,
+                       timer_started_at=None)  # fmt: skip
+
+
+def make(home: Path, destination: Any) -> Iterator[Loaded]:
+    """Load an account whose time is rounded."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Sandbox("tiny", rate_limit=None, reports_limit=None) as sandbox,
+    ):
+        patch.chdir(home)
+        patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
+        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        sandbox.clock.speed = 0
+        vary(sandbox)
+        up_to_quarters(sandbox)
+        pipeline = dlt.pipeline(
+            "verified", pipelines_dir=str(home / "pipelines"), destination=destination,
+            dataset_name="verified",
+        )  # fmt: skip
+        load(pipeline, *TABLES, tell=silent, **settings_of(sandbox))
+        yield Loaded(sandbox, pipeline)
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    """Load the account into DuckDB."""
+    home = tmp_path_factory.mktemp("verified")
+    yield from make(home, dlt.destinations.duckdb(str(home / "warehouse.duckdb")))
+
+
+@pytest.fixture(scope="module")
+def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator[Loaded]:
+    """Load the account into Postgres."""
+    yield from make(tmp_path_factory.mktemp("verified"), dlt.destinations.postgres(postgres_url))
+
+
+@pytest.fixture
+def fresh(sandbox: Sandbox, duck: Pipeline) -> Loaded:
+    """Load an account that a test changes."""
+    vary(sandbox)
+    load(duck, *TABLES, tell=silent, **settings_of(sandbox))
+    return Loaded(sandbox, duck)
+
+
+@pytest.mark.parametrize("which", ["on_duckdb", "on_postgres"])
+@pytest.mark.parametrize("by", ["client", "project", "person"])
+def test_agrees(which: str, by: str, request: pytest.FixtureRequest) -> None:
+    """A warehouse that holds what Harvest holds agrees in each figure, at few requests."""
+    loaded: Loaded = request.getfixturevalue(which)
+    loaded.sandbox.log.clear()
+    state, before = loaded.pipeline.state["sources"], read(loaded.pipeline, "time_entries")
+    rows, lines = loaded.verify(by=by)
+    assert {row["verdict"] for row in rows} == {"agrees"}, lines
+    assert {row["report"] for row in rows} == {"time", "expenses", "uninvoiced", "budgets"}
+    subjects = {row["subject"] for row in rows if row["report"] in ("time", "expenses")}
+    assert subjects == {by}
+    days = [
+        date.fromisoformat(e["spent_date"]) for e in loaded.sandbox.account.rows("time_entries")
+    ]
+    years = (loaded.sandbox.clock.now().date() - min(days)).days / 365
+    asked = [request.path for request in loaded.sandbox.log if "/reports/" in request.path]
+    assert len(asked) <= 9 + 3 * (years + 1)
+    assert read(loaded.pipeline, "time_entries") == before
+    assert loaded.pipeline.state["sources"] == state
+    assert loaded.pipeline.default_schema_name == "harvest"
+
+
+def test_figures(on_duckdb: Loaded) -> None:
+    """What is kept is what the entries add up to, rounded one by one, each month for itself."""
+    rows, _ = on_duckdb.verify(months=60)
+    entries = [e for e in on_duckdb.sandbox.account.rows("time_entries") if e["billable"]]
+    wanted: dict[Any, Decimal] = {}
+    for entry in entries:
+        key = entry["client"]["id"], entry["client"]["currency"], entry["spent_date"][:7]
+        amount = entry["rounded_hours"] * (entry["billable_rate"] or 0)
+        wanted[key] = wanted.get(key, Decimal(0)) + amount
+    found = {
+        (row["subject_id"], row["currency"], f"{row['period_start']:%Y-%m}"): row["warehouse"]
+        for row in rows
+        if (row["report"], row["measure"]) == ("time", "billable_amount")
+    }
+    assert found == {key: cents(value) for key, value in wanted.items() if value}
+    assert sum(entry["hours"] != entry["rounded_hours"] for entry in entries) > 20
+    assert {row["verified_at"] for row in rows} == {rows[0]["verified_at"]}
+
+
+def entry_of(loaded: Loaded, **wanted: Any) -> Row:
+    """Return a billable time entry of this month, or one that has some values."""
+    wanted = {"billable": True, **wanted}
+    projects = loaded.sandbox.account.records["projects"]
+    for entry in loaded.sandbox.account.rows("time_entries"):
+        project = projects[entry["project"]["id"]]
+        if (
+            all(entry[name] == value for name, value in wanted.items())
+            and project["is_billable"]
+            and not project["is_fixed_fee"]
+            and entry["spent_date"] <= loaded.sandbox.clock.now().date().isoformat()
+            and entry["billable_rate"]
+        ):
+            return entry
+    raise AssertionError(wanted)
+
+
+TIME = {("time", "total_hours"), ("time", "billable_hours"), ("time", "billable_amount")}
+OPEN_TIME = {("uninvoiced", m) for m in ("total_hours", "uninvoiced_hours", "uninvoiced_amount")}
+
+FAULTS: dict[str, tuple[str, str, set[tuple[str, str]], str]] = {
+    "lost entry": (
+        "time_entries",
+        "DELETE FROM {{time_entries}} {which}",
+        TIME | OPEN_TIME,
+        "time entry {id} is missing here",
+    ),
+    "doubled entry": (
+        "time_entries",
+        "INSERT INTO {{time_entries}} ({columns}) SELECT {columns} FROM {{time_entries}} {which}",
+        TIME | OPEN_TIME,
+        "time entry {id} stands here 2 times",
+    ),
+    "stale rate": (
+        "time_entries",
+        "UPDATE {{time_entries}} SET billable_rate = billable_rate - 1 {which}",
+        {("time", "billable_amount"), ("uninvoiced", "uninvoiced_amount")},
+        "time entry {id} differs: billable_rate is",
+    ),
+    "an hour off": (
+        "time_entries",
+        "UPDATE {{time_entries}} SET hours = hours + 1, rounded_hours = rounded_hours + 1 {which}",
+        TIME | OPEN_TIME,
+        "time entry {id} differs: hours is",
+    ),
+    "a cent off": (
+        "time_entries",
+        "UPDATE {{time_entries}} SET rounded_hours = rounded_hours + 0.01 {which}",
+        TIME | OPEN_TIME,
+        "time entry {id} differs: rounded_hours is",
+    ),
+    "wrong currency": (
+        "time_entries",
+        "UPDATE {{time_entries}} SET client__currency = 'CHF' {which}",
+        TIME,
+        "time entry {id} differs: client__currency is CHF here",
+    ),
+    "not billable": (
+        "time_entries",
+        "UPDATE {{time_entries}} SET billable = false {which}",
+        (TIME | OPEN_TIME) - {("time", "total_hours"), ("uninvoiced", "total_hours")},
+        "time entry {id} differs: billable is False here, True in Harvest",
+    ),
+    "billed": (
+        "time_entries",
+        "UPDATE {{time_entries}} SET is_billed = true {which}",
+        OPEN_TIME - {("uninvoiced", "total_hours")},
+        "time entry {id} differs: is_billed is True here, False in Harvest",
+    ),
+    "another month": (
+        "time_entries",
+        "UPDATE {{time_entries}} SET spent_date = '{other_month}' {which}",
+        TIME,
+        "spent_date is {other_month} here, {spent_date} in Harvest",
+    ),
+}
+
+EXPENSES = {
+    ("expenses", "total_amount"),
+    ("expenses", "billable_amount"),
+    ("uninvoiced", "uninvoiced_expenses"),
+    ("uninvoiced", "uninvoiced_amount"),
+}
+
+
+def columns_of(loaded: Loaded, table: str) -> str:
+    """Return a table's columns but dlt's id, which is unique."""
+    names = read(loaded.pipeline, table)[0].keys() - {"_dlt_id"}
+    return ", ".join(sorted(names)) + ", _dlt_id"
+
+
+@pytest.mark.parametrize(
+    ("which", "fault"),
+    [
+        *(("on_duckdb", fault) for fault in FAULTS),
+        *(("on_postgres", f) for f in ("lost entry", "doubled entry", "stale rate", "an hour off")),
+        *(("on_postgres", f) for f in ("wrong currency", "another month")),
+    ],
+)
+def test_fault_in_time(which: str, fault: str, request: pytest.FixtureRequest) -> None:
+    """Each fault in one time entry is found: in which figures, and which entry it is."""
+    loaded: Loaded = request.getfixturevalue(which)
+    entry = entry_of(loaded, is_billed=False)
+    month = date.fromisoformat(entry["spent_date"]).replace(day=1)
+    other = (month - DAY).replace(day=1)
+    table, statement, figures, said = FAULTS[fault]
+    which = f"WHERE id = {entry['id']}"
+    columns = columns_of(loaded, table)
+    values = {**entry, "other_month": other, "columns": columns, "which": which}
+    statement = statement.format(**values)
+    if fault == "doubled entry":
+        statement = statement.replace(", _dlt_id FROM", ", 'twice' FROM")
+    with loaded.changed(table, statement):
+        rows, lines = loaded.verify(months=24)
+    found = differing(rows)
+    # A budget may count the entry too, and two months may lie in two windows of a year.
+    assert found - {("budgets", "budget_spent")} in (figures, figures | OPEN_TIME), lines
+    assert not differing(rows, "explained")
+    said = said.format(**values)
+    for row in rows:
+        if row["verdict"] == "unexplained":
+            assert said in row["reason"], row
+            assert row["warehouse"] != row["harvest"]
+    months = {row["period_start"] for row in rows if row["verdict"] == "unexplained"
+              and row["report"] == "time"}  # fmt: skip
+    assert months <= ({month, other} if fault == "another month" else {month})
+    assert any(said in line for line in lines)
+    assert "for no known reason" in lines[-1]
+
+
+@pytest.mark.parametrize("which", ["on_duckdb", "on_postgres"])
+def test_lost_expense(which: str, request: pytest.FixtureRequest) -> None:
+    """A lost expense is found, with its id and to the cent."""
+    loaded: Loaded = request.getfixturevalue(which)
+    projects = loaded.sandbox.account.records["projects"]
+    expense = next(
+        row
+        for row in loaded.sandbox.account.rows("expenses")
+        if row["billable"]
+        and not row["is_billed"]
+        and projects[row["project"]["id"]]["is_billable"]
+    )
+    with loaded.changed("expenses", f"DELETE FROM {{expenses}} WHERE id = {expense['id']}"):
+        rows, lines = loaded.verify()
+    assert differing(rows) - {("budgets", "budget_spent")} == EXPENSES, lines
+    assert {
+        row["harvest"] - row["warehouse"] for row in rows if row["verdict"] == "unexplained"
+    } == {expense["total_cost"]}
+    assert f"expense {expense['id']} is missing here" in "".join(lines)
+
+
+@pytest.mark.parametrize("which", ["on_duckdb", "on_postgres"])
+@pytest.mark.parametrize(
+    ("column", "kind", "figure"),
+    [
+        ("budget", {"budget_by": "project"}, ("budgets", "budget")),
+        ("cost_budget", {"budget_by": "project_cost"}, ("budgets", "budget")),
+        ("fee", {"is_fixed_fee": True, "is_billable": True}, ("uninvoiced", "uninvoiced_amount")),
+    ],
+)
+def test_stale_project(
+    which: str, column: str, kind: Row, figure: tuple[str, str], request: pytest.FixtureRequest
+) -> None:
+    """A project's budget or fee that is stale is found, with the project."""
+    loaded: Loaded = request.getfixturevalue(which)
+    project = next(
+        row for row in loaded.sandbox.account.rows("projects")
+        if all(row[name] == value for name, value in kind.items())
+    )  # fmt: skip
+    stale = f"UPDATE {{projects}} SET {column} = {column} - 1 WHERE id = {project['id']}"
+    with loaded.changed("projects", stale):
+        rows, lines = loaded.verify()
+    assert differing(rows) == {figure}, lines
+    assert f"project {project['id']} differs: {column} is" in "".join(lines)
+
+
+def test_stale_assignment(on_duckdb: Loaded) -> None:
+    """A stale budget of a person on a project is found."""
+    projects = on_duckdb.sandbox.account.records["projects"]
+    row = next(
+        row
+        for row in on_duckdb.sandbox.account.rows("user_assignments")
+        if row["budget"] and projects[row["project"]["id"]]["budget_by"] == "person"
+    )
+    stale = f"UPDATE {{user_assignments}} SET budget = budget - 1 WHERE id = {row['id']}"
+    with on_duckdb.changed("user_assignments", stale):
+        rows, lines = on_duckdb.verify()
+    assert differing(rows) == {("budgets", "budget")}
+    assert f"user assignment {row['id']} differs: budget is" in "".join(lines)
+
+
+def test_lost_history(on_duckdb: Loaded) -> None:
+    """Where the oldest entries are lost, so that months seem to be before all time, it is found."""
+    days = sorted(row["spent_date"] for row in on_duckdb.sandbox.account.rows("time_entries"))
+    first = (date.fromisoformat(days[0]) + timedelta(days=100)).isoformat()
+    lost = [f"DELETE FROM {{time_entries}} WHERE spent_date < '{first}'"]
+    no_expenses = f"DELETE FROM {{expenses}} WHERE spent_date < '{first}'"
+    with on_duckdb.changed("time_entries", *lost), on_duckdb.changed("expenses", no_expenses):
+        rows, lines = on_duckdb.verify()
+    (row,) = (row for row in rows if row["measure"] == "records" and row["report"] == "time")
+    counted = sum(day < f"{first[:7]}-01" for day in days)
+    assert (row["warehouse"], row["harvest"]) == (0, counted), lines
+
+
+def test_year_is_looked_into(on_duckdb: Loaded) -> None:
+    """A year that differs is looked into month by month, and no other year is."""
+    entry = on_duckdb.sandbox.account.rows("time_entries")[-1]
+    on_duckdb.sandbox.log.clear()
+    lost = f"DELETE FROM {{time_entries}} WHERE id = {entry['id']}"
+    with on_duckdb.changed("time_entries", lost):
+        rows, lines = on_duckdb.verify(months=0)
+    assert f"time entry {entry['id']} is missing here" in "".join(lines)
+    months = {row["period_start"] for row in rows if row["verdict"] != "agrees"
+              and row["report"] == "time"}  # fmt: skip
+    assert months == {date.fromisoformat(entry["spent_date"]).replace(day=1)}
+    asked = [r for r in on_duckdb.sandbox.log if r.path.endswith("reports/time/clients")]
+    assert len(asked) <= 3 + 12
+
+
+def test_changed_since(fresh: Loaded) -> None:
+    """What changed in Harvest since the last run is explained, and agrees after the next run."""
+    account = fresh.sandbox.account
+    fresh.sandbox.clock.shift(minutes=5)
+    entry, other = account.rows("time_entries")[0], account.rows("time_entries")[1]
+    account.update("time_entries", entry["id"], hours=Decimal(3), rounded_hours=Decimal(3))
+    new = {k: v for k, v in other.items() if k not in ("id", "created_at", "updated_at")}
+    new_id = account.add("time_entries", new)["id"]
+    rows, lines = fresh.verify()
+    assert not differing(rows), lines
+    assert ("time", "total_hours") in differing(rows, "explained")
+    reasons = "".join(row["reason"] or "" for row in rows)
+    assert f"time entry {new_id} is missing here, changed in Harvest since the last run" in reasons
+    assert f"time entry {entry['id']} differs: hours is" in reasons
+    # An hour that is lost besides is not excused by it.
+    with fresh.changed("time_entries", f"DELETE FROM {{time_entries}} WHERE id = {other['id']}"):
+        rows, lines = fresh.verify(by="person")
+    assert differing(rows), lines
+    load(fresh.pipeline, *TABLES, tell=silent, **fresh.settings)
+    rows, lines = fresh.verify()
+    assert {row["verdict"] for row in rows} == {"agrees"}, lines
+
+
+@pytest.mark.parametrize("deletions", ["remove", "flag", "keep"])
+def test_deleted_since(fresh: Loaded, deletions: str) -> None:
+    """A record that was deleted since the full read differs until the next one, and says so."""
+    entry = fresh.sandbox.account.rows("time_entries")[0]
+    fresh.sandbox.account.delete("time_entries", entry["id"])
+    rows, lines = fresh.verify(deletions=deletions)
+    verdict = "explained" if deletions == "keep" else "unexplained"
+    assert ("time", "total_hours") in differing(rows, verdict), lines
+    assert f"time entry {entry['id']} is not in Harvest" in "".join(lines)
+    load(
+        fresh.pipeline, *TABLES, tell=silent, full_read=True, deletions=deletions, **fresh.settings
+    )
+    rows, lines = fresh.verify(deletions=deletions)
+    if deletions != "keep":
+        assert {row["verdict"] for row in rows} == {"agrees"}, lines
+
+
+def test_rounding_changed(fresh: Loaded) -> None:
+    """Time that Harvest rounds otherwise by now is explained, and nothing but that."""
+    up_to_quarters(fresh.sandbox)
+    rows, lines = fresh.verify()
+    assert not differing(rows), lines
+    reasons = [row["reason"] for row in rows if row["verdict"] == "explained"]
+    assert reasons
+    assert all("time rounding was changed in Harvest from no rounding to" in r for r in reasons)
+    wrong = fresh.sandbox.account.rows("time_entries")[0]["id"]
+    stale = "UPDATE {time_entries} SET rounded_hours = rounded_hours + 0.1 WHERE id = "
+    with fresh.changed("time_entries", f"{stale}{wrong}"):
+        rows, lines = fresh.verify()
+    assert differing(rows), lines
+    load(fresh.pipeline, *TABLES, tell=silent, full_read=True, **fresh.settings)
+    rows, lines = fresh.verify()
+    assert {row["verdict"] for row in rows} == {"agrees"}, lines
+
+
+def test_anchor(sandbox: Sandbox, duck: Pipeline) -> None:
+    """What the anchor leaves out is explained by it, and what is lost besides is found."""
+    vary(sandbox)
+    anchor = (sandbox.clock.now() - timedelta(days=300)).date().isoformat()
+    loaded = Loaded(sandbox, duck)
+    load(duck, *TABLES, tell=silent, **{**loaded.settings, "anchor_date": anchor})
+    rows, lines = loaded.verify(anchor_date=anchor)
+    assert not differing(rows), lines
+    reasons = " ".join(row["reason"] or "" for row in rows)
+    assert f"last changed before {anchor}, so the anchor leaves it out" in reasons
+    assert f"history before {anchor} was not read" in reasons
+    starts = [row["period_start"] for row in rows if row["period_start"]]
+    assert min(starts) >= date.fromisoformat(anchor)
+    held = {row["id"] for row in read(duck, "time_entries")}
+    recent = next(e["id"] for e in sandbox.account.rows("time_entries") if e["id"] in held)
+    with loaded.changed("time_entries", f"DELETE FROM {{time_entries}} WHERE id = {recent}"):
+        rows, lines = loaded.verify(anchor_date=anchor)
+    assert ("time", "total_hours") in differing(rows), lines
+
+
+def test_never_read(sandbox: Sandbox, duck: Pipeline, tmp_path: Path) -> None:
+    """Where nothing was read in full, nothing is compared and nothing is changed."""
+    loaded = Loaded(sandbox, duck)
+    with pytest.raises(UnverifiableError, match="was never read in full"):
+        verify(duck, **loaded.settings)
+    assert not (tmp_path / "warehouse.duckdb").exists() or not results(duck)
+    load(duck, "clients", tell=silent, **loaded.settings)
+    with pytest.raises(UnverifiableError, match="was never read in full"):
+        verify(duck, **loaded.settings)
+    sandbox.fault("status", path="expenses", times=-1, status=500)
+    with pytest.raises(Exception, match="Not everything was loaded"):
+        load(duck, "time_entries", "expenses", tell=silent, **loaded.settings)
+    sandbox.faults.clear()
+    assert not results(duck)
+    with pytest.raises(UnverifiableError, match="`expenses` was not read to the end"):
+        verify(duck, **loaded.settings)
+    assert not results(duck)
+
+
+def test_few_tables(sandbox: Sandbox, duck: Pipeline) -> None:
+    """What can't be compared, since its tables were not loaded, is named."""
+    loaded = Loaded(sandbox, duck)
+    load(duck, "time_entries", tell=silent, **loaded.settings)
+    rows, lines = loaded.verify()
+    assert {row["report"] for row in rows} == {"time"}
+    assert "expenses not compared, since `expenses` was never loaded" in "".join(lines)
+    assert {row["verdict"] for row in rows} <= {"agrees", "explained"}
+
+
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [({"by": "planet"}, "choose one of client, project, person"), ({"months": -1}, "is -1")],
+)
+def test_bad_settings(fresh: Loaded, how: Row, word: str) -> None:
+    """A setting that is none is refused before anything is asked."""
+    fresh.sandbox.log.clear()
+    with pytest.raises(ConfigurationError, match=word):
+        verify(fresh.pipeline, **how, **fresh.settings)
+    assert not fresh.sandbox.log
+
+
+def test_narrower_token(fresh: Loaded) -> None:
+    """A token that sees less than the one that loaded is refused, since all would differ."""
+    with pytest.raises(UnverifiableError, match="the token may see less"):
+        verify(fresh.pipeline, **{**fresh.settings, "api_key": fresh.sandbox.member_token})
+    assert not results(fresh.pipeline)
+
+
+def test_member(sandbox: Sandbox, duck: Pipeline) -> None:
+    """A member's own hours are compared, and it is said that these are not all."""
+    vary(sandbox)
+    loaded = Loaded(sandbox, duck)
+    token = {"api_key": sandbox.member_token}
+    load(duck, "time_entries", "expenses", tell=silent, **{**loaded.settings, **token})
+    rows, lines = loaded.verify(**token)
+    assert {row["verdict"] for row in rows} == {"agrees"}, lines
+    assert {row["measure"] for row in rows if row["report"] == "time"} == {
+        "total_hours", "billable_hours",
+    }  # fmt: skip
+    assert "no administrator" in "".join(lines)
+    assert "amounts of time not compared" in "".join(lines)
+
+
+def test_module_off(sandbox: Sandbox, duck: Pipeline) -> None:
+    """Where expenses are switched off, what is left is compared."""
+    vary(sandbox)
+    for row in sandbox.account.rows("expenses"):
+        sandbox.account.delete("expenses", row["id"])
+    sandbox.account.company["expense_feature"] = False
+    loaded = Loaded(sandbox, duck)
+    load(duck, *(t for t in TABLES if t != "expenses"), tell=silent, **loaded.settings)
+    rows, lines = loaded.verify()
+    assert {row["verdict"] for row in rows} == {"agrees"}, lines
+    assert {row["report"] for row in rows} == {"time", "uninvoiced", "budgets"}
+
+
+def test_two_accounts(sandbox: Sandbox, duck: Pipeline) -> None:
+    """Each account is verified by itself, and only the one that differs is named."""
+    second = sandbox.add_account(size="tiny", seed=2)
+    sandbox.hosted[second.account_id].account.clock.speed = 0
+    both = settings_of(
+        sandbox, api_key=[sandbox.token, second.token],
+        account_id=[sandbox.account_id, second.account_id],
+    )  # fmt: skip
+    load(duck, *TABLES, tell=silent, **both)
+    lines: list[str] = []
+    verify(duck, tell=lines.append, **both)
+    assert {row["_account_id"] for row in results(duck)} == set(both["account_id"])
+    with duck.sql_client() as client:
+        client.execute_sql(f"DELETE FROM projects WHERE _account_id = {second.account_id}")
+    with pytest.raises(DifferencesError) as caught:
+        verify(duck, tell=lines.append, **both)
+    assert caught.value.accounts.keys() == {second.account_id}
+    sandbox.fault("status", path="users/me", times=-1, status=500)
+    with pytest.raises(AccountsError, match="Failed: "):
+        verify(duck, tell=lines.append, **both)
+
+
+def test_after_full_read(sandbox: Sandbox, duck: Pipeline) -> None:
+    """With the setting, a load verifies after each full read, and no other time."""
+    vary(sandbox)
+    chosen = settings_of(sandbox, verify_full_reads=True)
+    told: list[str] = []
+    load(duck, *TABLES, tell=told.append, **chosen)
+    first = len(results(duck))
+    assert first
+    assert any("figures agree" in line for line in told)
+    load(duck, *TABLES, tell=told.append, **chosen)
+    assert len(results(duck)) == first
+    with duck.sql_client() as client:
+        client.execute_sql("UPDATE time_entries SET hours = hours + 1, rounded_hours = hours + 1")
+    sandbox.clock.shift(minutes=1)
+    with pytest.raises(DifferencesError) as caught:
+        load(duck, *TABLES, tell=told.append, full_read=True, **chosen)
+    assert caught.value.summary.tables["time_entries"].now == 150
+    assert len(results(duck)) > first
+
+
+def test_command(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The command exits with 0 where all agrees, else with 1 and one line; it tells no secret."""
+    vary(sandbox)
+    env = {
+        f"SOURCES__HARVEST__{name.upper()}": str(value)
+        for name, value in settings_of(sandbox).items()
+    }
+    unread = run_script("--verify", home=tmp_path, **env)
+    assert unread.returncode == 1
+    assert unread.stderr.strip().count("\n") == 0, unread.stderr
+    assert "Nothing was verified" in unread.stderr
+    done = run_script(*TABLES, home=tmp_path, **env)
+    assert done.returncode == 0, done.stderr
+    agreed = run_script("--verify", "--verify-by", "project", home=tmp_path, **env)
+    assert agreed.returncode == 0, agreed.stderr
+    assert "figures agree" in agreed.stdout
+    (file,) = tmp_path.glob("*.duckdb")
+    pipeline = dlt.pipeline(
+        "harvest", pipelines_dir=str(tmp_path / "other"),
+        destination=dlt.destinations.duckdb(str(file)), dataset_name="harvest_data",
+    )  # fmt: skip
+    with pipeline.sql_client() as client:
+        client.execute_sql("UPDATE time_entries SET rounded_hours = rounded_hours + 1")
+    differs = run_script("--verify", home=tmp_path, **env)
+    assert differs.returncode == 1
+    assert differs.stderr.strip().count("\n") == 0, differs.stderr
+    assert "for no known reason" in differs.stderr
+    assert "unexplained: time" in differs.stdout
+    said = json.dumps([unread.stdout, agreed.stdout, differs.stdout, differs.stderr])
+    assert sandbox.token not in said
+
+
+def test_spans() -> None:
+    """Spans hold each month once, newest first, and none is longer than Harvest allows."""
+    first, last = date(2019, 2, 1), date(2026, 11, 30)
+    for months in (0, 1, 4, 200):
+        found = spans(first, last, months)
+        assert found[0].last == last
+        assert found[-1].first == first
+        starts = [window.first for window in found[:-1]]
+        assert starts == [window.last + DAY for window in found[1:] if window.last]
+        lengths = [(w.last - w.first).days + 1 for w in found if w.first and w.last]
+        assert max(lengths) <= LONGEST_REPORT
+        assert all(length <= 31 for length in lengths[:months])
+    assert len(spans(first, last, 4)) == 4 + 8
+
+
+def test_cents() -> None:
+    """An amount counts in each reading that the documents allow, and in no other."""
+    total = Sum()
+    for _ in range(3):
+        total.add(Decimal("0.005"), Decimal("0.01"))
+    assert total.figure == (Decimal("0.02"), Decimal("0.03"), Decimal("0.015"))
