@@ -176,9 +176,7 @@ def load(
     total.seconds = time.monotonic() - started
     if errors:
         raise _in_one(errors, parts, total)
-    if unexplained:
-        raise DifferencesError(unexplained, pipeline.dataset_name, total)
-    return total
+    return _agreed(total, unexplained, pipeline)
 
 
 def verify(
@@ -403,6 +401,17 @@ def _in_one(
     if len(accounts) == 1:
         return next(iter(errors.values()))
     return AccountsError(errors, [i for i in accounts if i not in errors], summary)
+
+
+def _agreed(summary: Summary, unexplained: dict[int, int], pipeline: Pipeline) -> Summary:
+    """Return the summary if no figures differ from Harvest's.
+
+    Raises:
+        DifferencesError: Some do, for no known reason.
+    """
+    if unexplained:
+        raise DifferencesError(unexplained, pipeline.dataset_name, summary)
+    return summary
 
 
 def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
