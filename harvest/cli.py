@@ -215,8 +215,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program.removeprefix("python "),
         description="Load a Harvest account into a database. The first run brings a year of\n"
-        "history, or all of it by --anchor-date; later runs bring what changed. Run it as often\n"
-        "as you like.",
+        "history, or all of it by --anchor-date; later runs bring what changed.\n"
+        "Run it as often as you like.",
         epilog=EPILOG.format(program=program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -326,12 +326,19 @@ class _Part:
         try:
             if not is_read:
                 self._run(self._make())
-            while (run := self._last_run).requests_left and not run.failed:
+            run, goes_on = self._last_run, True
+            failed = run.failed
+            while run.requests_left and goes_on:
                 self.tell(_what_is_left(run.requests_left))
                 self._run(self._make(**NEXT_BATCH))
+                before, run = run.requests_left, self._last_run
+                failed = {**run.failed, **failed}
+                # What fails for good stops nothing else, and is not asked for without end.
+                fewer = (run.requests_left.get(table, 0) < n for table, n in before.items())
+                goes_on = not run.failed or any(fewer)
             self._take_notes()
-            if run.failed:
-                raise PartialLoadError(run.failed, self.summary)
+            if failed:
+                raise PartialLoadError(failed, self.summary)
         finally:
             self.summary.seconds = time.monotonic() - started
 

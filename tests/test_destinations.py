@@ -27,7 +27,7 @@ from harvest.abilities import abilities
 from harvest_sandbox import Sandbox
 
 from .running import ROOT
-from .truth import ALWAYS, flatten, key_of
+from .truth import ALWAYS, assert_equal, flatten, key_of
 
 Make = Callable[..., DltSource]
 Row = dict[str, Any]
@@ -285,6 +285,29 @@ def test_once_in_a_package(sandbox: Sandbox, source: Make, place: Place) -> None
     place.run(source())
     rows = place.rows("time_entries")
     assert len({(row["id"], row["_dlt_load_id"]) for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "delta"])
+def test_two_destinations(
+    sandbox: Sandbox, source: Make, duck: Pipeline, tmp_path: Path, kind: str
+) -> None:
+    """One source is run into files and into DuckDB in turn, each time as the destination can."""
+    folder = tmp_path / "files"
+    into_files = dlt.pipeline(
+        "files", destination=dlt.destinations.filesystem(str(folder)), dataset_name="harvest_data"
+    )
+    place = Place(kind, into_files, folder)
+    tables = "clients", "invoices", "invoice_payments"
+    same = source(full_read=True).with_resources(*tables)
+    for _ in range(2):
+        place.run(same)
+        duck.run(same)
+        assert_equal(duck, sandbox, *tables)
+        clients = sandbox.account.records["clients"]
+        there = {row["id"] for row in place.latest("clients", ("id",))}
+        assert there >= clients.keys()
+        sandbox.account.update("clients", next(iter(clients)), name="New")
+        sandbox.account.delete("clients", max(clients))
 
 
 def test_notice(source: Make, place: Place, told: list[str]) -> None:

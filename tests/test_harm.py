@@ -352,6 +352,19 @@ def test_broken_batch(
     assert not again
 
 
+def test_list_broken_for_good(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """A list that breaks in its backfill keeps nothing else away, and is asked for to an end."""
+    sandbox.page_cap = 10
+
+    def tell(_: str) -> None:
+        sandbox.fault("status", path="time_entries$", status=422, times=-1)
+
+    tables = "time_entries", "invoice_messages"
+    with pytest.raises(PartialLoadError, match="`time_entries`"):
+        load(duck, *tables, **settings, sizes=SMALL, tell=tell)
+    assert_equal(duck, sandbox, "invoice_messages")
+
+
 def test_unknown_state(source: Make, duck: Pipeline, sandbox: Sandbox) -> None:
     """A state of another version is refused, and an unreadable part is read whole again."""
     chosen = source().with_resources("clients")

@@ -37,6 +37,29 @@ def disposition(resource: DltResource) -> str:
     return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
 
 
+def _adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities) -> None:
+    """Let dlt write a table as the destination can, where it is to be merged.
+
+    A source may be run into one destination after the other. So the hint keeps what was asked
+    before it was adapted, and names the strategy, which a schema that was there would keep.
+    """
+    hint: Any = resource.write_disposition
+    asked = hint.get("asked", hint) if isinstance(hint, dict) else hint
+    chosen = asked if isinstance(asked, dict) else {"disposition": asked}
+    if chosen["disposition"] != "merge":
+        return
+    upsert = can.merge_strategy == "upsert"
+    adapted: dict[str, Any] = {"disposition": "append"}
+    if can.merges:
+        ours = {"disposition": "merge", "strategy": can.merge_strategy}
+        adapted = ours if upsert else ours | chosen
+    remembering: Any = {**adapted, "asked": asked}
+    resource.apply_hints(
+        write_disposition=remembering,
+        merge_key="" if upsert else endpoint.merge_key,  # with upsert, dlt has no use for one
+    )
+
+
 @dataclass(frozen=True)
 class Account:
     """A Harvest account that the source reads.
@@ -135,6 +158,7 @@ class Run:
         extraction.show_waiting(self.client.limiters["general"])
         self.store = StateStore(account.account_id, account.settings.account_ids)
         self.left_before = self.store.account.last_run.requests_left
+        self._failed_before = self.store.account.last_run.failed
         self.store.account.last_run = LastRun()
         self.selected = [e for e in ENDPOINTS if e.name in extraction.selected]
         self.access = Access(
@@ -327,14 +351,7 @@ class Run:
             if not (can := found.get(endpoint.name)):
                 continue
             resource = resources[endpoint.name]
-            if disposition(resource) == "merge":
-                if not can.merges:
-                    resource.apply_hints(write_disposition="append")
-                elif can.merge_strategy == "upsert":
-                    resource.apply_hints(
-                        write_disposition={"disposition": "merge", "strategy": "upsert"},
-                        merge_key="",  # with upsert, dlt warns that it has no use for one
-                    )
+            _adapt_disposition(resource, endpoint, can)
             if not endpoint.singleton:
                 resource.apply_hints(columns={DELETED_AT: deleted_at_column(removes=can.removes)})
         if any(can.one_load_job for can in found.values()):
@@ -413,7 +430,11 @@ class Run:
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
         children = [e for e in self.selected if e.parent == endpoint.name]
-        lists_first = any(not e.parent and self.store.table(e.name).backfill for e in self.selected)
+        # A list that failed may fail for good: nothing waits for it.
+        lists_first = any(
+            not e.parent and self.store.table(e.name).backfill and e.name not in self._failed_before
+            for e in self.selected
+        )
 
         def plan(e: Endpoint) -> TablePlan:
             can, settings = self.can.get(e.name), self.settings

@@ -51,6 +51,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         self._endpoint = endpoint
         self._chosen_for: Run | None = None
         self._columnar: Columnar | None = None
+        self._chose_format = False
         self._filled: set[str] = set()
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
@@ -118,11 +119,15 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         self._chosen_for, can = run, run.can.get(self._endpoint.name)
         self._columnar, resource = None, run.resource(self._endpoint)
         if not can or not can.file_format:
+            if self._chose_format:  # for another destination
+                resource.apply_hints(file_format="")  # type: ignore[arg-type]
             return
+        self._chose_format = True
         resource.apply_hints(file_format=can.file_format)
         columns = resource.compute_table_schema()["columns"]
         # With other dispositions dlt makes the ids of rows in its own way.
-        merged = resource.write_disposition == "merge" and can.merge_strategy == "delete-insert"
+        written: Any = resource.write_disposition
+        merged = isinstance(written, dict) and written.get("strategy") == "delete-insert"
         if merged and not self._endpoint.nested and Columnar.takes(columns):
             self._columnar = Columnar(columns, run.extraction.load_id)
             resource.apply_hints(columns=dlt_columns())
