@@ -7,11 +7,13 @@ is never renewed.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -25,7 +27,13 @@ from dlt.common.runtime.collector import NullCollector
 from . import ENDPOINTS, HarvestError, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
-from .errors import AccountsError, DifferencesError, InternalError, MissingCredentialsError
+from .errors import (
+    AccountsError,
+    DifferencesError,
+    InternalError,
+    MissingCredentialsError,
+    PartialLoadError,
+)
 from .extract.plan import report_requests
 from .metrics import build
 from .progress import display
@@ -61,6 +69,8 @@ exit codes:
 Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml. Each setting is
 explained in docs/settings.md of the repository, and by `harvest_source` in harvest/__init__.py."""
 
+M_ARENA_MAX = -8  # as malloc.h has it
+
 Warehouse = Callable[[], dlt.Pipeline]
 
 
@@ -71,7 +81,7 @@ def load(
     metrics: bool = False,
     **options: Any,
 ) -> None:
-    """Load the named tables, or all, and print what arrived.
+    """Load the named tables, or all, and print what arrived, also where the rest could not be read.
 
     Args:
         warehouse: Makes the pipeline to load into.
@@ -87,17 +97,14 @@ def load(
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
-    failed: AccountsError | DifferencesError | None = None
+    failed: PartialLoadError | AccountsError | DifferencesError | None = None
     try:
         summary = run.load(pipeline, *tables, tell=tell, **options)
-    except AccountsError as error:
-        if not error.loaded:
+    except (PartialLoadError, AccountsError, DifferencesError) as error:
+        if not error.summary.tables:
             raise
         failed, summary = error, error.summary
-    except DifferencesError as error:
-        failed, summary = error, error.summary
-    with pipeline.destination_client() as client:
-        where = str(client.config)
+    where = str(pipeline.destination_client().config)
     place = {"in": where, "dataset": pipeline.dataset_name}
     if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
@@ -265,6 +272,7 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         return
     for table in args.tables:
         _check_table(parser, table)
+    _share_heaps()
     try:
         if _command(args, warehouse)() is False:
             raise SystemExit(1)
@@ -279,6 +287,16 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         print("Interrupted. Nothing is lost: run again to go on.", file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(130)  # threads that still wait for an answer must not hold the exit
+
+
+def _share_heaps() -> None:
+    """Let all threads share two heaps, where glibc would give each its own and keep what it freed.
+
+    400,000 time entries took 809 MB at their peak without this, and 658 MB with it. It holds for
+    the whole process, so only a process of our own is changed.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], bool | None]:

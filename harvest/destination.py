@@ -31,6 +31,11 @@ Span = tuple[int | None, int | None]
 
 FLAGS_AT_ONCE = 500
 
+STRATEGY = "loader_parallelism_strategy"
+
+CHOSEN: dict[str, Any] = {}
+"""The strategy that a destination had before it was changed, by the pipeline's folder."""
+
 ONE_AT_A_TIME = Lock()
 """dlt's extraction threads share one configuration context, which a client that is opened in one of
 them would take from the others. So statements run in a thread apart, one after the other."""
@@ -85,9 +90,11 @@ class Destination:
         return found
 
     def load_one_after_the_other(self) -> None:
-        """Let dlt run one load job at a time, for this pipeline's destination only."""
+        """Let dlt run one load job at a time, until the run ends."""
         if self._pipeline:
-            self._pipeline.destination.caps_params["loader_parallelism_strategy"] = "sequential"
+            chosen = self._pipeline.destination.caps_params
+            CHOSEN.setdefault(self._pipeline.working_dir, chosen.get(STRATEGY))
+            chosen[STRATEGY] = "sequential"
 
     def tables(self, names: list[str]) -> dict[str, TTableSchemaColumns] | None:
         """Return those of the tables that are there, with their columns.
@@ -294,6 +301,15 @@ class Destination:
     def _apart(self, ask: Any) -> Any:
         with ONE_AT_A_TIME, ThreadPoolExecutor(1) as apart:
             return apart.submit(ask, self._pipeline).result()
+
+
+def load_as_before(pipeline: Pipeline) -> None:
+    """Give the destination, which other pipelines may share, the strategy back that was chosen."""
+    if pipeline.working_dir in CHOSEN and pipeline.destination:
+        strategy = CHOSEN.pop(pipeline.working_dir)
+        pipeline.destination.caps_params.pop(STRATEGY)
+        if strategy:
+            pipeline.destination.caps_params[STRATEGY] = strategy
 
 
 def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:

@@ -14,6 +14,7 @@ HarvestError
 ├── SharedTableError           a refresh would drop the rows of another account
 ├── PartialLoadError           some tables could not be read, the rest was loaded
 ├── LoadError                  dlt or the destination failed
+├── StepError                  something else failed, such as a disk that is full
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
 ├── MetricsError               the data was loaded, but no metrics were built from it
@@ -21,6 +22,7 @@ HarvestError
 ├── DifferencesError           it was compared, and some figures differ for no known reason
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
+├── NoAnswerError              none came to one request, while others were answered
 ├── ShiftingListError          a list kept losing records while it was read
 ├── CountMismatchError         a list holds fewer records than Harvest counts
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
@@ -47,9 +49,10 @@ REMEDIES = {
     403: "the token's owner may not read this, or the module is switched off; use an "
     "administrator's token, or leave this table out",
     404: "nothing is there for this account; check `account_id` and `base_url`",
-    422: "Harvest did not accept a parameter; check `anchor_date`",
+    422: "Harvest did not accept the request; run again later, and report it if it stays so",
     429: "the rate limit is used up, perhaps by other tools; lower `rate_limit` or run again later",
 }
+ANCHOR_REFUSED = "Harvest did not accept a parameter; check `anchor_date`"
 NO_TOKEN = {
     "invalid_grant": "the refresh token is expired, revoked or was used elsewhere; authorize the "
     "application again with `dlt-harvest --authorize`",
@@ -206,17 +209,22 @@ class AccountsError(HarvestError):
     Attributes:
         errors: What failed, by account.
         loaded: The other accounts.
-        summary: What was loaded of all.
+        summary: What was loaded of all, as a `harvest.summary.Summary`.
     """
 
     def __init__(
         self, errors: dict[int, HarvestError], loaded: list[int], summary: Any, done: str = "loaded"
     ) -> None:
         self.errors, self.loaded, self.summary = errors, loaded, summary
-        said = " ".join(by_account((account, str(error)) for account, error in errors.items()))
-        others = ", ".join(map(str, loaded))
-        rest = f"{done.capitalize()}: {others}." if loaded else f"No account was {done}."
-        super().__init__(f"{said} {rest}")
+        in_part = [i for i, error in errors.items() if isinstance(error, PartialLoadError)]
+        groups = {
+            done.capitalize(): loaded,
+            "Loaded in part": in_part,
+            "Failed": [i for i in errors if i not in in_part],
+        }
+        said = by_account((account, str(error)) for account, error in errors.items())
+        said += [f"{word}: {', '.join(map(str, ids))}." for word, ids in groups.items() if ids]
+        super().__init__(" ".join(said))
 
 
 class SharedTableError(HarvestError):
@@ -244,10 +252,11 @@ class PartialLoadError(HarvestError):
 
     Attributes:
         failed: Why, by table.
+        summary: What was loaded, as a `harvest.summary.Summary`.
     """
 
-    def __init__(self, failed: dict[str, str]) -> None:
-        self.failed = failed
+    def __init__(self, failed: dict[str, str], summary: Any) -> None:
+        self.failed, self.summary = failed, summary
         super().__init__(
             f"Not everything was loaded: {' '.join(failed.values())} What was loaded is right, the "
             "rest is as it was before; run again to load it too."
@@ -268,6 +277,21 @@ class LoadError(HarvestError):
         super().__init__(
             f"{where} failed ({_in_brief(cause)}): check the destination and its credentials, "
             "then run again; nothing is lost, the next run reads it anew."
+        )
+
+
+class StepError(HarvestError):
+    """Something failed that is neither Harvest nor the destination, such as a disk that is full.
+
+    Attributes:
+        step: What dlt was doing.
+    """
+
+    def __init__(self, step: str, cause: BaseException) -> None:
+        self.step = step
+        super().__init__(
+            f"`{step}` failed ({_in_brief(cause)}): mend its cause, then run again; nothing is "
+            "lost, the next run reads it anew."
         )
 
 
@@ -294,7 +318,7 @@ class CustomStepError(HarvestError):
     def __init__(self, cause: BaseException, place: str) -> None:
         super().__init__(
             f"A step of your own failed ({_in_brief(cause)}, {place}): correct it and run again; "
-            "nothing was loaded."
+            "nothing is lost, the next run reads it anew."
         )
 
 
@@ -358,6 +382,17 @@ class UnreachableError(HarvestError):
         )
 
 
+class NoAnswerError(HarvestError):
+    """No answer came to one request after all attempts, while Harvest answered others."""
+
+    def __init__(self, endpoint: str, host: str, reason: str) -> None:
+        self.endpoint = endpoint
+        super().__init__(
+            f"`{endpoint}`: {host} answers, but not to this request ({reason}): run again later, "
+            "and report it to Harvest if it stays so."
+        )
+
+
 class ShiftingListError(HarvestError):
     """A list kept losing records while it was read, so it can't be trusted to be whole."""
 
@@ -365,7 +400,7 @@ class ShiftingListError(HarvestError):
         self.endpoint = endpoint
         super().__init__(
             f"`{endpoint}`: the list changed each time it was read, so records may be missing: "
-            "nothing was loaded; run again when fewer changes are made."
+            "nothing of it was taken for deleted; run again when fewer changes are made."
         )
 
 
@@ -376,8 +411,8 @@ class CountMismatchError(HarvestError):
         self.endpoint, self.counted, self.found = endpoint, counted, found
         super().__init__(
             f"`{endpoint}`: Harvest counts {counted:,} records but lists {found:,}, and the same "
-            "when it is asked again, so records may be missing: nothing was loaded from it; run "
-            "again later, and if it stays so, report it."
+            "when it is asked again, so records may be missing: nothing of it was taken for "
+            "deleted; run again later, and if it stays so, report it."
         )
 
 
@@ -388,7 +423,7 @@ class SuspiciousDeletionsError(HarvestError):
         self.endpoint, self.gone, self.held = endpoint, gone, held
         super().__init__(
             f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
-            "holds: nothing was loaded; check the token and the account, and if they were "
+            "holds: none of these was touched; check the token and the account, and if they were "
             f"deleted indeed, run once with {how_to_confirm(account_id)}."
         )
 
@@ -412,7 +447,7 @@ class MalformedRecordError(HarvestError):
         self.endpoint, self.record_id, self.field = endpoint, record_id, field
         super().__init__(
             f"`{endpoint}`: record {record_id} has {value!r} as `{field}`, which is no timestamp: "
-            "nothing was loaded; report it, or run again later."
+            "nothing of the list was taken for deleted; report it, or run again later."
         )
 
 
@@ -444,6 +479,8 @@ class StatusError(AnswerError):
         self.status = response.status_code
         self.concerns_everything = self.status == 401
         remedy = REMEDIES.get(self.status, SERVER_TROUBLE)
+        if self.status == 422 and "updated_since=" in str(response.request.url):
+            remedy = ANCHOR_REFUSED
         super().__init__(f"`{endpoint}`: Harvest answered {self.status}: {remedy}.", response)
 
 
@@ -454,7 +491,7 @@ class MalformedAnswerError(AnswerError):
         self.endpoint = endpoint
         super().__init__(
             f"`{endpoint}`: Harvest answered 200, but {problem}: check `base_url`, or run again "
-            "later; nothing was loaded from it.",
+            "later; nothing of it was taken for deleted.",
             response,
         )
 

@@ -25,9 +25,19 @@ from dlt.common.storages import LoadStorage, PackageStorage
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.pipeline import trace
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
+from dlt.pipeline.trace import PipelineTrace
 from filelock import FileLock, Timeout
 
+from .destination import load_as_before
+from .errors import BusyError, LoadError
+
 SCHEMA_FILE = ".schema.json"
+
+AT_WORK: dict[str, FileLock] = {}
+"""Locks of pipelines' folders by path. A lock that nobody refers to is released."""
+
+NOT_RECOVERED: dict[str, Exception] = {}
+"""Why nothing was recovered before the run that is under way, by the pipeline's folder."""
 
 
 def recover(pipeline: Pipeline, source_name: str) -> None:
@@ -42,12 +52,21 @@ def recover(pipeline: Pipeline, source_name: str) -> None:
     their data may not be there to be read again.
 
     Args:
-        pipeline: Whose folder. No other process may run it now.
+        pipeline: Whose folder.
         source_name: Whose packages are given up and read again.
 
     Raises:
+        BusyError: Another process runs the pipeline now.
         PipelineStepFailed: A package of another source could not be loaded.
     """
+    try:
+        with _at_work(pipeline):
+            _recover(pipeline, source_name)
+    except Timeout:
+        raise BusyError(pipeline.pipeline_name) from None
+
+
+def _recover(pipeline: Pipeline, source_name: str) -> None:
     finish_moves(pipeline)
     if pipeline.dev_mode:  # begins with an empty folder in any case
         return
@@ -167,8 +186,12 @@ class RunsWatch:
     def on_end_trace_step(self, *_: object) -> None:
         """Let dlt's steps end."""
 
-    def on_end_trace(self, *_: object) -> None:
-        """Let the run end."""
+    def on_end_trace(self, trace: PipelineTrace, pipeline: SupportsPipeline, *_: object) -> None:
+        """Undo what was done for a run, also for one that failed."""
+        ran = any(step.step == "run" for step in trace.steps)
+        if isinstance(pipeline, Pipeline) and (ran or not pipeline.has_pending_data):
+            _at_work(pipeline).release(force=True)
+            load_as_before(pipeline)
 
 
 def recover_before_run(pipeline: Pipeline, source_name: str) -> None:
@@ -176,6 +199,10 @@ def recover_before_run(pipeline: Pipeline, source_name: str) -> None:
 
     Nothing happens where the pipeline's destination keeps no state, while another process is at
     work in its folder, or where data of another source waits.
+
+    dlt turns what is raised here into a warning and goes on. So it is kept for `be_at_work` to
+    raise, before anything is read. A package that waits needs no answer from the destination to be
+    given up, so only a folder that can't be written lets dlt load it all the same.
 
     Args:
         pipeline: Any pipeline; one that knows other sources only is left alone.
@@ -186,24 +213,36 @@ def recover_before_run(pipeline: Pipeline, source_name: str) -> None:
     schemas = {p.name for p in _entries(Path(pipeline.working_dir, "schemas"))}
     if schemas and source_name + SCHEMA_FILE not in schemas:
         return
-    with suppress(Timeout), _at_work(pipeline), FileLock(f"{pipeline.working_dir}.lock", timeout=0):
-        finish_moves(pipeline)
-        if _pending(pipeline) <= {source_name, ""} and _is_kept_by_destination(pipeline):
-            _go_back(pipeline)
+    NOT_RECOVERED.pop(pipeline.working_dir, None)
+    try:
+        with _at_work(pipeline), FileLock(f"{pipeline.working_dir}.lock", timeout=0):
+            finish_moves(pipeline)
+            if _pending(pipeline) <= {source_name, ""} and _is_kept_by_destination(pipeline):
+                _go_back(pipeline)
+    except Timeout:
+        logger.info("Nothing is recovered: this pipeline's folder is in use.")
+    except Exception as error:
+        NOT_RECOVERED[pipeline.working_dir] = error
+        raise
 
 
 def be_at_work(pipeline: Pipeline) -> None:
-    """Keep `recover_before_run` of other processes away from the folder as long as this one lives.
+    """Keep other processes from recovering until the run ends, or without a run this process.
 
     To be called when extraction begins. Nobody waits for it, and it keeps nobody from running.
+
+    Raises:
+        LoadError: What the destination holds could not be found out before the run.
     """
+    if error := NOT_RECOVERED.pop(pipeline.working_dir, None):
+        raise LoadError("sync", error) from error
     with suppress(Timeout):
         _at_work(pipeline).acquire()
 
 
 def _at_work(pipeline: Pipeline) -> FileLock:
     path = f"{pipeline.working_dir}.at_work"
-    return FileLock(path, timeout=0, thread_local=False, is_singleton=True)
+    return AT_WORK.setdefault(path, FileLock(path, timeout=0, thread_local=False))
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -2,7 +2,8 @@
 
 Databases name a column or a value, and seldom the row. dlt merges a table from rows that it staged,
 by statements in a file, and both are still there after the job failed. So the same statements are
-tried with half of the staged rows, again and again, and rolled back each time.
+tried with half of the staged rows, again and again, and rolled back each time, where that is known
+to work.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from dlt.load.exceptions import LoadClientJobException
 
 from .catalog import BY_NAME, Endpoint
 from .errors import LoadError, RefusedRecordError
+
+ROLLS_BACK = {"duckdb", "postgres"}
+"""Destinations that are tested. Of some others dlt's transactions are none, and can't be undone."""
 
 Row = tuple[Any, ...]
 """dlt's id of a staged row, and the values of the endpoint's id columns."""
@@ -44,6 +48,8 @@ def _refused_record(pipeline: Pipeline, error: LoadClientJobException) -> str | 
     job = next(info for info in jobs if info.job_file_info.job_id() == error.job_id)
     endpoint = BY_NAME.get(job.job_file_info.table_name)
     if not endpoint or endpoint.singleton or job.job_file_info.file_format != "sql":
+        return None
+    if pipeline.destination.destination_name not in ROLLS_BACK:
         return None
     statements = Path(job.file_path).read_text(encoding="utf-8")
     with pipeline.sql_client(package.schema.name) as client:

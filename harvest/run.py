@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,7 @@ from .errors import (
     LoadError,
     PartialLoadError,
     SharedTableError,
+    StepError,
 )
 from .extract.context import Account
 from .extract.plan import report_minutes
@@ -53,8 +53,6 @@ BY_LOAD = {"in_batches": True, "keep_going": True}
 
 NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 """Settings of all batches but the first: what the first one read whole is not read whole again."""
-
-M_ARENA_MAX = -8  # as malloc.h has it
 
 SOURCE = "harvest"
 
@@ -114,7 +112,8 @@ def load(
         What arrived.
 
     Raises:
-        AccountsError: Some of several accounts were not loaded; it has the summary of the others.
+        PartialLoadError: Some tables could not be read; it has the summary of what was loaded.
+        AccountsError: The same of several accounts.
         DifferencesError: All was loaded, and `verify_full_reads` found figures that differ from
             Harvest's for no known reason; it has the summary.
         HarvestError: The run failed; its text is one line with cause and remedy. A webhook is told
@@ -156,7 +155,6 @@ def load(
     if kept := dropped & SNAPSHOTS:
         dropped -= kept
         tell(f"{', '.join(sorted(kept))} stays: figures of earlier days can't be read again.")
-    _share_heaps()
     began, started = datetime.now(timezone.utc), time.monotonic()
     with _alone(pipeline), defaults(pipeline):
         with _explained(pipeline):
@@ -176,7 +174,7 @@ def load(
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
     if errors:
-        raise AccountsError(errors, [i for i in parts if i not in errors], total)
+        raise _in_one(errors, parts, total)
     _demand_agreement(pipeline, unexplained, total)
     return total
 
@@ -346,7 +344,7 @@ class _Part:
                 goes_on = not run.failed or any(fewer)
             self._take_notes()
             if failed:
-                raise PartialLoadError(failed)
+                raise PartialLoadError(failed, self.summary)
         finally:
             self.summary.seconds = time.monotonic() - started
 
@@ -387,10 +385,10 @@ class _Part:
 def _load_each(
     parts: Mapping[int, _Part], pipeline: Pipeline, *, is_read: bool
 ) -> dict[int, HarvestError]:
-    """Load one account after the other; return what failed where there are several.
+    """Load one account after the other; return what failed of each that was not loaded whole.
 
     Raises:
-        HarvestError: The only account failed, or what failed concerns all accounts.
+        HarvestError: Nothing of the only account was loaded, or what failed concerns all accounts.
     """
     errors: dict[int, HarvestError] = {}
     for account, part in parts.items():
@@ -402,10 +400,20 @@ def _load_each(
                     recover(pipeline, SOURCE)  # what the account before left is not to be loaded
                 part.load(is_read=is_read)
         except HarvestError as error:
-            if len(parts) == 1 or error.concerns_all_accounts:
+            alone = len(parts) == 1 and not isinstance(error, PartialLoadError)
+            if alone or error.concerns_all_accounts:
                 raise
             errors[account] = error.error if isinstance(error, AccountError) else error
     return errors
+
+
+def _in_one(
+    errors: dict[int, HarvestError], accounts: Collection[int], summary: Summary
+) -> HarvestError:
+    """Return one error for all accounts that were read; of one account its own."""
+    if len(accounts) == 1:
+        return next(iter(errors.values()))
+    return AccountsError(errors, [i for i in accounts if i not in errors], summary)
 
 
 def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
@@ -427,15 +435,6 @@ def _what_is_left(requests: Mapping[str, int]) -> str:
     return f"Left: some {total:,} requests, {minutes} min or more, for {', '.join(requests)}."
 
 
-def _share_heaps() -> None:
-    """Let all threads share two heaps, where glibc would give each its own and keep what it freed.
-
-    400,000 time entries took 809 MB at their peak without this, and 658 MB with it.
-    """
-    with suppress(AttributeError, OSError, TypeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
-
-
 @contextmanager
 def _alone(pipeline: Pipeline) -> Iterator[None]:
     lock = FileLock(f"{pipeline.working_dir}.lock", timeout=0)
@@ -455,6 +454,7 @@ def _explained(pipeline: Pipeline) -> Iterator[None]:
 
     A destination's drivers report values and credentials that they refuse by exceptions that
     elsewhere are bugs, so where dlt deals with the destination they are not taken for ours.
+    Elsewhere a step of the user's own may raise anything, so the code that raised it is looked at.
     """
     try:
         yield
@@ -466,25 +466,27 @@ def _explained(pipeline: Pipeline) -> Iterator[None]:
             if isinstance(link, LoadClientJobException):
                 raise explained(pipeline, link) from error
         step = getattr(error, "step", "run")
-        # dlt wraps what was raised, sometimes more than once.
-        raised = next((link for link in links if not isinstance(link, DltException)), error)
         at_destination = step in {"sync", "load"} or any(
             isinstance(link, DestinationException) for link in links
         )
-        if at_destination or not isinstance(raised, BUGS):
+        if at_destination:
             raise LoadError(step, links[-1]) from error
+        # dlt wraps what was raised, sometimes more than once.
+        raised = next((link for link in links if not isinstance(link, DltException)), error)
         frame = _blamed(raised)
         place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        if _is_ours(frame) or _is_library(frame):
+        if _is_users(frame):
+            raise CustomStepError(raised, place) from error
+        if isinstance(raised, BUGS):
             raise InternalError(step, raised, place) from error
-        raise CustomStepError(raised, place) from error
+        raise StepError(step, raised) from error
 
 
 def _blamed(error: BaseException) -> traceback.FrameSummary:
     """Return the innermost frame that is ours or the user's; without one, the innermost."""
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
-        if _is_ours(frame) or not _is_library(frame):
+        if _is_ours(frame) or _is_users(frame):
             return frame
     return frames[-1]
 
@@ -493,21 +495,33 @@ def _is_ours(frame: traceback.FrameSummary) -> bool:
     return OUR_FOLDER in Path(frame.filename).parents
 
 
-def _is_library(frame: traceback.FrameSummary) -> bool:
-    """Whether the code of a frame is dlt's, another library's, Python's or generated."""
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    """Whether the code of a frame is not ours, dlt's, another library's, Python's or generated."""
     file = Path(frame.filename)
-    return (
-        not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
+    return not (
+        _is_ours(frame)
+        or not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
         or STANDARD_LIBRARY in file.parents
         or frame.filename.startswith("<")
     )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised from.
+
+    What was being handled belongs to it only where dlt or a library raised it. An exception that
+    our code or the user's raises meanwhile is a failure of its own.
+    """
     link: BaseException | None = error
     while link is not None:
         yield link
-        link = link.__cause__ or link.__context__
+        wraps = isinstance(link, DltException) or not _is_mistake(link)
+        link = link.__cause__ or (link.__context__ if wraps else None)
+
+
+def _is_mistake(error: BaseException) -> bool:
+    frame = _blamed(error) if error.__traceback__ else None
+    return frame is not None and (_is_ours(frame) or _is_users(frame))
 
 
 def _refresh(

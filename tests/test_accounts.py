@@ -246,7 +246,7 @@ def test_one_fails(
     bad, good = (FIRST, SECOND)[place], (SECOND, FIRST)[place]
     with (
         failing(sandbox, bad, path, kind, **options),
-        pytest.raises(AccountsError, match=f"^Account {bad}: .* Loaded: {good}\\.$") as caught,
+        pytest.raises(AccountsError, match=f"^Account {bad}: .* Loaded: {good}\\. ") as caught,
     ):
         load(duck, **both)
     assert caught.value.errors.keys() == {bad}
@@ -263,7 +263,15 @@ def test_all_fail(both: Settings, duck: Pipeline) -> None:
     assert str(caught.value).startswith(
         f"Accounts {FIRST}, {SECOND}: `clients`: Harvest answered 4"
     )
-    assert str(caught.value).endswith("No account was loaded.")
+    assert str(caught.value).endswith(f" Failed: {FIRST}, {SECOND}.")
+
+
+def test_all_in_part(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
+    """Accounts of which one list can't be read count as loaded in part, and are summed up."""
+    sandbox.fault("status", path="v2/clients$", status=422, times=-1)
+    with pytest.raises(AccountsError, match=f"Loaded in part: {FIRST}, {SECOND}\\.$") as caught:
+        load(duck, "clients", "tasks", **both)
+    assert caught.value.summary.tables["tasks"].now == len(read(duck, "tasks"))
 
 
 def test_joins(sandbox: Sandbox, settings: Settings, both: Settings, pipeline: Pipeline) -> None:
@@ -465,7 +473,7 @@ def test_script(sandbox: Sandbox, other: HostedAccount, tmp_path: Path) -> None:
     assert said["accounts"][str(FIRST)]["tables"]["clients"]["now"] == 8
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"Account {SECOND}: ")
-    assert last.endswith(f"Loaded: {FIRST}.")
+    assert last.endswith(f"Loaded: {FIRST}. Loaded in part: {SECOND}.")
     assert "Traceback" not in done.stderr
     done = run_script("clients", "--account", str(FIRST), home=tmp_path, **env)
     assert done.returncode == 0, done.stderr

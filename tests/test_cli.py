@@ -11,10 +11,13 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dlt import Pipeline
 
+from harvest.cli import load
+from harvest.errors import PartialLoadError
 from harvest_sandbox import Sandbox
 
 from .running import SCRIPT, run_script
@@ -209,6 +212,25 @@ def test_json(tmp_path: Path) -> None:
     assert said["history_from"] is None
     assert said["in"].endswith("harvest_demo.duckdb")
     assert "clients: 8 records" in done.stderr
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_partial_load(
+    sandbox: Sandbox,
+    settings: dict[str, Any],
+    duck: Pipeline,
+    capsys: pytest.CaptureFixture[str],
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """What was loaded is summed up where the rest could not be read, before the error is raised."""
+    sandbox.fault("status", path="v2/clients$", status=422, times=-1)
+    with pytest.raises(PartialLoadError):
+        load(lambda: duck, "clients", "tasks", as_json=as_json, **settings)
+    said, tasks = capsys.readouterr().out, len(sandbox.account.records["tasks"])
+    if as_json:
+        assert json.loads(said)["tables"]["tasks"]["now"] == tasks
+    else:
+        assert re.search(rf"tasks .* {tasks}$", said, re.MULTILINE)
 
 
 def test_other_dataset(tmp_path: Path) -> None:

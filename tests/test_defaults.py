@@ -87,3 +87,23 @@ def test_nothing_stays(settings: Settings, duck: Pipeline) -> None:
     assert "harvest" not in str(caught.value.__cause__)
     with pytest.raises(ConfigFieldMissingException, match="api_key"):
         load(duck)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"loader_parallelism_strategy": "parallel"}])
+def test_shared_destination(settings: Settings, tmp_path: Path, chosen: dict[str, Any]) -> None:
+    """A destination that can load one table at a time only is as it was after the run."""
+    address = f"sqlite:///{tmp_path}/warehouse.db"
+    destination = dlt.destinations.sqlalchemy(address, **chosen)
+    before = {**destination.caps_params}
+    pipeline = dlt.pipeline("shares", destination=destination, dataset_name="data")
+    seen = []
+
+    def see(row: dict[str, Any]) -> dict[str, Any]:
+        seen.append(destination.caps_params["loader_parallelism_strategy"])
+        return row
+
+    source = harvest_source(**settings).with_resources("tasks")
+    source.resources["tasks"].add_map(see)
+    pipeline.run(source)
+    assert set(seen) == {"sequential"}
+    assert destination.caps_params == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,29 @@ def test_full_read_removes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -
     sandbox.account.update("clients", client, name="renamed, unstamped in what nests it")
     pipeline.run(source(full_read=True))
     assert_equal(pipeline, sandbox)
+
+
+def test_log(
+    sandbox: Sandbox,
+    source: Make,
+    duck: Pipeline,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The log names the rows that go, and whether a child's parent is gone too."""
+    duck.run(source().with_resources("clients", "invoices", "invoice_payments"))
+    client = list(sandbox.account.records["clients"])[-1]
+    payments = sandbox.account.parent_of["invoice_payments"]
+    payment, invoice = next(iter(payments.items()))
+    sandbox.account.delete("clients", client)
+    sandbox.account.delete("invoices", invoice)
+    monkeypatch.setattr(logging.getLogger("dlt"), "propagate", True)
+    with caplog.at_level(logging.INFO, logger="dlt"):
+        reader = source(full_read=True).with_resources("clients", "invoices", "invoice_payments")
+        duck.run(reader)
+    whose = f"of account {sandbox.account_id} count as deleted, since Harvest lists them no more:"
+    assert f"`clients`: 1 rows {whose} {client}." in caplog.text
+    assert f"{payment} of invoices {invoice} (gone too)" in caplog.text
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 148, 149, 150, 151])

@@ -18,7 +18,7 @@ from harvest.errors import (
 )
 from harvest.extract.state import anchor_of, last_run
 from harvest.run import load
-from harvest.settings import DEFAULT_HISTORY
+from harvest.settings import DEFAULT_HISTORY, Sizes
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
@@ -149,6 +149,20 @@ def test_refused_row(
     load(pipeline, root, **settings, full_read=True)
 
 
+def test_no_trial(
+    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is not known that a trial can be undone, none is made, and the table is named."""
+    load(duck, "clients", **settings)
+    execute(duck, "UPDATE {dataset}.clients SET address = '1'")
+    execute(duck, "ALTER TABLE {dataset}.clients ALTER COLUMN address TYPE INTEGER")
+    for row in sandbox.account.records["clients"].values():
+        row["address"] = "three"
+    monkeypatch.setattr("harvest.refused.ROLLS_BACK", set())
+    with pytest.raises(LoadError, match="`load` of `clients` failed"):
+        load(duck, "clients", **settings, full_read=True)
+
+
 @pytest.mark.usefixtures("sandbox")
 def test_refused_table(settings: dict[str, Any], postgres: Pipeline) -> None:
     """Where no single record is to blame, the error names the table."""
@@ -162,12 +176,29 @@ def test_broken_child(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline
     """One child that answers 500 keeps nothing else from loading, and the next run mends it."""
     parent = max(sandbox.account.parent_of["invoice_payments"].values())
     sandbox.fault("status", path=f"invoices/{parent}/payments", status=422, times=-1)
-    with pytest.raises(PartialLoadError, match=f"`invoice_payments` of invoices {parent}"):
+    with pytest.raises(PartialLoadError, match=f"`invoice_payments` of invoices {parent}") as said:
         load(duck, **settings)
+    assert "anchor_date" not in str(said.value)  # which no request for children carries
     assert_equal(duck, sandbox, "invoices", "time_entries", "invoice_messages")
     sandbox.faults.clear()
     load(duck, **settings)
     assert_equal(duck, sandbox)
+
+
+def test_unanswered_list(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """One request that never gets an answer, while others do, keeps nothing else from loading."""
+    sandbox.fault("drop", path="v2/clients$", times=-1)
+    with pytest.raises(PartialLoadError, match=r"`clients`: .* answers, but not to this request"):
+        load(duck, "clients", "invoices", "tasks", sizes=Sizes(max_attempts=3), **settings)
+    assert_equal(duck, sandbox, "invoices", "tasks")
+
+
+def test_refused_anchor(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """Where Harvest refuses a request that has the anchor in it, the error names the setting."""
+    load(duck, "time_entries", **settings)
+    sandbox.fault("status", path="time_entries", status=422, times=-1)
+    with pytest.raises(PartialLoadError, match="check `anchor_date`"):
+        load(duck, "time_entries", **settings)
 
 
 def test_broken_list(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:

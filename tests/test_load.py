@@ -12,9 +12,10 @@ from dlt import Pipeline
 from dlt.extract import DltSource
 
 import harvest
-from harvest.errors import ConfigurationError, CustomStepError, InternalError
+from harvest.errors import ConfigurationError, CustomStepError, InternalError, StepError
 from harvest.extract.freshness import FRESHNESS
 from harvest.run import load
+from harvest.settings import checked_rate_limit
 from harvest_sandbox import Sandbox
 
 from .truth import assert_equal, read
@@ -28,9 +29,9 @@ def broken(row: dict[str, Any]) -> dict[str, Any]:
     return {"name": row["no such field"]}
 
 
-def broken_in(module: Any) -> Step:
-    """Return the same mistake, made in the code of a package."""
-    code = "def broken(row):\n    return row['no such field']"
+def broken_in(module: Any, statement: str = "return row['no such field']") -> Step:
+    """Return the same mistake, or another, made in the code of a package."""
+    code = f"def broken(row):\n    {statement}"
     names: dict[str, Any] = {}
     file = Path(module.__file__).parent / "some_file.py"
     exec(compile(code, file, "exec"), names)  # noqa: S102 - our own line
@@ -61,6 +62,43 @@ def test_broken_step(settings: Settings, duck: Pipeline) -> None:
     with pytest.raises(CustomStepError) as caught:
         load(duck, "clients", customize=with_step(broken), **settings)
     assert "KeyError: 'no such field', test_load.py, line" in str(caught.value)
+    assert "destination" not in str(caught.value)
+
+
+class OwnError(Exception):
+    """An exception of the user's own."""
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, OwnError])
+def test_own_exception(settings: Settings, duck: Pipeline, error: type[Exception]) -> None:
+    """Whatever a step of the user's own raises, it is what is to be corrected."""
+
+    def step(_: dict[str, Any]) -> dict[str, Any]:
+        raise error
+
+    with pytest.raises(CustomStepError, match=r"no reason given, test_load\.py, line"):
+        load(duck, "clients", customize=with_step(step), **settings)
+
+
+def test_bug_while_handling(settings: Settings, duck: Pipeline) -> None:
+    """A bug in code that handles a failure is not told as that failure."""
+
+    def step(row: dict[str, Any]) -> dict[str, Any]:
+        try:
+            checked_rate_limit(0)
+        except ConfigurationError:
+            return broken(row)
+        return row
+
+    with pytest.raises(CustomStepError, match="no such field"):
+        load(duck, "clients", customize=with_step(step), **settings)
+
+
+def test_full_disk(settings: Settings, duck: Pipeline) -> None:
+    """What this machine lacks is blamed on nobody else."""
+    full = broken_in(dlt, "raise OSError(28, 'No space left on device')")
+    with pytest.raises(StepError, match="No space left on device") as caught:
+        load(duck, "clients", customize=with_step(full), **settings)
     assert "destination" not in str(caught.value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
 from dlt.pipeline import trace
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from harvest.recover import be_at_work, recover, recover_before_run
+from harvest.errors import BusyError, LoadError
+from harvest.recover import AT_WORK, be_at_work, recover, recover_before_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .crash_child import Job
 from .kill_child import run
+from .running import failure
 from .test_crashes import change, describe, killed
 from .truth import assert_equal, read
 
@@ -144,14 +147,59 @@ def test_unrelated_pipeline(job: Job) -> None:
     assert len(trace.TRACKING_MODULES) == watching
 
 
+def free(pipeline: Pipeline) -> bool:
+    """Tell whether another process could recover in the pipeline's folder."""
+    lock = FileLock(f"{pipeline.working_dir}.at_work", timeout=0)
+    with suppress(Timeout), lock:
+        return True
+    return False
+
+
 def test_another_process_at_work(job: Job) -> None:
     """What another process may be loading right now is left to it."""
     load(job.pipeline(), *job.tables, **job.source)
     pipeline = job.pipeline()
     pipeline.extract(job.read())
-    with FileLock(f"{pipeline.working_dir}.at_work"):
+    assert not free(pipeline)
+    AT_WORK.clear()  # as when this process ended
+    assert free(pipeline)
+    with FileLock(f"{pipeline.working_dir}.at_work", timeout=0):
         recover_before_run(pipeline, "harvest")
+        with pytest.raises(BusyError):
+            load(job.pipeline(), *job.tables, **job.source)
     assert pipeline.has_pending_data
     be_at_work(pipeline)
+    assert not free(pipeline)
     recover_before_run(pipeline, "harvest")
     assert not pipeline.has_pending_data
+
+
+def test_idle_process(job: Job) -> None:
+    """A process that ran the pipeline and lives on, as a notebook does, keeps nobody away."""
+    pipeline, source, seen = job.pipeline(), job.read(), list[bool]()
+
+    def see(row: dict[str, Any]) -> dict[str, Any]:
+        seen.append(free(pipeline))
+        return row
+
+    source.resources["clients"].add_map(see)
+    pipeline.run(source)
+    assert seen
+    assert not any(seen)
+    assert free(pipeline)
+
+
+def test_no_recovery(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run does not begin where it can't be known whether the destination has the local state."""
+    job.pipeline().run(job.read())
+
+    def refuse(_: Pipeline) -> bool:
+        message = "no answer"
+        raise OSError(message)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("harvest.recover._is_loaded", refuse)
+        said = failure(job.pipeline(), job.read())
+    assert isinstance(said, LoadError)
+    assert "OSError: no answer" in str(said)
+    job.pipeline().run(job.read())

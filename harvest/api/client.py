@@ -23,7 +23,7 @@ from dlt.sources.helpers.rest_client.client import PageData, RESTClient
 from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator
 from requests import RequestException, Response
 
-from ..errors import MalformedAnswerError, StatusError, UnreachableError
+from ..errors import MalformedAnswerError, NoAnswerError, StatusError, UnreachableError
 from ..settings import Sizes
 from .answers import Answers, Page, moment_of, refuse_foreign
 from .rate_limit import Budget, LimitedAdapter, LimitedClient, RateLimiter
@@ -171,12 +171,17 @@ class HarvestClient:
             session=self._http[budget].session,
             config=self._config,
         )
+        answered_before = self.requests
         try:
-            yield from rest_client.paginate(
+            for page in rest_client.paginate(
                 path, params=params, data_selector=selector, hooks={"response": [check]}
-            )
+            ):
+                yield page
+                answered_before = self.requests
         except (StatusError, MalformedAnswerError):
             raise
         except RequestException as error:
             host = urlsplit(self.base_url).netloc
-            raise UnreachableError(path, host, type(error).__name__) from None
+            others_answered = self.requests > answered_before
+            kind = NoAnswerError if others_answered else UnreachableError
+            raise kind(path, host, type(error).__name__) from None

@@ -18,17 +18,22 @@ which never see them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
+
+from dlt.common import logger
 
 from ..catalog import Endpoint
 from ..destination import DELETED_AT, Key, Span
 from ..errors import SuspiciousDeletionsError
 from ..settings import SUSPICIOUS_LEAST, SUSPICIOUS_SHARE
 from .context import Run
+
+NAMED = 20
+"""Rows that are named in the log."""
 
 
 @dataclass
@@ -125,7 +130,8 @@ class Deletions:
         for parent in missing_parents:
             gone += by_parent.get(parent, set())
             shrinks_by += len(by_parent.get(parent, set()))
-        return self._let_go(gone, shrinks_by, sum(map(len, by_parent.values())))
+        held = sum(map(len, by_parent.values()))
+        return self._let_go(gone, shrinks_by, held, missing_parents)
 
     @cached_property
     def held_by_parent(self) -> dict[int, set[Key]]:
@@ -135,18 +141,35 @@ class Deletions:
             by_parent[key[0]].add(key)
         return by_parent
 
-    def _let_go(self, gone: Iterable[Key], shrinks_by: int, held: int) -> Gone:
+    def _let_go(
+        self, gone: Iterable[Key], shrinks_by: int, held: int, missing_parents: Collection[int] = ()
+    ) -> Gone:
         suspicious = shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > held * SUSPICIOUS_SHARE
         if suspicious and not self._run.settings.confirm_deletions:
             raise SuspiciousDeletionsError(
                 self._endpoint.name, shrinks_by, held, self._run.account.named
             )
         keys = sorted(gone)
+        if keys:
+            self._log(keys, missing_parents)
         if self._run.deletions(self._endpoint) == "flag":
             self._run.destination.flag(self._endpoint, keys)
             return Gone(self._run, [], len(keys))
         rows = [mark_of(self._run, self._endpoint, key) for key in keys]
         return Gone(self._run, rows, len(keys))
+
+    def _log(self, keys: list[Key], missing_parents: Collection[int]) -> None:
+        """Log which rows go, so that one can find out later why a row is not there."""
+        endpoint, named = self._endpoint, []
+        for *parent, record_id in keys[:NAMED]:
+            of_parent = f" of {endpoint.parent} {parent[0]}" if parent else ""
+            is_gone = " (gone too)" if parent and parent[0] in missing_parents else ""
+            named.append(f"{record_id}{of_parent}{is_gone}")
+        more = f" and {len(keys) - NAMED:,} more" if len(keys) > NAMED else ""
+        logger.info(
+            f"`{endpoint.name}`: {len(keys):,} rows of account {self._run.account_id} count as "
+            f"deleted, since Harvest lists them no more: {', '.join(named)}{more}."
+        )
 
 
 def mark_of(run: Run, endpoint: Endpoint, key: Key) -> dict[str, Any]:
