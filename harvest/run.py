@@ -171,15 +171,13 @@ def load(
         errors = _load_each(parts, pipeline, is_read=dropped == selected)
         left = accounts_left(pipeline, SOURCE, began)
         with _explained(pipeline):
-            whole = _read_whole(noted, parts, errors) if chosen.verify_full_reads else []
-            unexplained = _verify(pipeline, whole, tell)
+            unexplained = _verify(pipeline, _to_verify(noted, parts, errors), tell)
     total = total_of({account: part.summary for account, part in parts.items()})
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
     if errors:
         raise AccountsError(errors, [i for i in parts if i not in errors], total)
-    if unexplained:
-        raise DifferencesError(unexplained, pipeline.dataset_name, total)
+    _demand_agreement(pipeline, unexplained, total)
     return total
 
 
@@ -222,8 +220,7 @@ def verify(
         recover(pipeline, SOURCE)
         pipeline.sync_destination()
         unexplained = _verify(pipeline, noted, tell, by=by, months=months)
-    if unexplained:
-        raise DifferencesError(unexplained, pipeline.dataset_name)
+    _demand_agreement(pipeline, unexplained)
 
 
 def _verify(
@@ -258,11 +255,24 @@ def _verify(
     return {account: count for account, count in counts.items() if count}
 
 
-def _read_whole(
+def _demand_agreement(
+    pipeline: Pipeline, unexplained: dict[int, int], summary: Summary | None = None
+) -> None:
+    if unexplained:
+        raise DifferencesError(unexplained, pipeline.dataset_name, summary)
+
+
+def _to_verify(
     accounts: Collection[Account], parts: Mapping[int, _Part], errors: Collection[int]
 ) -> list[Account]:
-    """Return those accounts without errors of which this run read some tables in full."""
-    return [a for a in accounts if a.account_id not in errors and parts[a.account_id].read_whole]
+    """Return those of the loaded accounts that had a full read, where these are verified."""
+    return [
+        account
+        for account in accounts
+        if account.settings.verify_full_reads
+        and account.account_id not in errors
+        and parts[account.account_id].read_whole
+    ]
 
 
 def _full_reads(pipeline: Pipeline, account: int) -> set[tuple[str, datetime]]:
