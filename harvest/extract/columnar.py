@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -26,8 +27,15 @@ EMPTY: Record = {}
 Make = Callable[[list[Any]], pa.Array]
 
 
-def _plain(kind: pa.DataType) -> Make:
-    return lambda values: pa.array(values, kind)
+def _plain(kind: pa.DataType, *types: type) -> Make:
+    """Return what takes values of some types only, since Arrow would cut 1234.5 to 1234."""
+
+    def make(values: list[Any]) -> pa.Array:
+        if not {*map(type, values)} <= {*types, type(None)}:
+            raise pa.ArrowTypeError
+        return pa.array(values, kind)
+
+    return make
 
 
 def _parsed(kind: pa.DataType, ready: type) -> Make:
@@ -38,18 +46,26 @@ def _parsed(kind: pa.DataType, ready: type) -> Make:
 
     def make(values: list[Any]) -> pa.Array:
         types = {*map(type, values)} - {type(None)}
-        if types and all(issubclass(each, ready) for each in types):
+        moments = {each for each in types if issubclass(each, datetime)}
+        if (
+            types
+            and all(issubclass(each, ready) for each in types)
+            and (
+                ready is datetime
+                or not moments  # Of a moment Arrow would take the day where it is.
+            )
+        ):
             return pa.array(values, kind)
-        return pa.array(values, pa.string()).cast(kind)
+        return _plain(pa.string(), str)(values).cast(kind)
 
     return make
 
 
 MAKERS: dict[str, Make] = {
-    "bigint": _plain(pa.int64()),
-    "text": _plain(pa.string()),
-    "bool": _plain(pa.bool_()),
-    "decimal": _plain(pa.decimal128(DECIMAL_PRECISION, DECIMAL_SCALE)),
+    "bigint": _plain(pa.int64(), int),
+    "text": _plain(pa.string(), str),
+    "bool": _plain(pa.bool_(), bool),
+    "decimal": _plain(pa.decimal128(DECIMAL_PRECISION, DECIMAL_SCALE), Decimal, int),
     "date": _parsed(pa.date32(), date),
     "timestamp": _parsed(pa.timestamp("us", "UTC"), datetime),
 }
@@ -97,7 +113,12 @@ class Columnar:
         sections = (known_sections.NORMALIZE, "parquet_normalizer")
         dlts = resolve_configuration(ItemsNormalizerConfiguration(), sections=sections)
         known = all(column.get("data_type") in MAKERS for column in columns.values())
-        return known and not dlts.add_dlt_id
+        ours = {(DECIMAL_PRECISION, DECIMAL_SCALE)} >= {
+            (column.get("precision"), column.get("scale"))
+            for column in columns.values()
+            if column.get("data_type") == "decimal"
+        }
+        return known and ours and not dlts.add_dlt_id
 
     def table(self, rows: Sequence[Record]) -> pa.Table | None:
         """Return the rows as a table; None if one of them holds something that is not known."""
@@ -108,7 +129,7 @@ class Columnar:
             for name, make in self._fields:
                 columns[name] = make([row.get(name) for row in rows])
             for name, parts in self._objects.items():
-                objects = [row.get(name) or EMPTY for row in rows]
+                objects = [EMPTY if row.get(name) is None else row[name] for row in rows]
                 known = {part for part, _ in parts}
                 if not all(type(each) is dict and each.keys() <= known for each in objects):
                     return None
