@@ -394,6 +394,26 @@ def test_unknown_state(source: Make, duck: Pipeline, sandbox: Sandbox) -> None:
     assert isinstance(caught.value.__cause__, HarvestError)
 
 
+def test_state_of_others(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """What dlt and a user's steps remember beside our tables' state is none of our affair."""
+
+    def remember(row: dict[str, Any]) -> dict[str, Any]:
+        dlt.current.resource_state("clients")["seen"] = 1
+        return row
+
+    def own(stamp: Any = dlt.sources.incremental("at")) -> Any:  # noqa: B008 - as dlt wants it
+        yield {"at": 1}
+
+    for _ in range(2):
+        made = source(full_read=True).with_resources("clients", "tasks")
+        made.resources["own"] = dlt.resource(own, name="own")
+        made.tasks.apply_hints(incremental=dlt.sources.incremental("updated_at"))
+        made.clients.add_map(remember)
+        duck.run(made)
+        execute(duck, "DROP TABLE {dataset}._freshness")
+    assert_equal(duck, sandbox, "clients", "tasks")
+
+
 def test_public_links(source: Make, duck: Pipeline) -> None:
     """`public_links=False` loads no key that opens an invoice without a login."""
     duck.run(source(public_links=False).with_resources("invoices", "clients"))
