@@ -339,6 +339,16 @@ class CustomStepError(HarvestError):
         )
 
 
+class NoRowError(HarvestError):
+    """A step that the user added returned something else than a row."""
+
+    def __init__(self, table: str, returned: str) -> None:
+        super().__init__(
+            f"A step of your own made {returned} of a row of `{table}`: let it return the row with "
+            "its ids. Nothing is lost, the next run reads it anew."
+        )
+
+
 class MetricsError(HarvestError):
     """The data was loaded, but the metrics were not built."""
 

@@ -132,19 +132,17 @@ def _uninvoiced(_: Report, asked: Asked) -> Iterator[Record]:
         raise forbidden()
     first, last = asked.days()
     fixed_fee_too = asked.flag("include_fixed_fee") is not False
-    entries = asked.facts("time_entries", first, last)
-    expenses = asked.facts("expenses", first, last)
+    entries = _by_project(asked.facts("time_entries", first, last))
+    expenses = _by_project(asked.facts("expenses", first, last))
     for project in _projects(reader):
         if not project["is_billable"] or (project["is_fixed_fee"] and not fixed_fee_too):
             continue
-        mine = [entry for entry in entries if entry["project"]["id"] == project["id"]]
+        mine = entries.get(project["id"], [])
         open_entries = [e for e in mine if e["billable"] and not e["is_billed"]]
         cost = sum(
             expense["total_cost"]
-            for expense in expenses
-            if expense["project"]["id"] == project["id"]
-            and expense["billable"]
-            and not expense["is_billed"]
+            for expense in expenses.get(project["id"], [])
+            if expense["billable"] and not expense["is_billed"]
         )
         if project["is_fixed_fee"]:
             begun = (project["starts_on"] or project["created_at"])[:10] <= last.isoformat()
@@ -166,6 +164,9 @@ def _project_budget(_: Report, asked: Asked) -> Iterator[Record]:
     reader, wanted = asked.reader, asked.flag("is_active")
     account, month = reader.account, f"{reader.account.clock.now():%Y-%m}"
     shown = {project["id"] for project in _projects(reader)}
+    facts = {
+        table: _by_project(account.select(Query(table))) for table in ("time_entries", "expenses")
+    }
     for row in account.records["user_assignments"].values():
         project = account.records["projects"].get(row["project"]["id"], {})
         if row["user"]["id"] == reader.user_id and row["is_active"]:
@@ -182,25 +183,24 @@ def _project_budget(_: Report, asked: Asked) -> Iterator[Record]:
             "is_active": project["is_active"],
         }
         if kind in HOURLY or asked.sees_money:
-            spent = _spent(reader, project, month if project["budget_is_monthly"] else "")
+            spent = _spent(facts, project, month if project["budget_is_monthly"] else "")
             row |= {"budget": budget, "budget_spent": spent, "budget_remaining": budget - spent}
         yield row
 
 
-def _spent(reader: Reader, project: Record, month: str) -> Decimal:
+def _spent(facts: dict[str, dict[int, list[Record]]], project: Record, month: str) -> Decimal:
     """Return what was spent of a budget: all of it, or in one month."""
-    of_project = ((("project", "id"), project["id"]),)
 
-    def facts(table: str) -> list[Record]:
-        rows = reader.account.select(Query(table, equal=of_project))
+    def spent_on(table: str) -> list[Record]:
+        rows = facts[table].get(project["id"], [])
         return [row for row in rows if row["spent_date"].startswith(month)]
 
-    entries = [entry for entry in facts("time_entries") if entry["budgeted"]]
+    entries = [entry for entry in spent_on("time_entries") if entry["budgeted"]]
     if project["budget_by"] in HOURLY:
         return sum(map(rounded_hours, entries), Decimal(0))
     spent = sum(rounded_hours(entry) * (entry["billable_rate"] or 0) for entry in entries)
     if project["budget_by"] == "project_cost" and project["cost_budget_include_expenses"]:
-        spent += sum(expense["total_cost"] for expense in facts("expenses"))
+        spent += sum(expense["total_cost"] for expense in spent_on("expenses"))
     return cents(spent)
 
 
@@ -231,6 +231,14 @@ def _invoiced(reader: Reader, project_id: int) -> Decimal:
         if (item["project"] or {}).get("id") == project_id
     ]
     return sum((item["amount"] for item in items), Decimal(0))
+
+
+def _by_project(facts: Iterable[Record]) -> dict[int, list[Record]]:
+    """Return entries or expenses by their projects."""
+    found: dict[int, list[Record]] = {}
+    for fact in facts:
+        found.setdefault(fact["project"]["id"], []).append(fact)
+    return found
 
 
 def _projects(reader: Reader) -> list[Record]:

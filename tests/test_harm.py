@@ -490,3 +490,18 @@ def test_empty_account(sandbox: Sandbox, source: Make, pipeline: Pipeline, delet
         account.add(table, {**kept[table], "updated_at": sandbox.clock.stamp()})
     pipeline.run(source(deletions=deletions))
     assert_equal(pipeline, sandbox)
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (lambda user: user.update(email=None), "made NoneType of a row of `users`"),
+        (lambda user: [user], "made list of a row of `users`"),
+        (lambda user: {"name": user["first_name"]}, "a row without `id`"),
+    ],
+)
+def test_step_without_row(source: Make, duck: Pipeline, step: Any, said: str) -> None:
+    """A step that returns no row is named as the user's own, with its table."""
+    users = source().with_resources("users")
+    users.resources["users"].add_map(step)
+    assert said in str(failure(duck, users))

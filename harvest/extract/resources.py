@@ -21,7 +21,7 @@ from ..api.answers import Page
 from ..catalog import Endpoint
 from ..catalog.schema import ACCOUNT_ID, PUBLIC_LINKS
 from ..destination import DELETED_AT, deleted_at_column
-from ..errors import HarvestError
+from ..errors import HarvestError, NoRowError
 from ..progress import REQUESTS
 from ..settings import Settings
 from .children import ChildReader, requests_expected
@@ -98,6 +98,10 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
     def _to_write(self, run: Run, rows: list[Record]) -> list[Record]:
         """Return the rows that the destination does not hold, each with its account."""
         for row in rows:
+            if not isinstance(row, dict):
+                raise NoRowError(self._endpoint.name, type(row).__name__)
+            if missing := [name for name in self._endpoint.id_columns if row.get(name) is None]:
+                raise NoRowError(self._endpoint.name, f"a row without `{missing[0]}`")
             row.setdefault(ACCOUNT_ID, run.account_id)
             self._filled |= {name for name, _ in self._endpoint.nested if row.get(name)}
         unchanged = run.unchanged_rows(self._endpoint) if rows else None
