@@ -8,6 +8,7 @@ HarvestError
 ├── UnknownStateError          the state was written by another version
 ├── OtherAccountError          the pipeline holds another account
 ├── ColumnTypeError            a column would not hold what is written into it
+├── RefusedHintError           a hint of the user's own would lose or double rows
 ├── BusyError                  the pipeline runs already
 ├── AccountError               what failed, of which of several accounts
 ├── AccountsError              some of several accounts were not loaded, the rest was
@@ -174,6 +175,22 @@ class ColumnTypeError(HarvestError):
         super().__init__(
             f"`{table}.{column}` is of type {there} in the destination and would not hold every "
             f"{wanted}: make the table anew with `--refresh {table}`. Nothing was changed."
+        )
+
+
+class RefusedHintError(HarvestError):
+    """A hint that the user gave to a table would lose or double rows.
+
+    Attributes:
+        table: Whose hint.
+    """
+
+    concerns_everything = concerns_all_accounts = True
+
+    def __init__(self, table: str, hint: str, harm: str, remedy: str) -> None:
+        self.table = table
+        super().__init__(
+            f"`{table}` can't be loaded with {hint}, because {harm}: {remedy}. Nothing was changed."
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from dlt import Pipeline
+from dlt.extract import DltSource
 
 from harvest import harvest_source
 from harvest.errors import (
@@ -18,6 +19,7 @@ from harvest.errors import (
     AccountsError,
     ConfigurationError,
     OtherAccountError,
+    RefusedHintError,
     SharedTableError,
     StatusError,
 )
@@ -335,6 +337,22 @@ def test_only_account(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
     assert_equal(duck, sandbox, account_id=SECOND)
     load(duck, full_read=True, **both)
     assert_both(duck, sandbox)
+
+
+def test_replace(sandbox: Sandbox, both: Settings, source: Make, duck: Pipeline) -> None:
+    """A table is replaced by the rows of all accounts, or the run is refused."""
+
+    def replacing(**changes: Any) -> DltSource:
+        made = source(**{**both, **changes}).with_resources("clients", "invoice_payments")
+        made.clients.apply_hints(write_disposition="replace")
+        return made
+
+    duck.run(replacing())
+    for changes in ({"only_account": SECOND}, {"account_id": [FIRST]}):
+        said = failure(duck, replacing(**changes))
+        assert isinstance(said, RefusedHintError)
+        assert str(FIRST if "only_account" in changes else SECOND) in str(said)
+    assert_both(duck, sandbox, "clients", "invoice_payments")
 
 
 @pytest.mark.parametrize("names", [("time_entries",), ("invoices", "invoice_payments"), ()])

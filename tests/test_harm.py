@@ -14,7 +14,9 @@ from harvest.errors import (
     LoadError,
     OtherAccountError,
     PartialLoadError,
+    RefusedHintError,
     RefusedRecordError,
+    StatusError,
 )
 from harvest.extract.state import anchor_of, last_run
 from harvest.run import load
@@ -244,6 +246,41 @@ def test_replace(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert_equal(duck, sandbox)
 
 
+@pytest.mark.parametrize("path", ["contacts$", "invoices$", "payments$"])
+@pytest.mark.parametrize("status", [403, 422])
+def test_unread_replace(
+    sandbox: Sandbox, source: Make, duck: Pipeline, path: str, status: int
+) -> None:
+    """A table that is to be replaced and can't be read whole ends the run, and keeps its rows."""
+    tables = ("contacts", "invoice_payments")
+    duck.run(source().with_resources(*tables))
+    sandbox.fault("status", path=path, status=status)
+    made = source(keep_going=True).with_resources(*tables)
+    for table in made.resources.values():
+        table.apply_hints(write_disposition="replace")
+    assert isinstance(failure(duck, made), StatusError)
+    assert_equal(duck, sandbox, *tables)
+
+
+@pytest.mark.parametrize(
+    "hints",
+    [
+        {"write_disposition": {"disposition": "merge", "strategy": "scd2"}},
+        {"write_disposition": {"disposition": "merge", "strategy": "upsert"}},
+        {"table_name": "customers"},
+    ],
+)
+def test_refused_hint(sandbox: Sandbox, source: Make, duck: Pipeline, hints: Any) -> None:
+    """A hint by which rows would go wrong is refused in one line, and changes nothing."""
+    duck.run(source().with_resources("clients"))
+    made = source().with_resources("clients")
+    made.clients.apply_hints(**hints)
+    said = failure(duck, made)
+    assert isinstance(said, RefusedHintError)
+    assert "`clients`" in str(said)
+    assert_equal(duck, sandbox, "clients")
+
+
 def test_lone_resource(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A resource without its source goes on from the same state."""
     duck.run(source())
@@ -392,6 +429,26 @@ def test_unknown_state(source: Make, duck: Pipeline, sandbox: Sandbox) -> None:
     with pytest.raises(Exception, match="version 99") as caught:
         duck.run(source().with_resources("clients"))
     assert isinstance(caught.value.__cause__, HarvestError)
+
+
+def test_state_of_others(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """What dlt and a user's steps remember beside our tables' state is none of our affair."""
+
+    def remember(row: dict[str, Any]) -> dict[str, Any]:
+        dlt.current.resource_state("clients")["seen"] = 1
+        return row
+
+    def own(stamp: Any = dlt.sources.incremental("at")) -> Any:  # noqa: ARG001, B008 - as dlt wants it
+        yield {"at": 1}
+
+    for _ in range(2):
+        made = source(full_read=True).with_resources("clients", "tasks")
+        made.resources["own"] = dlt.resource(own, name="own")
+        made.tasks.apply_hints(incremental=dlt.sources.incremental("updated_at"))
+        made.clients.add_map(remember)
+        duck.run(made)
+        execute(duck, "DROP TABLE {dataset}._freshness")
+    assert_equal(duck, sandbox, "clients", "tasks")
 
 
 def test_public_links(source: Make, duck: Pipeline) -> None:

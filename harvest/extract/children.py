@@ -66,7 +66,7 @@ class ChildReader:
             elif error.status == 404 and not self._lives(parent_id):
                 with self._condition:
                     self._gone_parents.add(parent_id)
-            elif error.status in (403, 404):
+            elif error.status in (403, 404) and not self._run.replaces(self._endpoint):
                 with self._condition:
                     self._refused[parent_id] = error
             else:
@@ -209,7 +209,8 @@ class ChildReader:
         self._run.store.save_table(self._endpoint.name, table)
 
     def _note_failure(self, parent_id: int, error: HarvestError) -> None:
-        if not self._run.settings.keep_going or error.concerns_everything:
+        goes_on = self._run.settings.keep_going and not error.concerns_everything
+        if not goes_on or self._run.replaces(self._endpoint):
             raise error
         with self._condition:
             self._failed[parent_id] = error

@@ -21,7 +21,7 @@ from ..abilities import Abilities
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, ENDPOINTS, Endpoint
 from ..destination import DELETED_AT, Destination, deleted_at_column
-from ..errors import AccountError, HarvestError, StatusError
+from ..errors import AccountError, HarvestError, RefusedHintError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
@@ -42,6 +42,9 @@ def _adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities
 
     A source may be run into one destination after the other. So the hint keeps what was asked
     before it was adapted, and names the strategy, which a schema that was there would keep.
+
+    Raises:
+        RefusedHintError: The user chose another strategy than the one that is used here.
     """
     hint: Any = resource.write_disposition
     asked = hint.get("asked", hint) if isinstance(hint, dict) else hint
@@ -51,6 +54,13 @@ def _adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities
     upsert = can.merge_strategy == "upsert"
     adapted: dict[str, Any] = {"disposition": "append"}
     if can.merges:
+        if (strategy := chosen.get("strategy", can.merge_strategy)) != can.merge_strategy:
+            raise RefusedHintError(
+                endpoint.name,
+                f"the merge strategy {strategy!r}",
+                f"unchanged and deleted rows are told to dlt for {can.merge_strategy!r} alone",
+                "leave the strategy out",
+            )
         ours = {"disposition": "merge", "strategy": can.merge_strategy}
         adapted = ours if upsert else ours | chosen
     remembering: Any = {**adapted, "asked": asked}
@@ -177,6 +187,7 @@ class Run:
         self._failed_before = self.store.account.last_run.failed
         self.store.account.last_run = LastRun()
         self.selected = [e for e in ENDPOINTS if e.name in extraction.selected]
+        self._check_hints()
         self.access = Access(
             self.client,
             self.store,
@@ -218,6 +229,10 @@ class Run:
         # Figures of a report are no records: where others take their place, none may be kept.
         chosen = "remove" if endpoint.report else self.settings.deletions
         return can.deletions(chosen) if can and merged else "keep"
+
+    def replaces(self, endpoint: Endpoint) -> bool:
+        """Tell whether dlt replaces a table by what this run yields, because the user chose so."""
+        return disposition(self.resource(endpoint)) == "replace"
 
     @property
     def reports_wait(self) -> bool:
@@ -289,11 +304,15 @@ class Run:
 
         `load` loads the rest and reports what failed. In a user's own script there is no place to
         report it. What this run brought of the table is right and stays; the next run reads it
-        again, because nothing is remembered of this one.
+        again, because nothing is remembered of this one. A table that is replaced is never left
+        out, since dlt would empty it.
 
         Raises:
             HarvestError: The error itself.
         """
+        family = [e for e in self.selected if endpoint.name in (e.name, e.parent)]
+        if any(map(self.replaces, family)):
+            raise error
         if isinstance(error, StatusError) and self.access.skip(endpoint, error):
             return
         if not self.settings.keep_going or error.concerns_everything:
@@ -350,6 +369,33 @@ class Run:
         """Note that a table needs a further batch, of about so many requests."""
         with self.store.noting() as run:
             run.requests_left[table] = requests
+
+    def _check_hints(self) -> None:
+        """Refuse hints of the user's own that would lose rows.
+
+        Raises:
+            RefusedHintError: There is one.
+        """
+        settings = self.settings
+        unread = {*self.store.accounts, *settings.account_ids} - {*settings.accounts_read}
+        for endpoint in self.selected:
+            resource = self.resource(endpoint)
+            if unread and self.replaces(endpoint):
+                raise RefusedHintError(
+                    endpoint.name,
+                    'the write disposition "replace"',
+                    f"this run does not read account {', '.join(map(str, sorted(unread)))}, whose "
+                    "rows would go",
+                    "read all accounts in one `pipeline.run`, or leave the disposition out and use "
+                    "`full_read`",
+                )
+            if not resource.has_dynamic_table_name and resource.table_name != endpoint.name:
+                raise RefusedHintError(
+                    endpoint.name,
+                    f"the table name {resource.table_name!r}",
+                    "rows that are deleted in Harvest would stay there",
+                    "leave the name out, and make a view of that name in the destination",
+                )
 
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""
@@ -441,7 +487,7 @@ class Run:
             self.settings,
             anchor=self.anchor,
             now=self.access.now,
-            replaced=disposition(self.resource(endpoint)) == "replace",
+            replaced=self.replaces(endpoint),
         )
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
@@ -467,7 +513,7 @@ class Run:
                 now=self.access.now,
                 lists_first=lists_first,
                 has_children=bool(children) and e is endpoint,
-                replaced=disposition(self.resource(e)) == "replace",
+                replaced=self.replaces(e),
             )
 
         return plan_list(

@@ -20,6 +20,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
 from ..api.rate_limit import RateLimiter
+from ..catalog import BY_NAME
 from ..errors import OtherAccountError, UnknownStateError
 from ..progress import Counts
 
@@ -221,8 +222,8 @@ class StateStore:
         self._key = str(account_id)
         self._lock = Lock()
         state = dlt.current.source_state()
-        resources = state.get("resources")
-        version = state.get("version", VERSION if not resources else None)
+        tables = _tables_in(state)
+        version = state.get("version", None if tables else VERSION)
         if version != VERSION:
             raise UnknownStateError(version, VERSION)
         known = state.get("accounts", {})
@@ -232,7 +233,7 @@ class StateStore:
         self.account = _parse(known.get(self._key), AccountState, "the account")
         self._tables = {
             name: _parse(by_account.get(self._key), TableState, f"`{name}`")
-            for name, by_account in (resources or {}).items()
+            for name, by_account in tables.items()
         }
         self.account.left_at = None
         for left in self.accounts - {*configured}:
@@ -244,7 +245,7 @@ class StateStore:
 
     def known_tables(self) -> Iterator[tuple[int, str, TableState]]:
         """Yield all tables of which something is remembered, of this account and others."""
-        for name, by_account in dlt.current.source_state().get("resources", {}).items():
+        for name, by_account in _tables_in(dlt.current.source_state()).items():
             for account, content in by_account.items():
                 yield int(account), name, _parse(content, TableState, f"`{name}`")
 
@@ -288,10 +289,24 @@ class StateStore:
     def _tell_once_of_leaving(self, account_id: int) -> None:
         state, key = dlt.current.source_state(), str(account_id)
         account = state["accounts"][key]
-        tables = state.get("resources", {}).values()
+        tables = _tables_in(state).values()
         if not account.get("left_at") and any(key in by_account for by_account in tables):
             account["left_at"] = datetime.now(timezone.utc).isoformat()
             logger.warning(left_line(account_id))
+
+
+def _tables_in(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what the state of a source holds of our tables, by table and account.
+
+    dlt keeps the cursors of a user's own incrementals in the same place, and what a user's steps
+    remember.
+    """
+    tables = {
+        name: {key: content for key, content in kept.items() if key.isdecimal()}
+        for name, kept in state.get("resources", {}).items()
+        if name in BY_NAME
+    }
+    return {name: by_account for name, by_account in tables.items() if by_account}
 
 
 def _parse(content: Any, part: type[T], what: str) -> T:
@@ -329,10 +344,10 @@ def anchor_of(
 
 def tables_of(pipeline: Pipeline, source_name: str, account_id: int) -> dict[str, TableState]:
     """Return what is remembered of each table of an account."""
-    resources = pipeline.state.get("sources", {}).get(source_name, {}).get("resources", {})
+    tables = _tables_in(pipeline.state.get("sources", {}).get(source_name, {}))
     return {
         name: msgspec.convert(by_account[str(account_id)], TableState)
-        for name, by_account in resources.items()
+        for name, by_account in tables.items()
         if str(account_id) in by_account
     }
 
