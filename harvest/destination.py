@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from threading import Lock
 from typing import Any
 
+import dlt
 from dlt import Pipeline
 from dlt.common import logger
 from dlt.common.destination.exceptions import SqlClientNotAvailable
@@ -137,20 +138,27 @@ class Destination:
         name = self._pipeline and self._known_schema(self._pipeline)
         return self._pipeline.schemas[name].tables.get(table) if self._pipeline and name else None
 
-    def check_types(self, found: dict[str, TTableSchemaColumns], endpoint: Endpoint) -> None:
+    def check_types(self, found: dict[str, TTableSchemaColumns], resource: DltResource) -> None:
         """Refuse a column that would round or cut what is written into it, as DuckDB does silently.
 
+        Args:
+            found: The tables that are there.
+            resource: What writes into its table and nested tables, with the user's own hints.
+
         Raises:
-            ColumnTypeError: The table has such a column: somebody changed it, or an earlier version
+            ColumnTypeError: A table has such a column: somebody changed it, or an earlier version
                 of this connector made it.
         """
-        columns = found.get(endpoint.name, {})
-        for name, wanted in endpoint.columns.schema().items():
-            there = columns.get(name)
-            if there and not _holds(there, wanted):
-                raise ColumnTypeError(
-                    endpoint.name, name, str(there["data_type"]), str(wanted["data_type"])
-                )
+        naming = dlt.current.source_schema().naming
+        table = resource.compute_table_schema()
+        for written in (table, *resource.compute_nested_table_schemas(table["name"], naming)):
+            columns = found.get(written["name"], {})
+            for name, wanted in written["columns"].items():
+                there = columns.get(name)
+                if there and is_complete_column(wanted) and not _holds(there, wanted):
+                    raise ColumnTypeError(
+                        written["name"], name, str(there["data_type"]), str(wanted["data_type"])
+                    )
 
     def keys(
         self,

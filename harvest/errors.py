@@ -174,7 +174,8 @@ class ColumnTypeError(HarvestError):
         self.table, self.column = table, column
         super().__init__(
             f"`{table}.{column}` is of type {there} in the destination and would not hold every "
-            f"{wanted}: make the table anew with `--refresh {table}`. Nothing was changed."
+            f"{wanted}: make the table anew with `--refresh {table.partition('__')[0]}`. Nothing "
+            "was changed."
         )
 
 

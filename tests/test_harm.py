@@ -116,13 +116,40 @@ def test_dropped_table(sandbox: Sandbox, source: Make, pipeline: Pipeline, table
     assert_equal(pipeline, sandbox)
 
 
-def test_altered_column(source: Make, duck: Pipeline) -> None:
+@pytest.mark.parametrize(
+    ("table", "column"), [("projects", "budget"), ("invoices__line_items", "unit_price")]
+)
+def test_altered_column(
+    sandbox: Sandbox,
+    source: Make,
+    settings: dict[str, Any],
+    pipeline: Pipeline,
+    table: str,
+    column: str,
+) -> None:
     """A column that would round what is written into it is an error that names the way out."""
-    duck.run(source().with_resources("projects"))
-    execute(duck, "ALTER TABLE {dataset}.projects ALTER budget TYPE BIGINT")
-    said = failure(duck, source().with_resources("projects"))
+    root = table.partition("__")[0]
+    pipeline.run(source().with_resources(root))
+    execute(pipeline, f"ALTER TABLE {{dataset}}.{table} ALTER {column} TYPE BIGINT")
+    said = failure(pipeline, source().with_resources(root))
     assert isinstance(said, ColumnTypeError)
-    assert "--refresh projects" in str(said)
+    assert f"--refresh {root}" in str(said)
+    load(pipeline, root, **settings, refresh=True)
+    assert_equal(pipeline, sandbox, root)
+
+
+def test_own_type(source: Make, duck: Pipeline) -> None:
+    """A type that the user chose for a column is no error."""
+
+    def chosen() -> Any:
+        made = source()
+        made.time_entries.apply_hints(columns={"hours": {"data_type": "double"}})
+        return made.with_resources("time_entries")
+
+    duck.run(chosen())
+    duck.run(chosen())
+    duck.run(chosen(), refresh="drop_resources")
+    assert {type(row["hours"]) for row in read(duck, "time_entries")} == {float}
 
 
 @pytest.mark.parametrize("table", ["clients", "invoice_payments", "estimates__line_items"])

@@ -453,7 +453,8 @@ class Run:
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )
-            self.destination.check_types(there, endpoint)
+            kept = {n: columns for n, columns in there.items() if n not in self.extraction.dropped}
+            self.destination.check_types(kept, self.resource(endpoint))
         return there
 
     def _prepare_freshness(self) -> list[dict[str, Any]]:

@@ -163,7 +163,8 @@ class Extraction:
         except CurrentLoadPackageStateNotAvailable:
             package = {}
         self.load_id = str(package.get("load_id", ""))
-        self.dropped = {str(table["name"]) for table in package.get("dropped_tables", ())}
+        dropped = package.get("state", {}).get("dropped_tables", ())
+        self.dropped = {str(table["name"]) for table in dropped}
         self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
         self.schema_name: str = dlt.current.source_schema().name
         self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
