@@ -458,6 +458,29 @@ def test_unknown_state(source: Make, duck: Pipeline, sandbox: Sandbox) -> None:
     assert isinstance(caught.value.__cause__, HarvestError)
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda state, key: state["resources"]["clients"][key].update(cursor="2024-01-01T00:00:00"),
+        lambda state, key: state["resources"].update(clients=None),  # noqa: ARG005
+        lambda state, key: state.update(resources=None),  # noqa: ARG005
+        lambda state, key: state.update(accounts=None),  # noqa: ARG005
+        lambda state, key: state["accounts"].update(abc={}),  # noqa: ARG005
+        lambda state, key: state["accounts"].update({"7": "a text"}),  # noqa: ARG005
+        lambda state, key: state["accounts"][key].update(anchor_date="2024-01-01T00:00:00"),
+    ],
+)
+def test_edited_state(source: Make, duck: Pipeline, sandbox: Sandbox, edit: Any) -> None:
+    """A state that somebody edited badly is read again, and keeps no run from its end."""
+    duck.run(source().with_resources("clients"))
+    with duck.managed_state(extract_state=True) as state:
+        edit(state["sources"]["harvest"], str(sandbox.account_id))
+    duck.normalize()
+    duck.load()
+    duck.run(source().with_resources("clients"))
+    assert_equal(duck, sandbox, "clients")
+
+
 def test_state_of_others(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """What dlt and a user's steps remember beside our tables' state is none of our affair."""
 

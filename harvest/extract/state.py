@@ -28,6 +28,9 @@ VERSION = 1
 """The layout of the state. A run refuses a state of another version."""
 
 Note = msgspec.Meta
+Moment = Annotated[datetime, Note(tz=True)]
+"""A moment without a zone can't be compared, so it makes its part of the state unreadable."""
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -38,7 +41,9 @@ class _Remembered(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 class Backfill(_Remembered):
     """What is left of a first read that comes in several batches."""
 
-    started_at: Annotated[datetime, Note(description="when its first batch began, Harvest's time")]
+    started_at: Annotated[
+        datetime, Note(description="when its first batch began, Harvest's time", tz=True)
+    ]
     until: Annotated[
         date | None, Note(description="lists: records of this day and before are left")
     ] = None
@@ -53,29 +58,31 @@ class PeriodsRead(_Remembered):
 
     length: Annotated[str, Note(description="how long each is: month, week or day")]
     first: Annotated[date, Note(description="the first day of the oldest period that was read")]
-    read_at: Annotated[datetime, Note(description="when the newest were read last, Harvest's time")]
+    read_at: Annotated[
+        datetime, Note(description="when the newest were read last, Harvest's time", tz=True)
+    ]
 
 
 class TableState(_Remembered):
     """What is remembered of one table of one account."""
 
     cursor: Annotated[
-        datetime | None, Note(description="the next run asks for what changed from here on (UTC)")
+        Moment | None, Note(description="the next run asks for what changed from here on (UTC)")
     ] = None
     read_at: Annotated[
-        datetime | None,
+        Moment | None,
         Note(description="when the last read that came to its end began, Harvest's time"),
     ] = None
     changed_at: Annotated[
-        datetime | None,
+        Moment | None,
         Note(description="the newest stamp that was read, or when rows were found to be gone"),
     ] = None
     full_read_at: Annotated[
-        datetime | None,
+        Moment | None,
         Note(description="when the last full read began, Harvest's time; none: never finished"),
     ] = None
     anchor: Annotated[
-        datetime | None, Note(description="how far back the table was read, where it is history")
+        Moment | None, Note(description="how far back the table was read, where it is history")
     ] = None
     backfill: Annotated[
         Backfill | None, Note(description="what is left of a first read; none: nothing")
@@ -122,7 +129,7 @@ class AccountState(_Remembered):
     """What is remembered of one account."""
 
     anchor_date: Annotated[
-        datetime | None, Note(description="the earliest anchor that was ever given (UTC)")
+        Moment | None, Note(description="the earliest anchor that was ever given (UTC)")
     ] = None
     token_scope: Annotated[
         TokenScope | None, Note(description="the widest token that was trusted with deletions")
@@ -131,7 +138,7 @@ class AccountState(_Remembered):
         msgspec.field(default_factory=LastRun)
     )
     left_at: Annotated[
-        datetime | None,
+        Moment | None,
         Note(description="when it was told that the account is no longer read, by our clock (UTC)"),
     ] = None
 
@@ -223,11 +230,15 @@ class StateStore:
         self._key = str(account_id)
         self._lock = Lock()
         state = dlt.current.source_state()
+        resources = state.get("resources")
+        if resources is not None:  # Of what somebody edited, dlt can't take anything but dicts.
+            kept = resources.items() if isinstance(resources, dict) else ()
+            state["resources"] = {name: part for name, part in kept if isinstance(part, dict)}
         tables = _tables_in(state)
         version = state.get("version", None if tables else VERSION)
         if version != VERSION:
             raise UnknownStateError(version, VERSION)
-        known = state.get("accounts", {})
+        known = state["accounts"] = _by_account(state.get("accounts"))
         if known and known.keys().isdisjoint(map(str, configured)):
             raise OtherAccountError(sorted(known), list(map(str, configured)))
         self.accounts = {account_id, *map(int, known)}
@@ -291,7 +302,11 @@ class StateStore:
         state, key = dlt.current.source_state(), str(account_id)
         account = state["accounts"][key]
         tables = _tables_in(state).values()
-        if not account.get("left_at") and any(key in by_account for by_account in tables):
+        if (
+            isinstance(account, dict)
+            and not account.get("left_at")
+            and any(key in by_account for by_account in tables)
+        ):
             account["left_at"] = datetime.now(timezone.utc).isoformat()
             logger.warning(left_line(account_id))
 
@@ -302,12 +317,15 @@ def _tables_in(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     dlt keeps the cursors of a user's own incrementals in the same place, and what a user's steps
     remember.
     """
-    tables = {
-        name: {key: content for key, content in kept.items() if key.isdecimal()}
-        for name, kept in state.get("resources", {}).items()
-        if name in BY_NAME
-    }
+    kept = state.get("resources", {}).items()
+    tables = {name: _by_account(content) for name, content in kept if name in BY_NAME}
     return {name: by_account for name, by_account in tables.items() if by_account}
+
+
+def _by_account(content: Any) -> dict[str, Any]:
+    """Return the parts of a state that belong to accounts; what is none of them is left out."""
+    parts = content.items() if isinstance(content, dict) else ()
+    return {key: part for key, part in parts if str(key).isdecimal()}
 
 
 def _parse(content: Any, part: type[T], what: str) -> T:
