@@ -224,6 +224,26 @@ class Destination:
         )
         return dict(self._ask(nested_table, statement))
 
+    def remove_orphans(self, endpoint: Endpoint, nested_table: str) -> None:
+        """Delete the account's items of a nested table whose row somebody deleted.
+
+        The row gets a new id when it comes back, and its items would stand there twice.
+        """
+        statement = (
+            "SELECT DISTINCT item._dlt_parent_id FROM {table} item "  # noqa: S608
+            "LEFT JOIN {parent} whole ON whole._dlt_id = item._dlt_parent_id "
+            f"WHERE item.{ACCOUNT_ID} = {self._account_id} AND whole._dlt_id IS NULL"
+        )
+        orphaned = [row[0] for row in self._ask(nested_table, statement, parent=endpoint.name)]
+        for first in range(0, len(orphaned), FLAGS_AT_ONCE):
+            ids = orphaned[first : first + FLAGS_AT_ONCE]
+            which = ", ".join(["%s"] * len(ids))
+            statement = (
+                f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608
+                f"AND _dlt_parent_id IN ({which})"
+            )
+            self._ask(nested_table, statement, *ids)
+
     def ids_before(self, endpoint: Endpoint, moment: datetime) -> set[int]:
         """Return the ids of the account's rows that are stamped at or before a moment (UTC)."""
         if moment.year < 1970:
@@ -278,13 +298,16 @@ class Destination:
             )
             self._ask(endpoint.name, statement, datetime.now(timezone.utc))
 
-    def _ask(self, table: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def _ask(
+        self, table: str, statement: str, *values: Any, parent: str = ""
+    ) -> list[tuple[Any, ...]]:
         """Execute a statement on a table; a table that is not there has no rows."""
 
         def ask(pipeline: Pipeline) -> list[tuple[Any, ...]]:
             with pipeline.sql_client(self._known_schema(pipeline)) as client:
-                qualified = client.make_qualified_table_name(table)
-                rows = client.execute_sql(statement.format(table=qualified), *values)
+                names = {"table": table, "parent": parent or table}
+                qualified = {k: client.make_qualified_table_name(name) for k, name in names.items()}
+                rows = client.execute_sql(statement.format(**qualified), *values)
                 return [tuple(row) for row in rows or ()]
 
         if not self._pipeline:

@@ -20,6 +20,7 @@ from dlt.extract import DltResource
 from ..abilities import Abilities
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, ENDPOINTS, Endpoint
+from ..catalog.schema import ACCOUNT_ID
 from ..destination import DELETED_AT, Destination, deleted_at_column
 from ..errors import AccountError, HarvestError, StatusError
 from ..recover import be_at_work
@@ -248,15 +249,23 @@ class Run:
         """
         if endpoint.name not in self._unchanged:
             unchanged = UnchangedRows(endpoint) if self.compares_rows(endpoint) else None
-            if unchanged and self.holds(endpoint.name) and endpoint.name in self._trusted:
+            if unchanged and self.holds(endpoint.name):
                 plan = self.plans[endpoint.parent or endpoint.name]
                 own = plan.tables[endpoint.name]
                 since = None  # Children come with their parent's stamp, whatever theirs is.
                 if own.mode == "changes" and not endpoint.parent:
                     since = plan.rows_since or plan.reads[0].since
-                unchanged.look_at(self.destination, since)
+                else:
+                    self._remove_orphans(endpoint)
+                if endpoint.name in self._trusted:
+                    unchanged.look_at(self.destination, since)
             self._unchanged[endpoint.name] = unchanged
         return self._unchanged[endpoint.name]
+
+    def _remove_orphans(self, endpoint: Endpoint) -> None:
+        for nested in endpoint.nested_tables:
+            if self._there and ACCOUNT_ID in self._there.get(nested, ()):
+                self.destination.remove_orphans(endpoint, nested)
 
     def note_unchanged(self, endpoint: Endpoint, rows: int) -> None:
         """Count rows that were read and not written, because the destination holds them."""
