@@ -21,7 +21,7 @@ from dlt.extract import DltResource
 from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
-from .errors import ColumnTypeError
+from .errors import ColumnTypeError, MissingColumnError
 
 DELETED_AT = "_deleted_at"
 
@@ -127,7 +127,22 @@ class Destination:
             table: The table.
             there: The columns that it has. A destination that spells all names in another way, as
                 some do in capitals, lacks none.
+
+        Raises:
+            MissingColumnError: One of them is NOT NULL, so it can't be added to rows.
         """
+        columns = (self._known_table(table) or {}).get("columns", {})
+        missing = self._missing(table, there)
+        for name in sorted(missing):
+            if not columns[name].get("nullable", True):
+                raise MissingColumnError(table, name)
+        return missing
+
+    def without_account(self, found: dict[str, TTableSchemaColumns]) -> set[str]:
+        """Return the tables whose rows do not tell their account, since somebody dropped that."""
+        return {name for name, there in found.items() if ACCOUNT_ID in self._missing(name, there)}
+
+    def _missing(self, table: str, there: TTableSchemaColumns) -> set[str]:
         known = self._known_table(table)
         if not known or not has_table_seen_data(known):
             return set()
@@ -151,13 +166,15 @@ class Destination:
         """
         naming = dlt.current.source_schema().naming
         table = resource.compute_table_schema()
-        for written in (table, *resource.compute_nested_table_schemas(table["name"], naming)):
-            columns = found.get(written["name"], {})
+        root = str(table["name"])
+        for written in (table, *resource.compute_nested_table_schemas(root, naming)):
+            name_there = str(written["name"])
+            columns = found.get(name_there, {})
             for name, wanted in written["columns"].items():
                 there = columns.get(name)
                 if there and is_complete_column(wanted) and not _holds(there, wanted):
                     raise ColumnTypeError(
-                        written["name"], name, str(there["data_type"]), str(wanted["data_type"])
+                        name_there, name, str(there["data_type"]), str(wanted["data_type"])
                     )
 
     def keys(
@@ -353,4 +370,9 @@ def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:
         ("double", "decimal"),
         ("date", "timestamp"),
         ("bigint", "timestamp"),
+        ("bigint", "text"),
+        ("decimal", "text"),
+        ("double", "text"),
+        ("bool", "bigint"),
+        ("bool", "decimal"),
     }

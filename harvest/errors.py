@@ -8,6 +8,7 @@ HarvestError
 ├── UnknownStateError          the state was written by another version
 ├── OtherAccountError          the pipeline holds another account
 ├── ColumnTypeError            a column would not hold what is written into it
+├── MissingColumnError         a table lacks a column that each row needs
 ├── BusyError                  the pipeline runs already
 ├── AccountError               what failed, of which of several accounts
 ├── AccountsError              some of several accounts were not loaded, the rest was
@@ -175,6 +176,18 @@ class ColumnTypeError(HarvestError):
             f"`{table}.{column}` is of type {there} in the destination and would not hold every "
             f"{wanted}: make the table anew with `--refresh {table.partition('__')[0]}`. Nothing "
             "was changed."
+        )
+
+
+class MissingColumnError(HarvestError):
+    """A table lacks a column that each of its rows needs, so that it can't be added to them."""
+
+    def __init__(self, table: str, column: str) -> None:
+        self.table, self.column = table, column
+        super().__init__(
+            f"`{table}` lacks its column `{column}`, which no row can do without: make the table "
+            f"anew with `--refresh {table.partition('__')[0]}`, or drop it if it is `_freshness`. "
+            "Nothing was changed."
         )
 
 

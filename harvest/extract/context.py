@@ -388,9 +388,10 @@ class Run:
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there; forget what is remembered of those that are not."""
         names = [n for e in self.selected for n in (e.name, *e.nested_tables)] + [FRESHNESS]
-        there = self.destination.tables(names)
-        if there is None:
+        found = self.destination.tables(names)
+        if found is None:
             return None
+        there = {name: found[name] for name in found.keys() - self.extraction.dropped}
         for endpoint in self.selected:
             # A nested table is made with its first row, so it may never have been there.
             tables = (
@@ -416,8 +417,7 @@ class Run:
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )
-            kept = {n: columns for n, columns in there.items() if n not in self.extraction.dropped}
-            self.destination.check_types(kept, self.resource(endpoint))
+            self.destination.check_types(there, self.resource(endpoint))
         return there
 
     def _prepare_freshness(self) -> list[dict[str, Any]]:
@@ -428,7 +428,14 @@ class Run:
         several accounts, the first one's rows hold those of accounts that are not read.
         """
         dropped = FRESHNESS in self.extraction.dropped
-        missing = dropped or (self._there is not None and FRESHNESS not in self._there)
+        there = self._there or {}
+        missing = dropped or (
+            self._there is not None
+            and (
+                FRESHNESS not in there
+                or bool(self.destination.missing_columns(FRESHNESS, there[FRESHNESS]))
+            )
+        )
         hints = {"x-harvest-made-again": self.extraction.load_id} if missing else {}
         for endpoint in self.selected:
             if can := self.can.get(endpoint.name):
