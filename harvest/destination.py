@@ -21,7 +21,7 @@ from dlt.extract import DltResource
 from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
-from .errors import ColumnTypeError
+from .errors import ColumnTypeError, MissingColumnError
 
 DELETED_AT = "_deleted_at"
 
@@ -127,7 +127,22 @@ class Destination:
             table: The table.
             there: The columns that it has. A destination that spells all names in another way, as
                 some do in capitals, lacks none.
+
+        Raises:
+            MissingColumnError: One of them is NOT NULL, so it can't be added to rows.
         """
+        columns = (self._known_table(table) or {}).get("columns", {})
+        missing = self._missing(table, there)
+        for name in sorted(missing):
+            if not columns[name].get("nullable", True):
+                raise MissingColumnError(table, name)
+        return missing
+
+    def without_account(self, found: dict[str, TTableSchemaColumns]) -> set[str]:
+        """Return the tables whose rows do not tell their account, since somebody dropped that."""
+        return {name for name, there in found.items() if ACCOUNT_ID in self._missing(name, there)}
+
+    def _missing(self, table: str, there: TTableSchemaColumns) -> set[str]:
         known = self._known_table(table)
         if not known or not has_table_seen_data(known):
             return set()
@@ -151,13 +166,15 @@ class Destination:
         """
         naming = dlt.current.source_schema().naming
         table = resource.compute_table_schema()
-        for written in (table, *resource.compute_nested_table_schemas(table["name"], naming)):
-            columns = found.get(written["name"], {})
+        root = str(table["name"])
+        for written in (table, *resource.compute_nested_table_schemas(root, naming)):
+            name_there = str(written["name"])
+            columns = found.get(name_there, {})
             for name, wanted in written["columns"].items():
                 there = columns.get(name)
                 if there and is_complete_column(wanted) and not _holds(there, wanted):
                     raise ColumnTypeError(
-                        written["name"], name, str(there["data_type"]), str(wanted["data_type"])
+                        name_there, name, str(there["data_type"]), str(wanted["data_type"])
                     )
 
     def keys(
@@ -224,6 +241,26 @@ class Destination:
         )
         return dict(self._ask(nested_table, statement))
 
+    def remove_orphans(self, endpoint: Endpoint, nested_table: str) -> None:
+        """Delete the account's items of a nested table whose row somebody deleted.
+
+        The row gets a new id when it comes back, and its items would stand there twice.
+        """
+        statement = (
+            "SELECT DISTINCT item._dlt_parent_id FROM {table} item "  # noqa: S608
+            "LEFT JOIN {parent} whole ON whole._dlt_id = item._dlt_parent_id "
+            f"WHERE item.{ACCOUNT_ID} = {self._account_id} AND whole._dlt_id IS NULL"
+        )
+        orphaned = [row[0] for row in self._ask(nested_table, statement, parent=endpoint.name)]
+        for first in range(0, len(orphaned), FLAGS_AT_ONCE):
+            ids = orphaned[first : first + FLAGS_AT_ONCE]
+            which = ", ".join(["%s"] * len(ids))
+            statement = (
+                f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608
+                f"AND _dlt_parent_id IN ({which})"
+            )
+            self._ask(nested_table, statement, *ids)
+
     def ids_before(self, endpoint: Endpoint, moment: datetime) -> set[int]:
         """Return the ids of the account's rows that are stamped at or before a moment (UTC)."""
         if moment.year < 1970:
@@ -278,13 +315,16 @@ class Destination:
             )
             self._ask(endpoint.name, statement, datetime.now(timezone.utc))
 
-    def _ask(self, table: str, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def _ask(
+        self, table: str, statement: str, *values: Any, parent: str = ""
+    ) -> list[tuple[Any, ...]]:
         """Execute a statement on a table; a table that is not there has no rows."""
 
         def ask(pipeline: Pipeline) -> list[tuple[Any, ...]]:
             with pipeline.sql_client(self._known_schema(pipeline)) as client:
-                qualified = client.make_qualified_table_name(table)
-                rows = client.execute_sql(statement.format(table=qualified), *values)
+                names = {"table": table, "parent": parent or table}
+                qualified = {k: client.make_qualified_table_name(name) for k, name in names.items()}
+                rows = client.execute_sql(statement.format(**qualified), *values)
                 return [tuple(row) for row in rows or ()]
 
         if not self._pipeline:
@@ -330,4 +370,9 @@ def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:
         ("double", "decimal"),
         ("date", "timestamp"),
         ("bigint", "timestamp"),
+        ("bigint", "text"),
+        ("decimal", "text"),
+        ("double", "text"),
+        ("bool", "bigint"),
+        ("bool", "decimal"),
     }

@@ -9,6 +9,7 @@ HarvestError
 ├── OtherAccountError          the pipeline holds another account
 ├── ColumnTypeError            a column would not hold what is written into it
 ├── RefusedHintError           a hint of the user's own would lose or double rows
+├── MissingColumnError         a table lacks a column that each row needs
 ├── BusyError                  the pipeline runs already
 ├── AccountError               what failed, of which of several accounts
 ├── AccountsError              some of several accounts were not loaded, the rest was
@@ -192,6 +193,18 @@ class RefusedHintError(HarvestError):
         self.table = table
         super().__init__(
             f"`{table}` can't be loaded with {hint}, because {harm}: {remedy}. Nothing was changed."
+        )
+
+
+class MissingColumnError(HarvestError):
+    """A table lacks a column that each of its rows needs, so that it can't be added to them."""
+
+    def __init__(self, table: str, column: str) -> None:
+        self.table, self.column = table, column
+        super().__init__(
+            f"`{table}` lacks its column `{column}`, which no row can do without: make the table "
+            f"anew with `--refresh {table.partition('__')[0]}`, or drop it if it is `_freshness`. "
+            "Nothing was changed."
         )
 
 

@@ -24,6 +24,7 @@ from . import harvest_source
 from .catalog import BY_NAME, ENDPOINTS, REPORTS
 from .catalog.schema import ACCOUNT_ID
 from .defaults import defaults
+from .destination import Destination
 from .errors import (
     AccountError,
     AccountsError,
@@ -560,9 +561,12 @@ def _others(
     pipeline: Pipeline, selected: Collection[str], accounts: Collection[int]
 ) -> dict[str, dict[int, int]]:
     """Return how many rows tables hold of other accounts, by table and account."""
-    found = {}
+    found: dict[str, dict[int, int]] = {}
+    tables = {*selected}.intersection(loaded_tables(pipeline, SOURCE))
+    destination = Destination(pipeline, SOURCE, 0)
+    tables -= destination.without_account(destination.tables([*tables]) or {})
     with pipeline.sql_client(SOURCE) as client:
-        for table in {*selected}.intersection(loaded_tables(pipeline, SOURCE)):
+        for table in tables:
             name = client.make_qualified_table_name(table)
             rows = client.execute_sql(
                 f"SELECT {ACCOUNT_ID}, count(*) FROM {name} GROUP BY {ACCOUNT_ID}"  # noqa: S608

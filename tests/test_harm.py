@@ -12,6 +12,7 @@ from harvest import ENDPOINTS, HarvestError, harvest_source
 from harvest.errors import (
     ColumnTypeError,
     LoadError,
+    MissingColumnError,
     OtherAccountError,
     PartialLoadError,
     RefusedHintError,
@@ -138,6 +139,47 @@ def test_altered_column(
     assert_equal(pipeline, sandbox, root)
 
 
+def test_lossy_types(source: Make, duck: Pipeline) -> None:
+    """A text that would become a number, or a number that would become yes or no, is an error."""
+    duck.run(source().with_resources("invoices"))
+    for column, kind in (("number", "BIGINT"), ("client__id", "BOOLEAN")):
+        execute(duck, f"ALTER TABLE {{dataset}}.invoices ALTER {column} TYPE VARCHAR")
+        execute(duck, f"UPDATE {{dataset}}.invoices SET {column} = '1'")
+        execute(duck, f"ALTER TABLE {{dataset}}.invoices ALTER {column} TYPE {kind}")
+        said = failure(duck, source().with_resources("invoices"))
+        assert isinstance(said, ColumnTypeError)
+        assert f"invoices.{column}" in str(said)
+        execute(duck, f"ALTER TABLE {{dataset}}.invoices ALTER {column} TYPE VARCHAR")
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("clients", "_account_id"),
+        ("clients", "_dlt_load_id"),
+        ("invoices__line_items", "_dlt_parent_id"),
+    ],
+)
+def test_dropped_key(
+    sandbox: Sandbox,
+    source: Make,
+    settings: dict[str, Any],
+    duck: Pipeline,
+    table: str,
+    column: str,
+) -> None:
+    """A dropped column that each row needs is an error that names the way out, and it is one."""
+    tables = ("clients", "invoices")
+    root = table.partition("__")[0]
+    duck.run(source().with_resources(*tables))
+    execute(duck, f"ALTER TABLE {{dataset}}.{table} DROP COLUMN {column}")
+    said = failure(duck, source().with_resources(*tables))
+    assert isinstance(said, MissingColumnError)
+    assert f"--refresh {root}" in str(said)
+    load(duck, *tables, **settings, refresh=[root])
+    assert_equal(duck, sandbox, *tables)
+
+
 def test_own_type(source: Make, duck: Pipeline) -> None:
     """A type that the user chose for a column is no error."""
 
@@ -160,21 +202,21 @@ def test_refused_row(
     root, _, items = table.partition("__")
     load(pipeline, root, **settings)
     column = {"clients": "address", "invoice_payments": "notes"}.get(table, "description")
-    narrow = {"duckdb": "INTEGER", "postgres": "VARCHAR(3)"}
+    narrow = {"duckdb": "DATE", "postgres": "VARCHAR(10)"}
     kind = narrow[pipeline.destination.destination_name]
-    execute(pipeline, f"UPDATE {{dataset}}.{table} SET {column} = '1'")
+    execute(pipeline, f"UPDATE {{dataset}}.{table} SET {column} = '2020-01-01'")
     execute(pipeline, f"ALTER TABLE {{dataset}}.{table} ALTER COLUMN {column} TYPE {kind}")
     records = sandbox.account.records[root]
     for record in records.values():
         for row in record[items] if items else [record]:
-            row[column] = "2"
+            row[column] = "2020-01-02"
     wrong = sorted(i for i in records if not items or records[i][items])[1]
     row = records[wrong][items][0] if items else records[wrong]
-    row[column] = "three"
+    row[column] = "not a date at all"
     with pytest.raises(RefusedRecordError, match=f"`{root}`: .* record {wrong}") as said:
         load(pipeline, root, **settings, full_read=True)
     assert "\n" not in str(said.value)
-    row[column] = "3"
+    row[column] = "2020-01-03"
     load(pipeline, root, **settings, full_read=True)
 
 

@@ -20,6 +20,7 @@ from dlt.extract import DltResource
 from ..abilities import Abilities
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, ENDPOINTS, Endpoint
+from ..catalog.schema import ACCOUNT_ID
 from ..destination import DELETED_AT, Destination, deleted_at_column
 from ..errors import AccountError, HarvestError, RefusedHintError, StatusError
 from ..recover import be_at_work
@@ -263,15 +264,23 @@ class Run:
         """
         if endpoint.name not in self._unchanged:
             unchanged = UnchangedRows(endpoint) if self.compares_rows(endpoint) else None
-            if unchanged and self.holds(endpoint.name) and endpoint.name in self._trusted:
+            if unchanged and self.holds(endpoint.name):
                 plan = self.plans[endpoint.parent or endpoint.name]
                 own = plan.tables[endpoint.name]
                 since = None  # Children come with their parent's stamp, whatever theirs is.
                 if own.mode == "changes" and not endpoint.parent:
                     since = plan.rows_since or plan.reads[0].since
-                unchanged.look_at(self.destination, since)
+                else:
+                    self._remove_orphans(endpoint)
+                if endpoint.name in self._trusted:
+                    unchanged.look_at(self.destination, since)
             self._unchanged[endpoint.name] = unchanged
         return self._unchanged[endpoint.name]
+
+    def _remove_orphans(self, endpoint: Endpoint) -> None:
+        for nested in endpoint.nested_tables:
+            if self._there and ACCOUNT_ID in self._there.get(nested, ()):
+                self.destination.remove_orphans(endpoint, nested)
 
     def note_unchanged(self, endpoint: Endpoint, rows: int) -> None:
         """Count rows that were read and not written, because the destination holds them."""
@@ -425,9 +434,10 @@ class Run:
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there; forget what is remembered of those that are not."""
         names = [n for e in self.selected for n in (e.name, *e.nested_tables)] + [FRESHNESS]
-        there = self.destination.tables(names)
-        if there is None:
+        found = self.destination.tables(names)
+        if found is None:
             return None
+        there = {name: found[name] for name in found.keys() - self.extraction.dropped}
         for endpoint in self.selected:
             # A nested table is made with its first row, so it may never have been there.
             tables = (
@@ -453,8 +463,7 @@ class Run:
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )
-            kept = {n: columns for n, columns in there.items() if n not in self.extraction.dropped}
-            self.destination.check_types(kept, self.resource(endpoint))
+            self.destination.check_types(there, self.resource(endpoint))
         return there
 
     def _prepare_freshness(self) -> list[dict[str, Any]]:
@@ -465,7 +474,14 @@ class Run:
         several accounts, the first one's rows hold those of accounts that are not read.
         """
         dropped = FRESHNESS in self.extraction.dropped
-        missing = dropped or (self._there is not None and FRESHNESS not in self._there)
+        there = self._there or {}
+        missing = dropped or (
+            self._there is not None
+            and (
+                FRESHNESS not in there
+                or bool(self.destination.missing_columns(FRESHNESS, there[FRESHNESS]))
+            )
+        )
         hints = {"x-harvest-made-again": self.extraction.load_id} if missing else {}
         for endpoint in self.selected:
             if can := self.can.get(endpoint.name):

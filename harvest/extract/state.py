@@ -231,7 +231,7 @@ class StateStore:
         self._lock = Lock()
         state = dlt.current.source_state()
         resources = state.get("resources")
-        if resources is not None:  # Of what somebody edited, dlt can't take anything but dicts.
+        if "resources" in state:  # Of what somebody edited, dlt can't take anything but dicts.
             kept = resources.items() if isinstance(resources, dict) else ()
             state["resources"] = {name: part for name, part in kept if isinstance(part, dict)}
         tables = _tables_in(state)
