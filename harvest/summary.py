@@ -150,12 +150,13 @@ class Summary:
             columns.remove("flagged")
         if any(rows.now is None for rows in self.tables.values()):
             columns = ["loaded"]
-        lines = [f"{'table':<30}" + "".join(f"{column:>11}" for column in columns)]
+        width = max([30, *map(len, self.tables), *map(len, self.skipped)])
+        lines = [f"{'table':<{width}}" + "".join(f"{column:>11}" for column in columns)]
         for table, rows in self.tables.items():
             said = rows.as_dict()
             figures = (f"{said[name]:,}" if name in said else "" for name in columns)
-            lines.append(f"{table:<30}" + "".join(f"{figure:>11}" for figure in figures))
-        lines += [f"{table:<30} left out: {reason}" for table, reason in self.skipped.items()]
+            lines.append(f"{table:<{width}}" + "".join(f"{figure:>11}" for figure in figures))
+        lines += [f"{table:<{width}} left out: {reason}" for table, reason in self.skipped.items()]
         return lines
 
 
