@@ -180,7 +180,7 @@ def test_script_with_secrets(sandbox: Sandbox, tmp_path: Path) -> None:
     for _ in range(2):
         done = run_script("time_entries", "clients", home=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert re.search(r"time_entries +\d+ +150\n", done.stdout)
+        assert re.search(r"time_entries( +\d+){4} +150\n", done.stdout)
 
 
 def _payment() -> dict[str, object]:
