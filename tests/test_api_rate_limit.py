@@ -63,7 +63,7 @@ def test_run_after_run(limited: Sandbox, tmp_path: Path, runs: tuple[int, ...]) 
         ask(client_of(limited, tmp_path), requests)
     assert refusals(limited) == 0
     windows = (sum(runs) - 1) // LIMIT[0]
-    assert time.monotonic() - started < windows * LIMIT[1] + 1
+    assert time.monotonic() - started < (windows + 1) * LIMIT[1]
 
 
 def test_run_after_a_while(limited: Sandbox, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_run_after_a_while(limited: Sandbox, tmp_path: Path) -> None:
     time.sleep(LIMIT[1] + 0.1)
     started = time.monotonic()
     ask(client_of(limited, tmp_path), 20)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < LIMIT[1]
     assert refusals(limited) == 0
 
 
@@ -101,7 +101,7 @@ def test_odd_log(limited: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "general").write_bytes(future * 30 + not_a_number + b"torn")
     started = time.monotonic()
     ask(client_of(limited, tmp_path), 20)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < LIMIT[1]
 
 
 def test_no_place_for_the_log(limited: Sandbox, tmp_path: Path) -> None:
