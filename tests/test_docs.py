@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dlt import Pipeline
 
 from harvest.errors import REMEDIES
+from harvest.run import verify
 from harvest_sandbox import Sandbox
 
 from .running import ROOT, Make, run_script
@@ -40,9 +42,10 @@ def blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_questions(source: Make, pipeline: Pipeline) -> None:
+def test_questions(source: Make, settings: dict[str, Any], pipeline: Pipeline) -> None:
     """Each question is answered in SQL, on DuckDB and on Postgres; Postgres has no QUALIFY."""
     pipeline.run(source(reports=True))
+    verify(pipeline, **settings)
     on_duckdb = pipeline.destination.destination_name == "duckdb"
     with pipeline.sql_client() as client:
         dataset = client.fully_qualified_dataset_name()
