@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from dlt.extract import DltResource
 
 from .api.accounts import Auth, by_account, sign_ins
 from .api.client import HarvestClient
-from .api.oauth import HarvestId, Unlisted
+from .api.oauth import Application, HarvestId, Unlisted
 from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
@@ -39,6 +38,7 @@ from .settings import (
     checked_id_url,
     checked_rate_limit,
     checked_user_agent,
+    data_folder,
 )
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
@@ -146,16 +146,8 @@ def harvest_source(
     """
     sizes = sizes or Sizes()
     id_address = checked_id_url(id_url, base_url)
-    signed_in = sign_ins(
-        api_key,
-        id_address,
-        user_agent,
-        Path(dlt.current.run_context().data_dir) / "harvest",
-        client_id=client_id,
-        client_secret=client_secret,
-        refresh_token=refresh_token,
-        token_file=token_file,
-    )
+    application = Application(client_id, client_secret, refresh_token, token_file)
+    signed_in = sign_ins(api_key, application, id_address, user_agent)
     auths = by_account(signed_in, account_id, HarvestId(id_address, user_agent))
     settings = Settings(
         account_ids=tuple(auths),
@@ -206,10 +198,9 @@ def clients(
     asks of one server counts together.
     """
     server = urlsplit(checked_base_url(base_url)).netloc.replace(":", "-")
-    folder = Path(dlt.current.run_context().data_dir) / "harvest" / server
     return partial(
         HarvestClient,
         user_agent=checked_user_agent(user_agent),
-        limiters=limiters(checked_rate_limit(rate_limit), folder),
+        limiters=limiters(checked_rate_limit(rate_limit), data_folder() / server),
         sizes=sizes,
     )

@@ -14,18 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-import dlt
 from dlt.common.configuration import with_config
 from dlt.common.typing import TSecretStrValue
 
 from .api.auth import DEVELOPERS
-from .api.oauth import access_tokens
+from .api.oauth import Application, access_tokens
 from .errors import ConfigurationError, HarvestError, RedirectRefusedError
 from .settings import BASE_URL, USER_AGENT, checked_id_url
 
@@ -71,15 +69,8 @@ def authorize(
     Raises:
         HarvestError: The application was not authorized; its text says why, and what to do.
     """
-    tokens = access_tokens(
-        client_id=client_id,
-        client_secret=client_secret,
-        refresh_token=refresh_token,
-        token_file=token_file,
-        id_url=checked_id_url(id_url, base_url),
-        user_agent=user_agent,
-        folder=Path(dlt.current.run_context().data_dir) / "harvest",
-    )
+    application = Application(client_id, client_secret, refresh_token, token_file)
+    tokens = access_tokens(application, checked_id_url(id_url, base_url), user_agent)
     state, redirect_uri = secrets.token_urlsafe(32), f"http://127.0.0.1:{port}/"
     address = tokens.authorize_url(redirect_uri, state)
     with _listening(port, partial(tokens.code_of, state=state), tokens.harvest_id.url) as answers:

@@ -18,10 +18,8 @@ from datetime import date, datetime, timedelta, timezone
 from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import dlt
 from dlt.common.configuration import with_config
 from dlt.common.typing import TSecretStrValue, TSecretValue
 
@@ -29,7 +27,7 @@ from . import clients
 from .api.accounts import by_account, sign_ins
 from .api.answers import Page
 from .api.client import HarvestClient
-from .api.oauth import HarvestId
+from .api.oauth import Application, HarvestId
 from .catalog import BY_NAME, ENDPOINTS, Endpoint
 from .errors import ConfigurationError, HarvestError, MalformedAnswerError, StatusError
 from .extract.plan import plan_list, plan_table, requests_needed
@@ -457,16 +455,8 @@ def check(
         checked_base_url(base_url),
         clients(base_url, user_agent, rate_limit, Sizes()),
     )
-    signed_in = sign_ins(
-        api_key,
-        id_address,
-        user_agent,
-        Path(dlt.current.run_context().data_dir) / "harvest",
-        client_id=client_id,
-        client_secret=client_secret,
-        refresh_token=refresh_token,
-        token_file=token_file,
-    )
+    application = Application(client_id, client_secret, refresh_token, token_file)
+    signed_in = sign_ins(api_key, application, id_address, user_agent)
     harvest_id = HarvestId(id_address, user_agent)
     reached = sorted(
         {account.id for each in signed_in for account in harvest_id.accounts(each.token())}

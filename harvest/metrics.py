@@ -19,6 +19,7 @@ from dlt.helpers.dbt.exceptions import DBTRunnerException
 from dlt.helpers.dbt.runner import DBTPackageRunner
 
 from .errors import MetricsError
+from .settings import data_folder
 
 PACKAGE = Path(__file__).parent / "dbt"
 
@@ -105,7 +106,7 @@ def environment_name(destination: str) -> str:
 def _environment(pipeline: Pipeline, tell: Callable[[str], object]) -> Venv:
     """Return the environment of dbt for the pipeline's destination, made if it is not there."""
     name = environment_name(pipeline.destination.destination_type.rpartition(".")[2])
-    folder = Path(dlt.current.run_context().data_dir) / "harvest" / "dbt" / name
+    folder = data_folder() / "dbt" / name
     ready = folder / "ready"
     if ready.exists():
         return Venv.restore(str(folder))

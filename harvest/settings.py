@@ -7,9 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import dlt
 from dlt.common import logger
 from dlt.common.time import ensure_datetime_in_tz
 
@@ -174,6 +176,11 @@ class Settings:
         """The accounts that a run reads, of those that are configured."""
         only = self.only_account
         return tuple(i for i in self.account_ids if only is None or str(i) == str(only))
+
+
+def data_folder() -> Path:
+    """Return our folder among those in which dlt keeps data of this machine's user."""
+    return Path(dlt.current.run_context().data_dir) / "harvest"
 
 
 def anchor(text: Any) -> datetime | None:

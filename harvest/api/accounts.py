@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dlt
@@ -14,7 +13,7 @@ import dlt
 from ..errors import ConfigurationError, MissingCredentialsError
 from ..settings import pasted
 from .auth import DEVELOPERS, PersonalToken, clean_account_id, clean_token
-from .oauth import HarvestId, OAuth2, access_tokens, missing_refresh_token
+from .oauth import Application, HarvestId, OAuth2, access_tokens, missing_refresh_token
 
 ALL = "all"
 
@@ -36,42 +35,27 @@ class SignIn:
     token: Callable[[], str]
 
 
-def sign_ins(
-    api_key: Any,
-    id_url: str,
-    user_agent: str,
-    folder: Path,
-    *,
-    client_id: str | None,
-    client_secret: str | None,
-    refresh_token: str | None,
-    token_file: str | None,
-) -> list[SignIn]:
+def sign_ins(api_key: Any, application: Application, id_url: str, user_agent: str) -> list[SignIn]:
     """Return who asks: for all accounts, or for each of them, in their order.
 
     Args:
         api_key: A personal token for all accounts, or one for each: a list, or a text with commas,
             as environment variables have it. None where an application is configured.
-        id_url: See `access_tokens`.
-        user_agent: See there.
-        folder: See there.
-        client_id: See there; empty to read by personal tokens whatever is configured.
-        client_secret: See there. What is not given is looked up.
-        refresh_token: See there. What is not given is looked up.
-        token_file: See there.
+        application: An application in place of tokens. A `client_id` that is empty, and not None,
+            means personal tokens whatever is configured. A secret that is not given is looked up.
+        id_url: Harvest ID's address, without a slash at its end.
+        user_agent: Application and contact, which Harvest demands.
 
     Raises:
         ConfigurationError: Both kinds are configured or none, or a setting is malformed. Its text
             holds no part of a token.
     """
-    client_secret = client_secret or dlt.secrets.get("sources.harvest.client_secret")
-    refresh_token = refresh_token or dlt.secrets.get("sources.harvest.refresh_token")
-    named = {
-        "client_id": client_id,
-        "client_secret": client_secret,
-        "refresh_token": refresh_token,
+    secrets = {
+        name: getattr(application, name) or dlt.secrets.get(f"sources.harvest.{name}")
+        for name in ("client_secret", "refresh_token")
     }
-    given = [name for name, value in named.items() if value and client_id != ""]
+    named = {"client_id": application.client_id, **secrets}
+    given = [name for name, value in named.items() if value and application.client_id != ""]
     if not given and api_key is None:
         raise MissingCredentialsError
     if not given:
@@ -83,16 +67,8 @@ def sign_ins(
             "keep `api_key` to read with a personal token, or `client_id` and `client_secret` to "
             "read with an application's",
         )
-    tokens = access_tokens(
-        client_id=client_id,
-        client_secret=client_secret,
-        refresh_token=refresh_token,
-        token_file=token_file,
-        id_url=id_url,
-        user_agent=user_agent,
-        folder=folder,
-    )
-    if not refresh_token and not tokens.file.path.exists():
+    tokens = access_tokens(replace(application, **secrets), id_url, user_agent)
+    if not secrets["refresh_token"] and not tokens.file.path.exists():
         raise missing_refresh_token(tokens.file)
     return [SignIn(partial(OAuth2, tokens), tokens.current)]
 

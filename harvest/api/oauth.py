@@ -46,7 +46,7 @@ from ..errors import (
     StatusError,
     UnreachableError,
 )
-from ..settings import checked_user_agent, pasted
+from ..settings import checked_user_agent, data_folder, pasted
 from .auth import DEVELOPERS, clean_account_id
 from .rate_limit import LimitedClient
 
@@ -438,39 +438,43 @@ class OAuth2(OAuth2AuthBase):
         return answer
 
 
-def access_tokens(
-    *,
-    client_id: str | None,
-    client_secret: str | None,
-    refresh_token: str | None,
-    token_file: str | None,
-    id_url: str,
-    user_agent: str,
-    folder: Path,
-) -> AccessTokens:
-    """Return the tokens of the application that is configured.
+@dataclass(frozen=True, repr=False)
+class Application:
+    """An application, as the settings have it.
 
     Args:
         client_id: The application, from https://id.getharvest.com/developers.
         client_secret: Its secret, from the same page.
         refresh_token: What an authorization brought; None where `token_file` has it.
-        token_file: Where the tokens are kept; None for a file of the application's in `folder`.
+        token_file: Where the tokens are kept; None for a file of the application's in our folder.
+    """
+
+    client_id: str | None
+    client_secret: str | None
+    refresh_token: str | None
+    token_file: str | None
+
+
+def access_tokens(application: Application, id_url: str, user_agent: str) -> AccessTokens:
+    """Return the tokens of the application that is configured.
+
+    Args:
+        application: The application.
         id_url: Harvest ID's address, without a slash at its end.
         user_agent: Application and contact, which Harvest demands.
-        folder: Where dlt keeps data of this machine's user.
 
     Raises:
         ConfigurationError: A setting is missing or malformed.
     """
-    client = _clean("client_id", client_id)
-    secret = _clean("client_secret", client_secret)
-    path = Path(token_file) if token_file else folder / f"oauth2-{_mark(client)[:12]}.json"
+    client = _clean("client_id", application.client_id)
+    secret = _clean("client_secret", application.client_secret)
+    usual, chosen = data_folder() / f"oauth2-{_mark(client)[:12]}.json", application.token_file
     return AccessTokens(
         WebApplicationClient(client),
         secret,
-        TokenFile(path),
+        TokenFile(Path(chosen) if chosen else usual),
         HarvestId(id_url, user_agent),
-        _clean("refresh_token", refresh_token) if refresh_token else "",
+        _clean("refresh_token", token) if (token := application.refresh_token) else "",
     )
 
 
