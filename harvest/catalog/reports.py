@@ -11,41 +11,35 @@ _PROJECT = Columns(ids="client_id project_id", texts="client_name project_name")
 
 
 def _of_time(name: str, row: str, subject: Columns) -> Endpoint:
-    return Endpoint(
-        f"report_time_{name}",
-        f"hours of {row} in one period and currency",
-        "reports-api/reports/time-reports",
-        Columns(
-            ids=subject.ids,
-            texts=f"{subject.texts} currency",
-            decimals="total_hours billable_hours billable_amount",
-            dates="period_start period_end",
-            flags=subject.flags,
-        ),
-        path=f"reports/time/{name}",
-        key="results",
-        updated_since=False,
-        on_request=True,
-        report=Report(_subject(subject)),
-    )
+    figures = "total_hours billable_hours billable_amount"
+    return _by_period("time", name, f"hours of {row}", subject, figures)
 
 
 def _of_expenses(name: str, row: str, subject: Columns) -> Endpoint:
+    figures = "total_amount billable_amount"
+    return _by_period(
+        "expenses", name, f"expenses of {row}", subject, figures, module="expense_feature"
+    )
+
+
+def _by_period(
+    kind: str, name: str, row: str, subject: Columns, figures: str, *, module: str = ""
+) -> Endpoint:
     return Endpoint(
-        f"report_expenses_{name}",
-        f"expenses of {row} in one period and currency",
-        "reports-api/reports/expense-reports",
+        f"report_{kind}_{name}",
+        f"{row} in one period and currency",
+        f"reports-api/reports/{kind.removesuffix('s')}-reports",
         Columns(
             ids=subject.ids,
             texts=f"{subject.texts} currency",
-            decimals="total_amount billable_amount",
+            decimals=figures,
             dates="period_start period_end",
             flags=subject.flags,
         ),
-        path=f"reports/expenses/{name}",
+        path=f"reports/{kind}/{name}",
         key="results",
         updated_since=False,
-        module="expense_feature",
+        module=module,
         on_request=True,
         report=Report(_subject(subject)),
     )
