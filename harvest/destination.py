@@ -8,10 +8,10 @@ from datetime import datetime, timezone
 from threading import Lock
 from typing import Any
 
-import dlt
 from dlt import Pipeline
 from dlt.common import logger
 from dlt.common.destination.exceptions import SqlClientNotAvailable
+from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
 from dlt.common.schema.utils import has_table_seen_data, is_complete_column
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
@@ -153,18 +153,23 @@ class Destination:
         name = self._pipeline and self._known_schema(self._pipeline)
         return self._pipeline.schemas[name].tables.get(table) if self._pipeline and name else None
 
-    def check_types(self, found: dict[str, TTableSchemaColumns], resource: DltResource) -> None:
+    def check_types(
+        self,
+        found: dict[str, TTableSchemaColumns],
+        resource: DltResource,
+        naming: NamingConvention,
+    ) -> None:
         """Refuse a column that would round or cut what is written into it, as DuckDB does silently.
 
         Args:
             found: The tables that are there.
             resource: What writes into its table and nested tables, with the user's own hints.
+            naming: How the schema names tables and columns.
 
         Raises:
             ColumnTypeError: A table has such a column: somebody changed it, or an earlier version
                 of this connector made it.
         """
-        naming = dlt.current.source_schema().naming
         table = resource.compute_table_schema()
         root = str(table["name"])
         for written in (table, *resource.compute_nested_table_schemas(root, naming)):

@@ -282,11 +282,15 @@ class Run:
             if self._there and ACCOUNT_ID in self._there.get(nested, ()):
                 self.destination.remove_orphans(endpoint, nested)
 
-    def note_unchanged(self, endpoint: Endpoint, rows: int) -> None:
-        """Count rows that were read and not written, because the destination holds them."""
+    def note_rows(self, endpoint: Endpoint, *, written: int, unchanged: int) -> None:
+        """Count rows that were read: those that are written, and those that are there already."""
+        name = endpoint.name
         with self.store.noting() as run:
-            run.unchanged[endpoint.name] = run.unchanged.get(endpoint.name, 0) + rows
-        self.extraction.show_progress(endpoint.name, done=rows)  # dlt counts what is written
+            run.written[name] = run.written.get(name, 0) + written
+            if unchanged:
+                run.unchanged[name] = run.unchanged.get(name, 0) + unchanged
+        if unchanged:  # dlt counts what is written
+            self.extraction.show_progress(name, done=unchanged)
 
     def must_make(self, endpoint: Endpoint) -> bool:
         """Tell whether a table must be made though no row may come."""
@@ -343,11 +347,6 @@ class Run:
         tell(self.account.named, f"`{endpoint.name}`: {text}.")
         with self.store.noting() as run:
             run.refused[endpoint.name] = text
-
-    def note_written(self, endpoint: Endpoint, rows: int) -> None:
-        """Count rows that are written, because the destination does not hold them so."""
-        with self.store.noting() as run:
-            run.written[endpoint.name] = run.written.get(endpoint.name, 0) + rows
 
     def note_gone(self, endpoint: Endpoint, rows: int) -> None:
         """Note at a table's end how many rows were removed or flagged, where that is counted."""
@@ -463,7 +462,7 @@ class Run:
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )
-            self.destination.check_types(there, self.resource(endpoint))
+            self.destination.check_types(there, self.resource(endpoint), self.extraction.naming)
         return there
 
     def _prepare_freshness(self) -> list[dict[str, Any]]:

@@ -108,9 +108,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         if not unchanged:
             return rows
         changed = unchanged.leave_out(rows)
-        run.note_written(self._endpoint, len(changed))
-        if left_out := len(rows) - len(changed):
-            run.note_unchanged(self._endpoint, left_out)
+        run.note_rows(self._endpoint, written=len(changed), unchanged=len(rows) - len(changed))
         return changed
 
     def _choose_file_format(self, run: Run) -> None:

@@ -20,12 +20,11 @@ from os import urandom
 from typing import Any
 
 import msgspec
+from dlt.common.schema.typing import C_DLT_ID
 
 from ..catalog import Endpoint
 from ..destination import Destination
 from .records import Record, items_of
-
-DLT_ID = "_dlt_id"
 
 FINGERPRINT, ITEMS, RANDOM = 8, 2, 5
 """The bytes of an id, in this order: of the content, of the number of items in lists, at random."""
@@ -74,7 +73,7 @@ class UnchangedRows:
             place = bisect_left(self._held, number)
             if place == len(self._held) or self._held[place] != number:
                 items = sum(len(items_of(row, name)) for name, _ in self._endpoint.nested)
-                row[DLT_ID] = _make_id(fingerprint, items)
+                row[C_DLT_ID] = _make_id(fingerprint, items)
                 changed.append(row)
         return changed
 

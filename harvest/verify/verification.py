@@ -15,10 +15,9 @@ from typing import Any
 
 import dlt
 from dlt import Pipeline, Schema
-from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from ..abilities import abilities
 from ..catalog.schema import ACCOUNT_ID
+from ..destination import Destination
 from ..errors import StatusError, UnverifiableError
 from ..extract.access import scope_of_owner, shrank
 from ..extract.context import Account
@@ -357,13 +356,7 @@ def store(pipeline: Pipeline, source: str, verifications: Iterable[Verification]
         return
     columns: Any = {name: {"name": name, **column} for name, column in COLUMNS.items()}
     resource = dlt.resource(rows, name=VERIFICATION, write_disposition="append", columns=columns)
-    with pipeline.destination_client(source) as client:
-        can = abilities(
-            pipeline.destination.destination_name,
-            client.capabilities,
-            resource.compute_table_schema(),
-            speaks_sql=isinstance(client, SqlJobClientBase),
-        )
+    can = Destination(pipeline, source, 0).abilities({VERIFICATION: resource})[VERIFICATION]
     if can.file_format:
         resource.apply_hints(file_format=can.file_format)
     pipeline.run(resource, schema=Schema(SCHEMA))
