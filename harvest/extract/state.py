@@ -368,7 +368,7 @@ def tables_of(pipeline: Pipeline, source_name: str, account_id: int) -> dict[str
     """Return what is remembered of each table of an account."""
     tables = _tables_in(pipeline.state.get("sources", {}).get(source_name, {}))
     return {
-        name: msgspec.convert(by_account[str(account_id)], TableState)
+        name: _parse(by_account[str(account_id)], TableState, f"`{name}`")
         for name, by_account in tables.items()
         if str(account_id) in by_account
     }
