@@ -31,7 +31,7 @@ class _RollBackError(Exception):
     """Ends a transaction without an effect."""
 
 
-def explained(pipeline: Pipeline, error: LoadClientJobException) -> LoadError | RefusedRecordError:
+def refusal(pipeline: Pipeline, error: LoadClientJobException) -> LoadError | RefusedRecordError:
     """Return what is to be said of a load job that failed: of which table, and of which record."""
     table, record = error.job_id.partition(".")[0], None
     # Whatever is wrong with the destination, the job's own failure is what must be told.

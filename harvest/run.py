@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import sysconfig
 import time
-import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from dlt import Pipeline
-from dlt.common.configuration.exceptions import ConfigurationException
-from dlt.common.destination.exceptions import DestinationException
-from dlt.common.exceptions import DltException
 from dlt.extract import DltSource
-from dlt.load.exceptions import LoadClientJobException
 from filelock import FileLock, Timeout
 
 from . import harvest_source
+from .blame import explained
 from .catalog import BY_NAME, ENDPOINTS, REPORTS
 from .catalog.schema import ACCOUNT_ID
 from .defaults import defaults
@@ -30,21 +24,16 @@ from .errors import (
     AccountsError,
     BusyError,
     ConfigurationError,
-    CustomStepError,
     DifferencesError,
     HarvestError,
-    InternalError,
-    LoadError,
     PartialLoadError,
     SharedTableError,
-    StepError,
 )
 from .extract.context import Account
 from .extract.plan import report_minutes
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line, tables_of
 from .notify import notifies
 from .recover import forget, recover
-from .refused import explained
 from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, one_of
 from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
 from .verify import MONTHS, SUBJECTS, Verification, store
@@ -59,21 +48,6 @@ SOURCE = "harvest"
 
 SNAPSHOTS = {e.name for e in REPORTS if e.report and e.report.span != "period"}
 """Tables whose earlier rows can't be read again, so that a refresh must not drop them."""
-
-BUGS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    NameError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""Exceptions that code raises by mistake, and that no destination or network causes."""
-
-OUR_FOLDER = Path(__file__).parent
-STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
 @notifies
@@ -158,7 +132,7 @@ def load(
         tell(f"{', '.join(sorted(kept))} stays: figures of earlier days can't be read again.")
     began, started = datetime.now(timezone.utc), time.monotonic()
     with _alone(pipeline), defaults(pipeline):
-        with _explained(pipeline):
+        with explained(pipeline):
             recover(pipeline, SOURCE)
             if not pipeline.default_schema_name and not pipeline.dev_mode:
                 pipeline.sync_destination()  # fetches what another machine loaded
@@ -169,7 +143,7 @@ def load(
                 _refresh(pipeline, make(dropped, keep_going=False), parts, tell)
         errors = _load_each(parts, pipeline, is_read=dropped == selected)
         left = accounts_left(pipeline, SOURCE, began)
-        with _explained(pipeline):
+        with explained(pipeline):
             unexplained = _verify(pipeline, _to_verify(noted, parts, errors), tell)
     total = total_of({account: part.summary for account, part in parts.items()})
     total.notices += map(left_line, left)
@@ -215,7 +189,7 @@ def verify(
         )
     noted: list[Account] = []
     _source((), {**settings, "note_accounts": noted.extend})
-    with _alone(pipeline), defaults(pipeline), _explained(pipeline):
+    with _alone(pipeline), defaults(pipeline), explained(pipeline):
         recover(pipeline, SOURCE)
         pipeline.sync_destination()
         unexplained = _verify(pipeline, noted, tell, by=by, months=months)
@@ -396,7 +370,7 @@ def _load_each(
         if len(parts) > 1:
             part.tell(f"Account {account}:")
         try:
-            with _explained(pipeline):
+            with explained(pipeline):
                 if errors:
                     recover(pipeline, SOURCE)  # what the account before left is not to be loaded
                 part.load(is_read=is_read)
@@ -447,82 +421,6 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _explained(pipeline: Pipeline) -> Iterator[None]:
-    """Turn whatever is raised into one line that says whose affair it is, and what to do.
-
-    A destination's drivers report values and credentials that they refuse by exceptions that
-    elsewhere are bugs, so where dlt deals with the destination they are not taken for ours.
-    Elsewhere a step of the user's own may raise anything, so the code that raised it is looked at.
-    """
-    try:
-        yield
-    except Exception as error:
-        links = [*_chain(error)]
-        for link in links:
-            if isinstance(link, (HarvestError, ConfigurationException, KeyboardInterrupt)):
-                raise link from None
-            if isinstance(link, LoadClientJobException):
-                raise explained(pipeline, link) from error
-        step = getattr(error, "step", "run")
-        at_destination = step in {"sync", "load"} or any(
-            isinstance(link, DestinationException) for link in links
-        )
-        if at_destination:
-            raise LoadError(step, links[-1]) from error
-        # dlt wraps what was raised, sometimes more than once.
-        raised = next((link for link in links if not isinstance(link, DltException)), error)
-        frame = _blamed(raised)
-        place = f"{Path(frame.filename).name}, line {frame.lineno}"
-        if _is_users(frame):
-            raise CustomStepError(raised, place) from error
-        if isinstance(raised, BUGS):
-            raise InternalError(step, raised, place) from error
-        raise StepError(step, raised) from error
-
-
-def _blamed(error: BaseException) -> traceback.FrameSummary:
-    """Return the innermost frame that is ours or the user's; without one, the innermost."""
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        if _is_ours(frame) or _is_users(frame):
-            return frame
-    return frames[-1]
-
-
-def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return OUR_FOLDER in Path(frame.filename).parents
-
-
-def _is_users(frame: traceback.FrameSummary) -> bool:
-    """Whether the code of a frame is not ours, dlt's, another library's, Python's or generated."""
-    file = Path(frame.filename)
-    return not (
-        _is_ours(frame)
-        or not {"site-packages", "dist-packages"}.isdisjoint(file.parts)
-        or STANDARD_LIBRARY in file.parents
-        or frame.filename.startswith("<")
-    )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it was raised from.
-
-    What was being handled belongs to it only where dlt or a library raised it. An exception that
-    our code or the user's raises meanwhile is a failure of its own.
-    """
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        wraps = isinstance(link, DltException) or not _is_mistake(link)
-        link = link.__cause__ or (link.__context__ if wraps else None)
-
-
-def _is_mistake(error: BaseException) -> bool:
-    frame = _blamed(error) if error.__traceback__ else None
-    return frame is not None and (_is_ours(frame) or _is_users(frame))
 
 
 def _refresh(
