@@ -47,7 +47,7 @@ __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 @dlt.source(name="harvest")
 def harvest_source(
     api_key: TSecretValue | None = dlt.secrets.value,
-    account_id: Any = dlt.secrets.value,
+    account_id: Any | None = dlt.secrets.value,
     anchor_date: str | None = None,
     base_url: str = BASE_URL,
     user_agent: str = USER_AGENT,
@@ -145,6 +145,10 @@ def harvest_source(
             endpoint and what to do.
     """
     sizes = sizes or Sizes()
+    if account_id is None:  # dlt's error says where it was looked for, and of both the token first
+        if api_key is None and not client_id:
+            api_key = dlt.secrets["sources.harvest.api_key"]
+        account_id = dlt.secrets["sources.harvest.account_id"]
     id_address = checked_id_url(id_url, base_url)
     application = Application(client_id, client_secret, refresh_token, token_file)
     signed_in = sign_ins(api_key, application, id_address, user_agent)

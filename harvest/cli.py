@@ -328,7 +328,10 @@ def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], boo
 
 def _missing(error: MissingCredentialsError | ConfigFieldMissingException, program: str) -> str:
     """Say which credentials are missing, and where they belong."""
-    if isinstance(error, MissingCredentialsError) or error.spec_name.startswith("Harvest"):
+    ours = isinstance(error, MissingCredentialsError) or any(
+        field.startswith("sources.harvest.") for field in error.fields
+    )
+    if ours:
         return NO_CREDENTIALS.format(program=program)
     missing = " ".join(line.strip() for line in str(error).splitlines()[:2])
     return f"{missing}: put them into .dlt/secrets.toml, see {DLT_CREDENTIALS}"
