@@ -225,8 +225,8 @@ def test_no_trial(
 ) -> None:
     """Where it is not known that a trial can be undone, none is made, and the table is named."""
     load(duck, "clients", **settings)
-    execute(duck, "UPDATE {dataset}.clients SET address = '1'")
-    execute(duck, "ALTER TABLE {dataset}.clients ALTER COLUMN address TYPE INTEGER")
+    execute(duck, "UPDATE {dataset}.clients SET address = '2020-01-01'")
+    execute(duck, "ALTER TABLE {dataset}.clients ALTER COLUMN address TYPE DATE")
     for row in sandbox.account.records["clients"].values():
         row["address"] = "three"
     monkeypatch.setattr("harvest.refused.ROLLS_BACK", set())
@@ -234,11 +234,12 @@ def test_no_trial(
         load(duck, "clients", **settings, full_read=True)
 
 
-@pytest.mark.usefixtures("sandbox")
-def test_refused_table(settings: dict[str, Any], postgres: Pipeline) -> None:
+def test_refused_table(sandbox: Sandbox, settings: dict[str, Any], postgres: Pipeline) -> None:
     """Where no single record is to blame, the error names the table."""
     load(postgres, "tasks", **settings)
-    execute(postgres, "ALTER TABLE {dataset}.tasks ALTER COLUMN name TYPE INTEGER USING 1")
+    for row in sandbox.account.records["tasks"].values():
+        row["name"] += "!"
+    execute(postgres, "ALTER TABLE {dataset}.tasks ALTER COLUMN name TYPE BOOLEAN USING true")
     with pytest.raises(LoadError, match="`load` of `tasks` failed"):
         load(postgres, "tasks", **settings, full_read=True)
 
