@@ -22,53 +22,15 @@ from ..api.client import HarvestClient
 from ..catalog import BY_NAME, ENDPOINTS, Endpoint
 from ..catalog.schema import ACCOUNT_ID
 from ..destination import DELETED_AT, Destination, deleted_at_column
-from ..errors import AccountError, HarvestError, RefusedHintError, StatusError
+from ..errors import AccountError, HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .freshness import FRESHNESS, freshness_row, prepare_freshness
+from .hints import adapt_disposition, disposition, refuse_harmful
 from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState, tell
 from .unchanged import UnchangedRows
-
-
-def disposition(resource: DltResource) -> str:
-    """Return how dlt writes a resource's table: "merge", "append" or "replace"."""
-    chosen: Any = resource.write_disposition
-    return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
-
-
-def _adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities) -> None:
-    """Let dlt write a table as the destination can, where it is to be merged.
-
-    A source may be run into one destination after the other. So the hint keeps what was asked
-    before it was adapted, and names the strategy, which a schema that was there would keep.
-
-    Raises:
-        RefusedHintError: The user chose another strategy than the one that is used here.
-    """
-    hint: Any = resource.write_disposition
-    asked = hint.get("asked", hint) if isinstance(hint, dict) else hint
-    chosen = asked if isinstance(asked, dict) else {"disposition": asked}
-    if chosen["disposition"] != "merge":
-        return
-    upsert = can.merge_strategy == "upsert"
-    adapted: dict[str, Any] = {"disposition": "append"}
-    if can.merges:
-        if (strategy := chosen.get("strategy", can.merge_strategy)) != can.merge_strategy:
-            raise RefusedHintError(
-                endpoint.name,
-                f"the merge strategy {strategy!r}",
-                f"unchanged and deleted rows are told to dlt for {can.merge_strategy!r} alone",
-                "leave the strategy out",
-            )
-        ours = {"disposition": "merge", "strategy": can.merge_strategy}
-        adapted = ours if upsert else ours | chosen
-    remembering: Any = {**adapted, "asked": asked}
-    resource.apply_hints(
-        write_disposition=remembering,
-        merge_key="" if upsert else endpoint.merge_key,  # with upsert, dlt has no use for one
-    )
 
 
 @dataclass(frozen=True)
@@ -188,7 +150,10 @@ class Run:
         self._failed_before = self.store.account.last_run.failed
         self.store.account.last_run = LastRun()
         self.selected = [e for e in ENDPOINTS if e.name in extraction.selected]
-        self._check_hints()
+        settings, store = account.settings, self.store
+        unread = {*store.accounts, *settings.account_ids} - {*settings.accounts_read}
+        for endpoint in self.selected:
+            refuse_harmful(self.resource(endpoint), endpoint, unread)
         self.access = Access(
             self.client,
             self.store,
@@ -378,33 +343,6 @@ class Run:
         with self.store.noting() as run:
             run.requests_left[table] = requests
 
-    def _check_hints(self) -> None:
-        """Refuse hints of the user's own that would lose rows.
-
-        Raises:
-            RefusedHintError: There is one.
-        """
-        settings = self.settings
-        unread = {*self.store.accounts, *settings.account_ids} - {*settings.accounts_read}
-        for endpoint in self.selected:
-            resource = self.resource(endpoint)
-            if unread and self.replaces(endpoint):
-                raise RefusedHintError(
-                    endpoint.name,
-                    'the write disposition "replace"',
-                    f"this run does not read account {', '.join(map(str, sorted(unread)))}, whose "
-                    "rows would go",
-                    "read all accounts in one `pipeline.run`, or leave the disposition out and use "
-                    "`full_read`",
-                )
-            if not resource.has_dynamic_table_name and resource.table_name != endpoint.name:
-                raise RefusedHintError(
-                    endpoint.name,
-                    f"the table name {resource.table_name!r}",
-                    "rows that are deleted in Harvest would stay there",
-                    "leave the name out, and make a view of that name in the destination",
-                )
-
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""
         kept, given = self.store.account.anchor_date, self.settings.anchor_date
@@ -421,7 +359,7 @@ class Run:
             if not (can := found.get(endpoint.name)):
                 continue
             resource = resources[endpoint.name]
-            _adapt_disposition(resource, endpoint, can)
+            adapt_disposition(resource, endpoint, can)
             if not endpoint.singleton:
                 resource.apply_hints(columns={DELETED_AT: deleted_at_column(removes=can.removes)})
         if any(can.one_load_job for can in found.values()):
