@@ -209,7 +209,7 @@ class Destination:
             f"id {sign} {i}" for sign, i in zip((">=", "<"), ids, strict=True) if i is not None
         ]
         columns = ", ".join(endpoint.id_columns)
-        statement = f"SELECT {columns} FROM {{table}} WHERE {' AND '.join(where)}"  # noqa: S608
+        statement = f"SELECT {columns} FROM {{table}} WHERE {' AND '.join(where)}"  # noqa: S608 - our names
         return self._ask(endpoint.name, statement, *values)
 
     def row_ids(self, endpoint: Endpoint, *, changed_since: datetime | None) -> list[str]:
@@ -233,7 +233,7 @@ class Destination:
         if not endpoint.singleton:
             having += f" AND max({DELETED_AT}) IS NULL"
         statement = (
-            f"SELECT max(_dlt_id) FROM {{table}} WHERE {' AND '.join(where)} "  # noqa: S608
+            f"SELECT max(_dlt_id) FROM {{table}} WHERE {' AND '.join(where)} "  # noqa: S608 - our names
             f"GROUP BY {', '.join(endpoint.primary_key)} HAVING {having}"
         )
         return [row[0] for row in self._ask(endpoint.name, statement, *values)]
@@ -241,7 +241,7 @@ class Destination:
     def items_by_row(self, nested_table: str) -> dict[str, int]:
         """Return how many of the account's items a nested table holds, by the id of their row."""
         statement = (
-            f"SELECT _dlt_parent_id, count(*) FROM {{table}} "  # noqa: S608
+            f"SELECT _dlt_parent_id, count(*) FROM {{table}} "  # noqa: S608 - our names
             f"WHERE {ACCOUNT_ID} = {self._account_id} GROUP BY _dlt_parent_id"
         )
         return dict(self._ask(nested_table, statement))
@@ -252,7 +252,7 @@ class Destination:
         The row gets a new id when it comes back, and its items would stand there twice.
         """
         statement = (
-            "SELECT DISTINCT item._dlt_parent_id FROM {table} item "  # noqa: S608
+            "SELECT DISTINCT item._dlt_parent_id FROM {table} item "  # noqa: S608 - our names
             "LEFT JOIN {parent} whole ON whole._dlt_id = item._dlt_parent_id "
             f"WHERE item.{ACCOUNT_ID} = {self._account_id} AND whole._dlt_id IS NULL"
         )
@@ -261,7 +261,7 @@ class Destination:
             ids = orphaned[first : first + FLAGS_AT_ONCE]
             which = ", ".join(["%s"] * len(ids))
             statement = (
-                f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608
+                f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608 - our names
                 f"AND _dlt_parent_id IN ({which})"
             )
             self._ask(nested_table, statement, *ids)
@@ -271,7 +271,7 @@ class Destination:
         if moment.year < 1970:
             return set()
         statement = (
-            f"SELECT id FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608
+            f"SELECT id FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608 - our names
             "AND updated_at <= %s"
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
@@ -287,7 +287,7 @@ class Destination:
     def sums(self, endpoint: Endpoint) -> dict[int, Any]:
         """Return what the amounts of a parent's children add up to, by the parent's id."""
         statement = (
-            f"SELECT {endpoint.parent_key}, SUM(amount) FROM {{table}} "  # noqa: S608
+            f"SELECT {endpoint.parent_key}, SUM(amount) FROM {{table}} "  # noqa: S608 - our names
             f"WHERE {ACCOUNT_ID} = {self._account_id} AND {DELETED_AT} IS NULL "
             f"GROUP BY {endpoint.parent_key}"
         )
@@ -296,7 +296,7 @@ class Destination:
     def empty(self, table: str, accounts: Iterable[int]) -> None:
         """Delete the rows of some accounts from a table."""
         among = ", ".join(map(str, accounts))
-        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} IN ({among})")  # noqa: S608
+        self._ask(table, f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} IN ({among})")  # noqa: S608 - our names
 
     def flag(self, endpoint: Endpoint, keys: list[Key]) -> None:
         """Note in rows that they are gone from Harvest.

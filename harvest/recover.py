@@ -301,7 +301,7 @@ def _has(client: JobClientBase, state: TPipelineState) -> bool:
         sql.make_qualified_table_name, (schema.state_table_name, schema.loads_table_name)
     )
     found = sql.execute_sql(
-        f"SELECT 1 FROM {states} AS s JOIN {loads} AS l ON l.load_id = s._dlt_load_id "  # noqa: S608
+        f"SELECT 1 FROM {states} AS s JOIN {loads} AS l ON l.load_id = s._dlt_load_id "  # noqa: S608 - our names
         "WHERE s.pipeline_name = %s AND s.version_hash = %s AND l.status = 0",
         state["pipeline_name"],
         state["_version_hash"],

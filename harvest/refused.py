@@ -85,12 +85,12 @@ class _Trial:
     def staged(self) -> list[Row]:
         """Return the rows in the database's own order of dlt's ids."""
         columns = ", ".join(("_dlt_id", *self._endpoint.id_columns))
-        statement = f"SELECT {columns} FROM {self._table} ORDER BY _dlt_id"  # noqa: S608
+        statement = f"SELECT {columns} FROM {self._table} ORDER BY _dlt_id"  # noqa: S608 - our names
         return [tuple(row) for row in self._client.execute_sql(statement) or ()]
 
     def fails(self, rows: list[Row]) -> bool:
         """Tell whether some adjoining rows can't be merged, or not even none."""
-        outside = f"DELETE FROM {self._table}"  # noqa: S608
+        outside = f"DELETE FROM {self._table}"  # noqa: S608 - our names
         ends = (rows[0][0], rows[-1][0]) if rows else ()
         try:
             with self._client.begin_transaction():

@@ -467,7 +467,7 @@ def _others(
         for table in tables:
             name = client.make_qualified_table_name(table)
             rows = client.execute_sql(
-                f"SELECT {ACCOUNT_ID}, count(*) FROM {name} GROUP BY {ACCOUNT_ID}"  # noqa: S608
+                f"SELECT {ACCOUNT_ID}, count(*) FROM {name} GROUP BY {ACCOUNT_ID}"  # noqa: S608 - our names
             )
             if others := {int(i): n for i, n in rows or () if int(i) not in accounts}:
                 found[table] = others

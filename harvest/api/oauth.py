@@ -421,7 +421,7 @@ class OAuth2(OAuth2AuthBase):
         """Put both headers on the request."""
         request.headers["Harvest-Account-Id"] = self.account_id
         request.headers["Authorization"] = f"Bearer {self._tokens.current()}"
-        request.register_hook("response", self._ask_again)  # type: ignore[no-untyped-call]
+        request.register_hook("response", self._ask_again)  # type: ignore[no-untyped-call] # of requests
         return request
 
     def _ask_again(self, response: Response, **options: Any) -> Response:

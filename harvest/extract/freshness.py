@@ -101,10 +101,10 @@ def prepare_freshness(resource: DltResource, can: Abilities, **table_hints: Any)
     hints = dlt.mark.make_hints(
         table_name=FRESHNESS,
         primary_key=KEY,
-        write_disposition=strategy if can.merges else "append",  # type: ignore[arg-type]
+        write_disposition=strategy if can.merges else "append",  # type: ignore[arg-type] # a dict
         columns={name: {"name": name, **column} for name, column in COLUMNS.items()},
         table_format=resource.table_format,
         additional_table_hints=table_hints,
     )
     # `apply_hints` would begin with a copy of the hints of the resource's own table.
-    resource._set_hints(hints, create_table_variant=True)  # noqa: SLF001
+    resource._set_hints(hints, create_table_variant=True)  # noqa: SLF001 - see above

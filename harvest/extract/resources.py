@@ -122,7 +122,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         self._columnar, resource = None, run.resource(self._endpoint)
         if not can or not can.file_format:
             if self._chose_format:  # for another destination
-                resource.apply_hints(file_format="")  # type: ignore[arg-type]
+                resource.apply_hints(file_format="")  # type: ignore[arg-type] # takes the hint away
             return
         self._chose_format = True
         resource.apply_hints(file_format=can.file_format)

@@ -238,7 +238,7 @@ class Warehouse:
 
     def span(self, kind: Kind) -> tuple[str, str] | None:
         """Return the first and the last day of a kind's rows; None where there are none."""
-        statement = f"SELECT min(spent_date), max(spent_date) FROM {{0}} AS t WHERE {self._mine}"  # noqa: S608
+        statement = f"SELECT min(spent_date), max(spent_date) FROM {{0}} AS t WHERE {self._mine}"  # noqa: S608 - our names
         (((first, last),),) = self._ask(statement, kind.table)
         return (str(first)[:10], str(last)[:10]) if first else None
 
@@ -256,11 +256,11 @@ class Warehouse:
         condition = f"{self._mine} AND {where}" if where else self._mine
         if not kind.nested:
             columns = ", ".join(f"t.{name}" for name in kind.fields)
-            return f"SELECT {columns} FROM {{0}} AS t WHERE {condition}"  # noqa: S608
+            return f"SELECT {columns} FROM {{0}} AS t WHERE {condition}"  # noqa: S608 - our names
         own = {name for name, _ in _nested_columns(kind)}
         columns = ", ".join(f"{'n' if name in own else 't'}.{name}" for name in kind.fields)
         return (
-            f"SELECT {columns} FROM {{0}} AS t "  # noqa: S608
+            f"SELECT {columns} FROM {{0}} AS t "  # noqa: S608 - our names
             f"JOIN {{1}} AS n ON n._dlt_parent_id = t._dlt_id WHERE {condition}"
         )
 
