@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from threading import Lock
 from typing import Any
 
 from dlt import Pipeline
@@ -16,11 +14,13 @@ from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaCo
 from dlt.common.schema.utils import has_table_seen_data, is_complete_column
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract import DltResource
 
 from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
+from .connection import connection
 from .errors import ColumnTypeError, MissingColumnError
 
 DELETED_AT = "_deleted_at"
@@ -36,10 +36,6 @@ STRATEGY = "loader_parallelism_strategy"
 
 CHOSEN: dict[str, Any] = {}
 """The strategy that a destination had before it was changed, by the pipeline's folder."""
-
-ONE_AT_A_TIME = Lock()
-"""dlt's extraction threads share one configuration context, which a client that is opened in one of
-them would take from the others. So statements run in a thread apart, one after the other."""
 
 
 def deleted_at_column(*, removes: bool) -> TColumnSchema:
@@ -59,7 +55,7 @@ def deleted_at_column(*, removes: bool) -> TColumnSchema:
 class Destination:
     """What the destination holds of one account.
 
-    Threads: any. The lock `ONE_AT_A_TIME` lets statements run one after the other.
+    Threads: any; its connection lets questions run one after the other.
 
     Args:
         pipeline: The pipeline that loads into it; None when a resource is looked at without one.
@@ -87,8 +83,7 @@ class Destination:
                     for name, resource in resources.items()
                 }
 
-        found: dict[str, Abilities] = self._apart(ask) if self._pipeline else {}
-        return found
+        return connection(self._pipeline).run(ask) if self._pipeline else {}
 
     def load_one_after_the_other(self) -> None:
         """Let dlt run one load job at a time, until the run ends."""
@@ -113,7 +108,7 @@ class Destination:
                 found = client.get_storage_tables(normal) if client.is_storage_initialized() else ()
                 return {normal[name]: columns for name, columns in found if columns}
 
-        return self._apart(ask) if self._pipeline else None
+        return connection(self._pipeline).run(ask) if self._pipeline else None
 
     def loaded_before(self, table: str) -> bool:
         """Tell whether the pipeline remembers that rows of a table were loaded."""
@@ -325,17 +320,16 @@ class Destination:
     ) -> list[tuple[Any, ...]]:
         """Execute a statement on a table; a table that is not there has no rows."""
 
-        def ask(pipeline: Pipeline) -> list[tuple[Any, ...]]:
-            with pipeline.sql_client(self._known_schema(pipeline)) as client:
-                names = {"table": table, "parent": parent or table}
-                qualified = {k: client.make_qualified_table_name(name) for k, name in names.items()}
-                rows = client.execute_sql(statement.format(**qualified), *values)
-                return [tuple(row) for row in rows or ()]
+        def ask(client: SqlClientBase[Any]) -> list[tuple[Any, ...]]:
+            names = {"table": table, "parent": parent or table}
+            qualified = {k: client.make_qualified_table_name(name) for k, name in names.items()}
+            rows = client.execute_sql(statement.format(**qualified), *values)
+            return [tuple(row) for row in rows or ()]
 
         if not self._pipeline:
             return []
         try:
-            rows: list[tuple[Any, ...]] = self._apart(ask)
+            return connection(self._pipeline).ask(ask, self._known_schema(self._pipeline))
         except DatabaseUndefinedRelation:
             return []
         except SqlClientNotAvailable:
@@ -345,15 +339,10 @@ class Destination:
                 )
             self._silent = True
             return []
-        return rows
 
     def _known_schema(self, pipeline: Pipeline) -> Any:
         """Return the schema's name, None where the pipeline does not know it yet."""
         return self._schema_name if self._schema_name in pipeline.schema_names else None
-
-    def _apart(self, ask: Any) -> Any:
-        with ONE_AT_A_TIME, ThreadPoolExecutor(1) as apart:
-            return apart.submit(ask, self._pipeline).result()
 
 
 def load_as_before(pipeline: Pipeline) -> None:

@@ -28,6 +28,7 @@ from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 from dlt.pipeline.trace import PipelineTrace
 from filelock import FileLock, Timeout
 
+from .connection import close_connection
 from .destination import load_as_before
 from .errors import BusyError, LoadError
 
@@ -183,8 +184,12 @@ class RunsWatch:
     def on_start_trace_step(self, *_: object) -> None:
         """Let dlt's steps begin."""
 
-    def on_end_trace_step(self, *_: object) -> None:
-        """Let dlt's steps end."""
+    def on_end_trace_step(
+        self, _: object, __: object, pipeline: SupportsPipeline, *___: object
+    ) -> None:
+        """Let go of the destination when everything was read."""
+        if isinstance(pipeline, Pipeline):
+            close_connection(pipeline)
 
     def on_end_trace(self, trace: PipelineTrace, pipeline: SupportsPipeline, *_: object) -> None:
         """Undo what was done for a run, also for one that failed."""
