@@ -11,7 +11,7 @@ import dlt
 from dlt.common.typing import TSecretValue
 from dlt.extract import DltResource
 
-from .api.accounts import Auth, by_account, sign_ins
+from .api.accounts import Auth, auth_by_account, sign_ins
 from .api.client import HarvestClient
 from .api.oauth import Application, HarvestId, Unlisted
 from .api.rate_limit import limiters
@@ -152,7 +152,7 @@ def harvest_source(
     id_address = checked_id_url(id_url, base_url)
     application = Application(client_id, client_secret, refresh_token, token_file)
     signed_in = sign_ins(api_key, application, id_address, user_agent)
-    auths = by_account(signed_in, account_id, HarvestId(id_address, user_agent))
+    auths = auth_by_account(signed_in, account_id, HarvestId(id_address, user_agent))
     settings = Settings(
         account_ids=tuple(auths),
         only_account=only_account,

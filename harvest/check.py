@@ -24,7 +24,7 @@ from dlt.common.configuration import with_config
 from dlt.common.typing import TSecretStrValue, TSecretValue
 
 from . import clients
-from .api.accounts import by_account, sign_ins
+from .api.accounts import auth_by_account, sign_ins
 from .api.answers import Page
 from .api.client import HarvestClient
 from .api.oauth import Application, HarvestId
@@ -464,7 +464,7 @@ def check(
     numbers = ", ".join(map(str, reached)) or "no Harvest account"
     if account_id is None:
         raise ConfigurationError("account_id", "is missing", f"your token reaches {numbers}")
-    auths = by_account(signed_in, account_id, harvest_id)
+    auths = auth_by_account(signed_in, account_id, harvest_id)
     if wrong := [str(account) for account in auths if account not in reached]:
         problem = f"names {', '.join(wrong)}, which your token does not reach"
         raise ConfigurationError("account_id", problem, f"it reaches {numbers}")

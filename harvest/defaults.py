@@ -12,11 +12,11 @@ from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs import PluggableRunContext
 from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 
-from .settings import DUCKDB_MEMORY, Sizes
+from .settings import DUCKDB_MEMORY, WORKERS
 
 DEFAULTS: dict[tuple[str, ...], Any] = {
     # dlt's five workers can't use up Harvest's limit when it answers slowly.
-    ("sources", "harvest", "extract", "workers"): Sizes.workers,
+    ("sources", "harvest", "extract", "workers"): WORKERS,
     # Packing temporary files takes a third of the time of an extraction.
     ("sources", "harvest", "data_writer", "disable_compression"): True,
     ("destination", "duckdb", "credentials", "global_config"): {"memory_limit": DUCKDB_MEMORY},

@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 from .connection import close_connection
 from .destination import load_as_before
 from .errors import BusyError, LoadError
+from .extract.state import forget_tables
 
 SCHEMA_FILE = ".schema.json"
 
@@ -109,12 +110,8 @@ def forget(pipeline: Pipeline, source_name: str, tables: Collection[str]) -> Non
         PipelineStepFailed: The destination could not be written.
     """
     pipeline.sync_destination()
-    known = pipeline.state.get("sources", {}).get(source_name, {}).get("resources", {})
-    if known.keys().isdisjoint(tables):
-        return
     with pipeline.managed_state(extract_state=True) as state:
-        for table in known.keys() & set(tables):
-            del state["sources"][source_name]["resources"][table]
+        forget_tables(state, source_name, tables)
     pipeline.normalize()
     pipeline.load()
 

@@ -38,6 +38,11 @@ LONGEST_WAIT = 3600.0
 must wait longer than an hour fails after its attempts, so that a run says why it stands still."""
 
 
+WORKERS = 20
+"""dlt's extraction workers, where the user sets no number: requests under way at once. A page of
+2,000 records takes long to answer, so it takes many before the rate limit is what bounds a run."""
+
+
 @dataclass(frozen=True)
 class Sizes:
     """How much is asked for, tried and read at once. Tests pass smaller ones."""
@@ -49,12 +54,8 @@ class Sizes:
     """How often one request is tried before the run fails, and how often a list that changed while
     it was read is read again."""
 
-    workers: int = 20
-    """Requests under way at once. A page of 2,000 records takes long to answer, so it takes many
-    of them before the rate limit is what bounds a run."""
-
     connections: int = 40
-    """Connections kept open: those of the workers, and those of lists read in several windows."""
+    """Connections kept open: those of dlt's workers, and those of lists read in several windows."""
 
     parallel_windows: int = 20
     """Windows of dates of one list that are read side by side. At 2 s for a page of 2,000 records,

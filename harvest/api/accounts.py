@@ -73,7 +73,9 @@ def sign_ins(api_key: Any, application: Application, id_url: str, user_agent: st
     return [SignIn(partial(OAuth2, tokens), tokens.current)]
 
 
-def by_account(signed_in: list[SignIn], account_id: Any, harvest_id: HarvestId) -> dict[int, Auth]:
+def auth_by_account(
+    signed_in: list[SignIn], account_id: Any, harvest_id: HarvestId
+) -> dict[int, Auth]:
     """Return the accounts that are configured, each with what asks for it, in their order.
 
     Args:

@@ -3,10 +3,10 @@
 Harvest does not tell of deletions. A row is taken for gone if the table was read completely and the
 row was not found. Before that is believed, these questions are asked, in this order:
 
-1. Does the user want deletions to be looked for?
-2. Does the token see what the one before it saw?
-3. Is the module switched on?
-4. Is it certain that the read missed nothing?
+1. Does the user want deletions to be looked for? (`Run.deletions`)
+2. Does the token see what the one before it saw? (`Access.deletions_trusted`)
+3. Is the module switched on? (`Access.module_disabled`)
+4. Is it certain that the read missed nothing? (`Listing.proven`)
 5. Would the read have found the row: is it of this account, and stamped within the anchor?
 6. Would most of the table go? Then the user must confirm it.
 

@@ -16,7 +16,7 @@ from .context import Run
 from .deletions import Deletions, Gone, NotRead
 from .differences import Differences
 from .listing import Listing
-from .plan import Read
+from .plan import Read, pages_of
 from .records import newest, prepare
 from .state import Backfill, TableState
 from .windows import Filters
@@ -164,8 +164,8 @@ class ListReader:
         if first.left_at:
             now.backfill = Backfill(started, until=first.left_at)
             left = (first.total or 0) - len(first.ids)
-            page = self._run.sizes.per_page
-            self._run.note_requests_left(self._endpoint.name, max(1, left // page))
+            pages = pages_of(left, self._run.sizes.per_page)
+            self._run.note_requests_left(self._endpoint.name, pages)
         elif self._plan.complete and not self._plan.rows_since:
             now.full_read_at = first.started
         elif before.backfill:

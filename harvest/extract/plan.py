@@ -279,10 +279,15 @@ def requests_needed(
     if endpoint.singleton:
         return 1
     listed = total if plan.complete else news
-    pages = max(1, -(-listed // page)) if plan.reads else 0
+    pages = pages_of(listed, page) if plan.reads else 0
     children = (table for name, table in plan.tables.items() if name != endpoint.name)
     asked = {"whole": total, "backfill": total, "later": 0}
     return pages + sum(asked.get(table.mode, news) for table in children)
+
+
+def pages_of(records: int, page: int) -> int:
+    """Return the requests for a list: one for each page, and one for an empty list."""
+    return max(1, -(-records // page))
 
 
 def _widens(state: TableState, anchor: datetime | None) -> bool:

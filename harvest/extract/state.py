@@ -6,7 +6,7 @@ dlt's state, which dlt saves together with the data: of a run that fails, neithe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from threading import Lock
@@ -312,6 +312,19 @@ class StateStore:
         ):
             account["left_at"] = datetime.now(timezone.utc).isoformat()
             logger.warning(left_line(account_id))
+
+
+def forget_tables(state: Any, source_name: str, tables: Collection[str]) -> None:
+    """Remember nothing of some tables of a source, of any account.
+
+    Args:
+        state: The state of the pipeline, as dlt lends it to be changed.
+        source_name: The source.
+        tables: Its tables.
+    """
+    known = state.get("sources", {}).get(source_name, {}).get("resources", {})
+    for table in known.keys() & set(tables):
+        del known[table]
 
 
 def _tables_in(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
