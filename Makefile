@@ -1,30 +1,41 @@
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
 DOCS := README.md CONTRIBUTING.md harvest/README.md docs/*.md
 
 # What a change breaks first, without Postgres.
 QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py \
 	tests/test_failures.py tests/test_roles.py tests/test_summary.py tests/test_load.py
 
-.PHONY: help demo test quick test-engines test-mariadb lint format docs bench lock
+# pyenv keeps each Python in a folder of its own, and lends only the chosen one.
+export PATH := $(PATH):$(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/3.*/bin))
+
+.PHONY: help demo test test-pythons quick test-engines test-mariadb lint format docs bench lock
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
-.venv/stamp: requirements-dev.lock
-	$(PYTHON) -m venv .venv
+$(VENV)/stamp: requirements-dev.lock
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q -r requirements-dev.lock
 	touch $@
 
-demo: .venv/stamp ## Load the local sandbox account into DuckDB and show what arrived
+demo: $(VENV)/stamp ## Load the local sandbox account into DuckDB and show what arrived
 	$(BIN)/python harvest_pipeline.py --demo
 
 test: lint ## Lint, then run all tests, real Postgres included; say what took longest
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
 
-quick: .venv/stamp ## Run what a change breaks first, in less than a minute
+quick: $(VENV)/stamp ## Run what a change breaks first, in less than a minute
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q -k "not postgres" $(QUICK)
 
-test-mariadb: .venv/stamp ## Test against the MariaDB or MySQL that TEST_MARIADB_URL names
+test-pythons: ## Run the quick part by each Python that is supported and found here
+	@for version in 3.10 3.11 3.12 3.13 3.14; do \
+		python=$$(which -a python$$version | while read -r p; do "$$p" -c "" 2>/dev/null && echo "$$p" && break; done); \
+		if [ "$$python" ]; then echo "Python $$version:"; $(MAKE) quick PYTHON="$$python" VENV=.venv-$$version || exit 1; \
+		else echo "Python $$version is not found here."; fi; \
+	done
+
+test-mariadb: $(VENV)/stamp ## Test against the MariaDB or MySQL that TEST_MARIADB_URL names
 	@test "$$TEST_MARIADB_URL" || { echo "Set TEST_MARIADB_URL, e.g. mysql+pymysql://user:password@localhost/harvest"; exit 1; }
 	$(BIN)/pip install -q pymysql
 	$(BIN)/python -m pytest tests/test_destinations.py -k mariadb
@@ -38,17 +49,17 @@ test-engines: .venv-airflow/stamp .venv-dagster/stamp ## Run the examples for Ai
 	.venv-$*/bin/pip install -q -r $<
 	touch $@
 
-lint: .venv/stamp ## Check style, types and what the documents quote from the code
+lint: $(VENV)/stamp ## Check style, types and what the documents quote from the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/cog -I . --check --verbosity=1 $(DOCS)
 
-format: .venv/stamp ## Format the code
+format: $(VENV)/stamp ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: .venv/stamp ## Renew what the documents quote from the code
+docs: $(VENV)/stamp ## Renew what the documents quote from the code
 	$(BIN)/cog -I . -r $(DOCS)
 
 lock: .venv-lock/stamp ## Renew the lock of the tools and libraries for development
@@ -60,5 +71,5 @@ lock: .venv-lock/stamp ## Renew the lock of the tools and libraries for developm
 	.venv-lock/bin/pip install -q uv
 	touch $@
 
-bench: .venv/stamp ## Measure the source against the fewest requests that the API allows
+bench: $(VENV)/stamp ## Measure the source against the fewest requests that the API allows
 	$(BIN)/python -m benchmarks
