@@ -20,7 +20,7 @@ from dlt import Pipeline
 from dlt.common import logger
 from dlt.common.destination.client import JobClientBase, WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.pipeline import SupportsPipeline, TPipelineState
+from dlt.common.pipeline import LoadInfo, SupportsPipeline, TPipelineState
 from dlt.common.storages import LoadStorage, PackageStorage
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.pipeline import trace
@@ -28,6 +28,7 @@ from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 from dlt.pipeline.trace import PipelineTrace
 from filelock import FileLock, Timeout
 
+from .comments import comment, note_described
 from .connection import close_connection
 from .destination import load_as_before
 from .errors import BusyError, LoadError
@@ -178,15 +179,19 @@ class RunsWatch:
         if step == "run" and isinstance(pipeline, Pipeline):
             recover_before_run(pipeline, self._source_name)
 
-    def on_start_trace_step(self, *_: object) -> None:
-        """Let dlt's steps begin."""
+    def on_start_trace_step(self, _: object, step: str, pipeline: SupportsPipeline) -> None:
+        """Note what was said of the tables before anything is read."""
+        if step == "extract" and isinstance(pipeline, Pipeline):
+            note_described(pipeline)
 
     def on_end_trace_step(
-        self, _: object, __: object, pipeline: SupportsPipeline, *___: object
+        self, _: object, __: object, pipeline: SupportsPipeline, info: object, *___: object
     ) -> None:
-        """Let go of the destination when everything was read."""
+        """Let go of the destination when everything was read, comment on what was made there."""
         if isinstance(pipeline, Pipeline):
             close_connection(pipeline)
+            if isinstance(info, LoadInfo) and not info.has_failed_jobs:
+                comment(pipeline, info)
 
     def on_end_trace(self, trace: PipelineTrace, pipeline: SupportsPipeline, *_: object) -> None:
         """Undo what was done for a run, also for one that failed."""

@@ -20,6 +20,8 @@ from .state import LastRun, TableState
 FRESHNESS = "_freshness"
 """The table's name. Like `_account_id` it begins as no name of Harvest's does."""
 
+DESCRIPTION = "One row is how fresh one table is."
+
 KEY = (ACCOUNT_ID, "table_name")
 
 COLUMNS: TTableSchemaColumns = {
@@ -104,7 +106,7 @@ def prepare_freshness(resource: DltResource, can: Abilities, **table_hints: Any)
         write_disposition=strategy if can.merges else "append",  # type: ignore[arg-type] # a dict
         columns={name: {"name": name, **column} for name, column in COLUMNS.items()},
         table_format=resource.table_format,
-        additional_table_hints=table_hints,
+        additional_table_hints={"description": DESCRIPTION, **table_hints},
     )
     # `apply_hints` would begin with a copy of the hints of the resource's own table.
     resource._set_hints(hints, create_table_variant=True)  # noqa: SLF001 - see above

@@ -19,7 +19,9 @@ from dlt.extract.items_transform import ItemTransform
 
 from ..api.answers import Page
 from ..catalog import Endpoint
-from ..catalog.schema import ACCOUNT_ID, PUBLIC_LINKS
+from ..catalog.references import references
+from ..catalog.schema import ACCOUNT_ID, PUBLIC_LINKS, Columns
+from ..catalog.words import described, table_words
 from ..destination import DELETED_AT, deleted_at_column
 from ..errors import HarvestError, NoRowError
 from ..progress import REQUESTS
@@ -158,7 +160,7 @@ def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> D
         return item
 
     table = dlt.transformer(rows, data_from=reader, **_hints(endpoint, settings))
-    return table.add_step(LastStep(endpoint))
+    return _complete(table, endpoint)
 
 
 def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
@@ -200,7 +202,7 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
         return item
 
     table = dlt.transformer(read, data_from=reader, **_hints(endpoint, settings))
-    return table.add_step(show).add_step(LastStep(endpoint))
+    return _complete(table.add_step(show), endpoint)
 
 
 def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) -> DltResource:
@@ -222,7 +224,7 @@ def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) 
             yield DataItemWithMeta(Gone(run, []), [])
 
     table = dlt.resource(read, parallelized=True, **_hints(endpoint, settings))
-    return table.add_step(LastStep(endpoint))
+    return _complete(table, endpoint)
 
 
 def report_reader(accounts: Accounts) -> DltResource:
@@ -253,7 +255,7 @@ def report_table(reader: DltResource, endpoint: Endpoint, settings: Settings) ->
         selected=endpoint.by_default(reports=settings.reports),
         **_hints(endpoint, settings),
     )
-    return table.add_step(LastStep(endpoint))
+    return _complete(table, endpoint)
 
 
 def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
@@ -267,12 +269,32 @@ def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
         "name": endpoint.name,
         "primary_key": endpoint.primary_key,
         "write_disposition": "merge",
-        "columns": columns,
+        "columns": described(endpoint.name, columns),
+        "references": references(endpoint.name, endpoint.columns),
         "nested_hints": {
-            name: dlt.mark.make_nested_hints(columns=_with_account(nested.schema(), nullable=True))
-            for name, nested in endpoint.nested
+            name: _nested_hints(f"{endpoint.name}__{name}", columns)
+            for name, columns in endpoint.nested
         },
     }
+
+
+def _nested_hints(table: str, columns: Columns) -> Any:
+    hints = dlt.mark.make_nested_hints(
+        columns=described(table, _with_account(columns.schema(), nullable=True)),
+        references=references(table, columns),
+    )
+    # dlt takes these of nested tables too, though it does not name them there.
+    return {**hints, **_description(table)}
+
+
+def _description(table: str) -> dict[str, Any]:
+    return {"additional_table_hints": {"description": table_words(table)}}
+
+
+def _complete(table: DltResource, endpoint: Endpoint) -> DltResource:
+    """Add to a table what dlt's decorators do not take."""
+    table.apply_hints(**_description(endpoint.name))
+    return table.add_step(LastStep(endpoint))
 
 
 def _with_account(columns: TTableSchemaColumns, *, nullable: bool) -> TTableSchemaColumns:

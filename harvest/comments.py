@@ -1,0 +1,92 @@
+"""What tables and columns mean stands in the database too, as comments on them.
+
+dlt 1.31 writes descriptions to Databricks, and those of columns to BigQuery and Snowflake, when it
+makes a table or column. Here the same is done for DuckDB and Postgres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlt import Pipeline
+from dlt.common import logger
+from dlt.common.destination.exceptions import DestinationException
+from dlt.common.pipeline import LoadInfo
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableSchema
+from dlt.common.schema.utils import is_complete_column
+from dlt.destinations.sql_client import SqlClientBase
+
+from .catalog.words import DLT_COLUMNS
+
+DIALECTS = ("duckdb", "postgres")
+
+Meanings = dict[str, str]
+"""What a table and its columns mean; the table's own words under the empty name."""
+
+DESCRIBED: dict[str, dict[str, Meanings]] = {}
+"""What was said of the tables before a run, by the pipeline's folder and the table's name."""
+
+
+def note_described(pipeline: Pipeline) -> None:
+    """Note before a run reads what was said of the tables so far."""
+    DESCRIBED[pipeline.working_dir] = {
+        table["name"]: _meanings(table)
+        for schema in pipeline.schemas.values()
+        for table in schema.data_tables()
+    }
+
+
+def comment(pipeline: Pipeline, loaded: LoadInfo) -> None:
+    """Comment on the tables and columns that a load made, and whose descriptions changed.
+
+    A quiet run does neither, and so the destination is left in peace. A comment that is refused
+    fails no run: rows are more important.
+
+    Args:
+        pipeline: The pipeline.
+        loaded: What was loaded.
+    """
+    before = DESCRIBED.pop(pipeline.working_dir, None)
+    if before is None or pipeline.destination.capabilities().sqlglot_dialect not in DIALECTS:
+        return
+    for package in loaded.load_packages:
+        schema = pipeline.schemas[package.schema_name]
+        tables = [
+            table
+            for table in schema.data_tables(seen_data_only=True)
+            if table["name"] in package.schema_update
+            or before.get(table["name"]) != _meanings(table)
+        ]
+        if tables:
+            _write(pipeline, schema, tables)
+
+
+def _write(pipeline: Pipeline, schema: Schema, tables: list[TTableSchema]) -> None:
+    try:
+        with pipeline.sql_client(schema.name) as client, client.begin_transaction():
+            for table in tables:
+                client.execute_many([*_statements(client, table)])
+    except DestinationException as error:
+        logger.warning(
+            "The database refuses comments on tables and columns: "
+            f"{' '.join(str(error).split())} The rows are there."
+        )
+
+
+def _statements(client: SqlClientBase[object], table: TTableSchema) -> Iterator[str]:
+    name = client.make_qualified_table_name(table["name"])
+    escape = client.capabilities.escape_literal
+    for column, words in _meanings(table).items():
+        on = f"COLUMN {name}.{client.escape_column_name(column)}" if column else f"TABLE {name}"
+        yield f"COMMENT ON {on} IS {escape(words)}"
+
+
+def _meanings(table: TTableSchema) -> Meanings:
+    columns = {
+        name: column.get("description") or DLT_COLUMNS.get(name)
+        for name, column in table["columns"].items()
+        if is_complete_column(column)
+    }
+    meanings = {"": table.get("description"), **columns}
+    return {name: words for name, words in meanings.items() if words}
