@@ -36,6 +36,7 @@ from .settings import (
     anchor,
     checked_base_url,
     checked_id_url,
+    checked_ids,
     checked_rate_limit,
     checked_user_agent,
     data_folder,
@@ -65,6 +66,9 @@ def harvest_source(
     report_period: str = Settings.report_period,
     report_lookback: int = Settings.report_lookback,
     verify_full_reads: bool = Settings.verify_full_reads,
+    clients: Any | None = None,
+    projects: Any | None = None,
+    users: Any | None = None,
     client_id: str | None = None,
     client_secret: Unlisted = "",
     refresh_token: Unlisted = "",
@@ -123,6 +127,10 @@ def harvest_source(
             current one. Older ones are read again by `full_read` only.
         verify_full_reads: Compare what was loaded with Harvest's own reports after each full read.
             `harvest.run.load` does.
+        clients: Load time entries and expenses of these clients only: their ids in Harvest, a list
+            or a text with commas. No other table is limited. Empty: of all clients.
+        projects: The same by projects. Not with `clients`.
+        users: The same by people. Together with `clients` or `projects`: of these people on these.
         client_id: An application of your own, from the same page, that reads instead of a personal
             token. `dlt-harvest --authorize` walks through its first authorization.
         client_secret: Its secret.
@@ -169,8 +177,14 @@ def harvest_source(
         report_period=report_period,
         report_lookback=report_lookback,
         verify_full_reads=verify_full_reads,
+        clients=checked_ids("clients", clients),
+        projects=checked_ids("projects", projects),
+        users=checked_ids("users", users),
     )
-    url, client_of = checked_base_url(base_url), clients(base_url, user_agent, rate_limit, sizes)
+    url, client_of = (
+        checked_base_url(base_url),
+        client_maker(base_url, user_agent, rate_limit, sizes),
+    )
     read = [
         Account(account, client_of(url, auths[account]), settings, sizes)
         for account in settings.accounts_read
@@ -193,7 +207,7 @@ def harvest_source(
             yield list_table(readers[endpoint.name], endpoint, settings)
 
 
-def clients(
+def client_maker(
     base_url: str, user_agent: str, rate_limit: int, sizes: Sizes
 ) -> Callable[[str, Auth], HarvestClient]:
     """Return what makes clients that share Harvest's limits.

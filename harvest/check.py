@@ -23,7 +23,7 @@ from typing import Any
 from dlt.common.configuration import with_config
 from dlt.common.typing import TSecretStrValue, TSecretValue
 
-from . import clients
+from . import client_maker
 from .api.accounts import auth_by_account, sign_ins
 from .api.answers import Page
 from .api.client import HarvestClient
@@ -453,7 +453,7 @@ def check(
     began, id_address = anchor(anchor_date), checked_id_url(id_url, base_url)
     address, client_of = (
         checked_base_url(base_url),
-        clients(base_url, user_agent, rate_limit, Sizes()),
+        client_maker(base_url, user_agent, rate_limit, Sizes()),
     )
     application = Application(client_id, client_secret, refresh_token, token_file)
     signed_in = sign_ins(api_key, application, id_address, user_agent)

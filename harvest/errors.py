@@ -2,7 +2,8 @@
 
 HarvestError
 ├── ConfigurationError         a setting is missing or malformed
-│   └── MissingCredentialsError  nothing says who asks
+│   ├── MissingCredentialsError  nothing says who asks
+│   └── UnknownIdError         a client, project or user that is asked for does not exist
 ├── NoAccessTokenError         Harvest renews no application's tokens
 ├── RedirectRefusedError       an authorization ended otherwise than it should
 ├── UnknownStateError          the state was written by another version
@@ -27,6 +28,7 @@ HarvestError
 ├── NoAnswerError              none came to one request, while others were answered
 ├── ShiftingListError          a list kept losing records while it was read
 ├── CountMismatchError         a list holds fewer records than Harvest counts
+├── UnheededFilterError        a list holds other records than were asked for
 ├── SuspiciousDeletionsError   most rows of a table would be taken for deleted
 ├── NarrowerTokenError         a token that sees less would replace a report's figures
 ├── MalformedRecordError       a record's cursor is no timestamp
@@ -102,6 +104,18 @@ class MissingCredentialsError(ConfigurationError):
             "is missing",
             "make a personal token at https://id.getharvest.com/developers, or set `client_id` and "
             "`client_secret` and authorize the application with `dlt-harvest --authorize`",
+        )
+
+
+class UnknownIdError(ConfigurationError):
+    """`clients`, `projects` or `users` names one that is not there."""
+
+    def __init__(self, setting: str, unknown: int) -> None:
+        self.unknown = unknown
+        super().__init__(
+            setting,
+            f"names {unknown}, which this account does not have, or not for this token",
+            "correct the id, or leave it out; nothing was loaded",
         )
 
 
@@ -457,15 +471,41 @@ class CountMismatchError(HarvestError):
         )
 
 
-class SuspiciousDeletionsError(HarvestError):
-    """Most rows of a table would be taken for deleted: more likely something else is wrong."""
+class UnheededFilterError(HarvestError):
+    """A list that was asked for by a filter holds records of others."""
 
-    def __init__(self, endpoint: str, gone: int, held: int, account_id: int | None) -> None:
-        self.endpoint, self.gone, self.held = endpoint, gone, held
+    def __init__(self, endpoint: str, name: str) -> None:
+        self.endpoint = endpoint
         super().__init__(
-            f"`{endpoint}`: Harvest no longer lists {gone:,} of the {held:,} that the destination "
-            "holds: none of these was touched; check the token and the account, and if they were "
-            f"deleted indeed, run once with {how_to_confirm(account_id)}."
+            f"`{endpoint}`: Harvest lists records of others than it was asked for by `{name}`, so "
+            "the table can't be limited: it was not read to its end, and nothing of it was taken "
+            "for deleted; leave `clients`, `projects` and `users` out to load all of it, and "
+            "report it."
+        )
+
+
+class SuspiciousDeletionsError(HarvestError):
+    """Most rows of a table would be taken for deleted: more likely something else is wrong.
+
+    Args:
+        endpoint: The table.
+        gone: How many would go.
+        held: How many the destination holds.
+        account_id: Of which account; None where there is but one.
+        limit: What the table is limited to, in words; nothing where it is not.
+    """
+
+    def __init__(
+        self, endpoint: str, gone: int, held: int, account_id: int | None, limit: str = ""
+    ) -> None:
+        self.endpoint, self.gone, self.held = endpoint, gone, held
+        table = f"`{endpoint}`, limited to {limit}" if limit else f"`{endpoint}`"
+        check = ", the account and this limit" if limit else " and the account"
+        indeed = "are to go" if limit else "were deleted indeed"
+        super().__init__(
+            f"{table}: Harvest no longer lists {gone:,} of the {held:,} that the destination "
+            f"holds: none of these was touched; check the token{check}, and if they {indeed}, "
+            f"run once with {how_to_confirm(account_id)}."
         )
 
 

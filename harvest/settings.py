@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
@@ -156,6 +156,9 @@ class Settings:
     report_period: str = "month"
     report_lookback: int = REPORT_LOOKBACK
     verify_full_reads: bool = False
+    clients: tuple[int, ...] = ()
+    projects: tuple[int, ...] = ()
+    users: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what is none of a setting's choices."""
@@ -171,6 +174,18 @@ class Settings:
         if self.confirm_deletions and len(self.accounts_read) > 1:
             remedy = "say which, by `only_account` (--account)"
             raise ConfigurationError("confirm_deletions", "holds for one account", remedy)
+        if self.clients and self.projects:
+            remedy = "name projects, or clients for all projects of theirs"
+            raise ConfigurationError("projects", "and `clients` are both set", remedy)
+        if self.focus and len(self.accounts_read) > 1:
+            remedy = "say of which account these ids are, by `only_account` (--account)"
+            raise ConfigurationError(next(iter(self.focus)), "holds for one account", remedy)
+
+    @property
+    def focus(self) -> dict[str, list[int]]:
+        """The clients, projects and users that some tables are limited to, by setting."""
+        named = {"clients": self.clients, "projects": self.projects, "users": self.users}
+        return {name: list(ids) for name, ids in named.items() if ids}
 
     @property
     def accounts_read(self) -> tuple[int, ...]:
@@ -220,12 +235,38 @@ SPACES = r"\s\u00ad\u200b-\u200f\u2060\ufeff"
 QUOTES = r"\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a"
 """Quotes, typographic ones included, which copying leaves around a setting."""
 
+BRACKETS = re.compile(r"^\s*\[|\]\s*$")
+
 LOCAL_NAMES = (".local", ".localhost", ".internal", ".lan", ".test")
 
 
 def pasted(text: str) -> str:
     """Return a setting without what copying left around it."""
     return re.sub(f"^[{SPACES}{QUOTES}]+|[{SPACES}{QUOTES}]+$", "", text)
+
+
+def items(setting: Any) -> list[str]:
+    """Return the parts of a setting: a list, or a text with commas, also in brackets as in JSON."""
+    if isinstance(setting, Iterable) and not isinstance(setting, str):
+        return [part for item in setting for part in items(item)] or [""]
+    parts = BRACKETS.sub("", str(setting)).split(",")
+    return parts if len(parts) == 1 or pasted(parts[-1]) else parts[:-1]
+
+
+def checked_ids(setting: str, given: Any) -> tuple[int, ...]:
+    """Return the ids that a setting names, each once and in order; none where it is empty.
+
+    Raises:
+        ConfigurationError: It names something else.
+    """
+    texts = [] if given is None else [pasted(text) for text in items(given)]
+    if texts == [""]:
+        return ()
+    for text in texts:
+        if not re.fullmatch("[0-9]{1,18}", text):
+            remedy = "give Harvest's ids, such as 1234567, or [1234567, 2345678]"
+            raise ConfigurationError(setting, f"names {text!r}, which is no id", remedy)
+    return tuple(sorted({int(text) for text in texts}))
 
 
 def checked_base_url(text: str, setting: str = "base_url", usual: str = BASE_URL) -> str:

@@ -173,6 +173,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ),
         anchored=True,
         date="spent_date",
+        limited=True,
         unstamped_filter="is_running",
     ),
     Endpoint(
@@ -194,6 +195,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ),
         anchored=True,
         date="spent_date",
+        limited=True,
         module="expense_feature",
     ),
     Endpoint(

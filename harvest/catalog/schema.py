@@ -102,6 +102,8 @@ class Endpoint:
         singleton: Whether the endpoint is one object instead of a list.
         date: The date that sorts the list, newest first, and that `from` and `to` filter by.
             Empty where Harvest documents none, or where it can be null.
+        limited: Whether the settings `clients`, `projects` and `users` limit the table, by
+            Harvest's filters `client_id`, `project_id` and `user_id`.
         unstamped_filter: A filter that finds records which change without a new `updated_at`.
         module: The flag of `company` that says whether the account has this part of Harvest.
         nested: Columns of nested tables, by the list's name.
@@ -124,6 +126,7 @@ class Endpoint:
     anchored: bool = False
     singleton: bool = False
     date: str = ""
+    limited: bool = False
     unstamped_filter: str = ""
     module: str = ""
     nested: tuple[tuple[str, Columns], ...] = ()

@@ -26,6 +26,7 @@ from ..errors import AccountError, HarvestError, StatusError
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
+from .focus import Focus, demand_known
 from .freshness import FRESHNESS, freshness_row, prepare_freshness
 from .hints import adapt_disposition, disposition, refuse_harmful
 from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
@@ -179,6 +180,7 @@ class Run:
         self._unchanged: dict[str, UnchangedRows | None] = {}
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not (e.parent or e.report)}
         self.reports = {e.name: self._plan_report(e) for e in self.selected if e.report}
+        self._demand_known_ids()
         self.store.save_account()
 
     def resource(self, endpoint: Endpoint) -> DltResource:
@@ -277,6 +279,10 @@ class Run:
         bounded = BY_NAME[endpoint.parent] if endpoint.parent else endpoint
         return self.anchor if bounded.anchored else None
 
+    def focus_of(self, endpoint: Endpoint) -> Focus:
+        """Return the clients, projects and users that a table is limited to."""
+        return Focus(self.settings.focus if endpoint.limited else {})
+
     def leave_out(self, endpoint: Endpoint, error: HarvestError) -> None:
         """Leave out a table that may not or can't be read, or raise.
 
@@ -342,6 +348,16 @@ class Run:
         """Note that a table needs a further batch, of about so many requests."""
         with self.store.noting() as run:
             run.requests_left[table] = requests
+
+    def _demand_known_ids(self) -> None:
+        """Ask once whether there is what tables are newly limited to.
+
+        Raises:
+            UnknownIdError: One of the ids is unknown.
+        """
+        limited = [self.store.table(e.name) for e in self.selected if e.limited]
+        if any(table.focus != self.settings.focus for table in limited):
+            demand_known(self.client, self.settings.focus)
 
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""

@@ -109,6 +109,11 @@ class Deletions:
             gone += [key for key in keys if key[0] not in found]
         return self._let_go(gone, len(gone), held)
 
+    def of_moved(self, moved: Collection[int]) -> Gone:
+        """Remove or flag what was moved to what the table is not limited to, as its record says."""
+        keys = self._held((min(moved), max(moved) + 1))
+        return self._let_go([key for key in keys if key[0] in moved], 0, len(keys))
+
     def of_children(self, found: dict[int, set[int]], missing_parents: set[int]) -> Gone:
         """Remove or flag what parents no longer list, and all children of parents that are gone.
 
@@ -147,7 +152,11 @@ class Deletions:
         suspicious = shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > held * SUSPICIOUS_SHARE
         if suspicious and not self._run.settings.confirm_deletions:
             raise SuspiciousDeletionsError(
-                self._endpoint.name, shrinks_by, held, self._run.account.named
+                self._endpoint.name,
+                shrinks_by,
+                held,
+                self._run.account.named,
+                str(self._run.focus_of(self._endpoint)),
             )
         keys = sorted(gone)
         if keys:

@@ -6,6 +6,9 @@ pages. So where Harvest numbers its pages and sorts by a date that it also filte
 is asked for by that date. Elsewhere the pages are followed, and read again if the list changed.
 Records that were created or moved while the list was read are asked for at the end.
 
+A table that is limited to some clients, projects or users is several such lists, whose windows are
+read side by side as those of one.
+
 What Harvest does not document for certain is looked at before it is relied on: that a list holds
 archived records, and that `from` and `to` include their own days.
 
@@ -18,9 +21,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 from dlt.common import logger
@@ -28,8 +32,9 @@ from dlt.common import logger
 from ..api.answers import Page
 from ..api.client import HarvestClient
 from ..catalog import Endpoint
-from ..errors import CountMismatchError, ShiftingListError
+from ..errors import CountMismatchError, ShiftingListError, StatusError, UnheededFilterError
 from ..settings import OVERLAP_SECONDS, Sizes
+from .focus import Focus, demand_known, ids_in, limits_in, unheeded
 from .plan import Read
 from .windows import DAY, Filters, Window, day_of, since
 
@@ -41,20 +46,38 @@ MAX_SPLITS = 3
 """A window that is still too long after so many splits is read as one chain of pages."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """A window of one of the lists.
+
+    Attributes:
+        filters: Those of the list.
+        window: The days.
+    """
+
+    filters: Filters
+    window: Window
+
+    @property
+    def all_filters(self) -> Filters:
+        """The filters of the list and of the days."""
+        return {**self.filters, **self.window.filters}
+
+
 @dataclass
 class Split:
-    """The windows that share what a window has left."""
+    """The parts that share what a part has left."""
 
-    windows: list[Window]
+    parts: list[Part]
 
 
 class Listing:
-    """One pass over a list.
+    """One pass over a list, or over the lists of a limited table.
 
     Threads: that of its reader. Windows fetch pages in a pool of the list's own, but what they have
     in common, `ids` and the windows that wait, is changed by `read` alone: a window hands over its
-    pages, and the windows that it splits into. Only pages are counted in the pool; `_note_page`
-    says why that is safe.
+    pages, and the windows that it splits into. Only pages are counted in the pool, and days are
+    tried there once, each under a lock.
 
     dlt's pool would not do: it runs resources and single items side by side, but a list is whole
     only when all its windows are, and dlt has no place to wait for that.
@@ -66,17 +89,18 @@ class Listing:
         path: The list's path below the base URL, where it is not the endpoint's.
         read: From which moment, up to which day and how far.
         filters: Further parameters that the endpoint documents.
+        focus: What the table is limited to. Harvest chooses where all is read; of changes and of
+            what comes by further parameters, what is of others is left out here.
 
     Attributes:
         started: The moment of the first answer, by Harvest's clock (UTC).
-        total: Harvest's count of the list at that moment, None where it does not say.
         ids: The ids of the records found so far.
+        outside: The stamps of records that were left out, by id.
         left_at: The day at which the list was left, None if it was read to its end.
         proven: Whether it is certain that no record was missed.
     """
 
-    started: datetime
-    total: int | None = None
+    started = datetime.max.replace(tzinfo=timezone.utc)
     left_at: date | None = None
     proven: bool = True
 
@@ -89,19 +113,31 @@ class Listing:
         path: str = "",
         read: Read | None = None,
         filters: Filters | None = None,
+        focus: Focus | None = None,
     ) -> None:
-        read = read or Read()
+        read, self._focus = read or Read(), focus or Focus({})
         self.ids: set[int] = set()
+        self.outside: dict[int, Any] = {}
         self._client, self._path, self._key = client, path or endpoint.path, endpoint.key
         self._sizes, self._date = sizes, endpoint.date
         self._asks_for_changes = endpoint.updated_since and not path
         self._span, self._limit = Window(last=read.until), read.limit
         self._filters = {**(filters or {}), **since(read.since), **self._span.filters}
-        self._waiting = deque([self._span])
-        self._pages = 0
+        chosen = not read.changes and not filters
+        self._lists = self._focus.lists if chosen else [Filters()]
+        self._waiting = deque(Part(each, self._span) for each in self._lists)
+        self._pages, self._totals = 0, dict[str, int | None]()
+        self._counting, self._trying = Lock(), Lock()
         # Archived records that are missed would be taken for deleted.
         self._looks_for_archived = endpoint.archives and self._filters == {} and not path
         self._includes_days: bool | None = None  # not yet asked
+
+    @property
+    def total(self) -> int | None:
+        """Harvest's count when the list was begun, None where it does not say."""
+        counts = [self._totals.get(str(each)) for each in self._lists]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     def read(self) -> Iterator[Page | Records]:
         """Yield the records, a page at a time, each record once.
@@ -120,10 +156,11 @@ class Listing:
             yield from self._once(self._followed({**self._filters, **after}))
         if self._is_short():
             # Records that no window holds, or links that end early: they must not be lost.
-            found = len(self.ids)
-            yield from self._once(self._followed(self._filters))
+            found = self._found()
+            for each in self._lists:
+                yield from self._once(self._followed({**self._filters, **each}))
             if self._is_short():
-                if found == len(self.ids):
+                if found == self._found():
                     raise CountMismatchError(self._path, self._count(), found)
                 raise ShiftingListError(self._path)
         if self._looks_for_archived:
@@ -136,26 +173,33 @@ class Listing:
                 )
 
     def _once(self, pages: Iterator[Page]) -> Iterator[Page | Records]:
-        """Yield the pages without the records that came before."""
+        """Yield the pages without the records that came before, and those of others."""
         for page in pages:
             fresh = []
             for record in page:
-                if record["id"] not in self.ids:
+                if self._focus and self._focus.excludes(record):
+                    self.outside[record["id"]] = record.get("updated_at")
+                elif record["id"] not in self.ids:
                     self.ids.add(record["id"])
                     fresh.append(record)
             if self._looks_for_archived:  # until one came
                 self._looks_for_archived = all(r.get(ARCHIVED) is not False for r in page)
-            if len(fresh) == len(page):
+            if len(fresh) == len(page) and len(self._lists) == 1:
                 yield page  # It says what Harvest counted.
             elif fresh:
                 yield fresh
 
     def _is_short(self) -> bool:
         """Tell whether Harvest still counts more records than were found."""
-        return len(self.ids) < (self.total or 0) and len(self.ids) < self._count()
+        return self._found() < (self.total or 0) and self._found() < self._count()
+
+    def _found(self) -> int:
+        """Return how many of the records were found that Harvest counts."""
+        unfiltered = self._focus and not any(self._lists)
+        return len(self.ids | self.outside.keys() if unfiltered else self.ids)
 
     def _side_by_side(self) -> Iterator[Page]:
-        """Yield from the waiting windows, newest first, at most one page of each ahead."""
+        """Yield from the windows that wait, newest first, at most one page of each ahead."""
         running: dict[Future[Page | Split | None], Iterator[Page | Split]] = {}
         pool = ThreadPoolExecutor(self._sizes.parallel_windows)
         try:
@@ -167,7 +211,9 @@ class Listing:
                 for future in done:
                     chain, came = running.pop(future), future.result()
                     if isinstance(came, Split):
-                        self._waiting.extendleft(reversed(came.windows))
+                        waiting = [*came.parts, *self._waiting]
+                        waiting.sort(key=lambda part: part.window.last or date.max, reverse=True)
+                        self._waiting = deque(waiting)
                     elif came is not None:
                         running[pool.submit(next, chain, None)] = chain
                         yield came
@@ -179,29 +225,32 @@ class Listing:
 
     def _leave_waiting(self) -> None:
         """Leave the windows that were not begun yet."""
-        ends = [window.last for window in self._waiting if window.last]
+        lasts = [part.window.last for part in self._waiting]
+        # Where the newest window of a list waits still, the next batch would begin anew.
+        ends = [last for last in lasts if last and last != self._span.last]
         if ends and len(ends) == len(self._waiting):
             self._waiting.clear()
             # A window under way may split, so that more is left later: keep the newest day.
             self.left_at = max(filter(None, (self.left_at, *ends)))
 
-    def _chain(self, window: Window) -> Iterator[Page | Split]:
+    def _chain(self, part: Part) -> Iterator[Page | Split]:
         """Yield a window's pages, each asked for by the cursor or the date of the one before.
 
         A window that proves too long ends with its first page and the windows that share the rest.
         """
-        last = window.last
-        pages = self._ask({**self._filters, **window.filters})
+        window, last = part.window, part.window.last
+        filters = {**self._filters, **part.filters}
+        pages = self._ask({**filters, **window.filters})
         page = next(pages)
         yield page
-        if page.more and not self._trusts_days(page):
-            yield from self._followed({**self._filters, **window.filters})
+        if page.more and not self._trusts_days(page, part.filters):
+            yield from self._followed({**filters, **window.filters})
             return
         if window.splits < MAX_SPLITS and (page.total or 0) - len(page) > 2 * self._enough():
             if windows := self._split(window, page):
-                yield Split(windows)
+                yield Split([replace(part, window=each) for each in windows])
             else:
-                yield from self._followed({**self._filters, **window.filters})
+                yield from self._followed({**filters, **window.filters})
             return
         while page.more:
             if not page.numbered:
@@ -212,17 +261,17 @@ class Listing:
             days = self._days(page, last)
             if not days:  # The order is not as documented: dates don't tell where to go on.
                 span = Window(window.first, last)
-                yield from self._followed({**self._filters, **span.filters})
+                yield from self._followed({**filters, **span.filters})
                 return
             oldest = days[-1]
             if days[0] == oldest:  # One day holds more records than a page.
-                yield from self._followed({**self._filters, **Window(oldest, oldest).filters})
+                yield from self._followed({**filters, **Window(oldest, oldest).filters})
                 oldest -= DAY
                 if window.first and oldest < window.first:
                     return
             last = oldest
             del page
-            pages = self._ask({**self._filters, **Window(window.first, last).filters})
+            pages = self._ask({**filters, **Window(window.first, last).filters})
             page = next(pages)
             yield page
 
@@ -287,39 +336,56 @@ class Listing:
         bounded = bool(days) and (last is None or days[0] <= last)
         return days if ordered and bounded else []
 
-    def _trusts_days(self, page: Page) -> bool:
+    def _trusts_days(self, page: Page, filters: Filters) -> bool:
         """Tell whether `from` and `to` include their own days, as documented.
 
-        Where they do not, records of the day between two windows would slip. It is asked with the
-        first window, before which there is no other.
+        Where they do not, records of the day between two windows would slip. It is asked once, with
+        the first window that has a further page.
         """
-        if self._includes_days is None:
-            # The page's last day: a list that heeds neither filter begins with the first one.
-            days = (day_of(record, self._date) for record in reversed(page))
-            day = next(filter(None, days), None)
-            one = {"per_page": "1", **Window(day, day).filters}
-            (found,) = islice(self._ask({**self._filters, **one}), 1)
-            self._includes_days = day is None or [day_of(r, self._date) for r in found] == [day]
-            if not self._includes_days:
-                logger.warning(
-                    f"`{self._key}`: Harvest's `from` and `to` do not choose their own days, so "
-                    "this list is read page by page, which takes longer."
-                )
-        return self._includes_days
+        with self._trying:
+            if self._includes_days is None:
+                # The page's last day: a list that heeds neither filter begins with the first one.
+                days = (day_of(record, self._date) for record in reversed(page))
+                day = next(filter(None, days), None)
+                one = {**filters, "per_page": "1", **Window(day, day).filters}
+                (found,) = islice(self._ask({**self._filters, **one}), 1)
+                self._includes_days = day is None or [day_of(r, self._date) for r in found] == [day]
+                if not self._includes_days:
+                    logger.warning(
+                        f"`{self._key}`: Harvest's `from` and `to` do not choose their own days, "
+                        "so this list is read page by page, which takes longer."
+                    )
+            return self._includes_days
 
     def _count(self) -> int:
         """Return how many records Harvest counts now, of those that are to be found."""
-        (page,) = islice(self._ask({**self._filters, "per_page": "1"}), 1)
-        return page.total or 0
+        asked = ({**self._filters, **each, "per_page": "1"} for each in self._lists)
+        return sum(page.total or 0 for filters in asked for page in islice(self._ask(filters), 1))
 
     def _ask(self, filters: Filters) -> Iterator[Page]:
-        return map(self._note_page, self._client.pages(self._path, self._key, filters))
+        """Yield pages, and see that they hold nothing but what was asked for.
 
-    def _note_page(self, page: Page) -> Page:
-        # Several threads may count at once, and one of two pages may then go uncounted. Asked is
-        # only whether there was one page or more, and the first page comes before any other is
-        # asked for.
-        if self._pages == 0:
-            self.started, self.total = page.answered, page.total
-        self._pages += 1
-        return page
+        Raises:
+            UnknownIdError: Harvest refuses the list, since it does not know what it is limited to.
+            UnheededFilterError: The list holds records of others.
+        """
+        try:
+            for page in self._client.pages(self._path, self._key, filters):
+                self._note_page(page, limits_in(filters))
+                yield page
+                del page  # It must not be held while the next one comes.
+        except StatusError as error:
+            if error.status in (404, 422):
+                demand_known(self._client, ids_in(filters))
+            raise
+
+    def _note_page(self, page: Page, limits: Filters) -> None:
+        if limits:
+            allowed = {name: (value,) for name, value in limits.items()}
+            if wrong := next(filter(None, (unheeded(record, allowed) for record in page)), ""):
+                raise UnheededFilterError(self._path, wrong)
+        with self._counting:
+            self.started = min(self.started, page.answered)
+            # The first page of a list comes before any other of it is asked for.
+            self._totals.setdefault(str(limits), page.total)
+            self._pages += 1

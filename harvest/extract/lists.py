@@ -17,7 +17,7 @@ from .deletions import Deletions, Gone, NotRead
 from .differences import Differences
 from .listing import Listing
 from .plan import Read, pages_of
-from .records import newest, prepare
+from .records import Record, newest, prepare
 from .state import Backfill, TableState
 from .windows import Filters
 
@@ -106,18 +106,20 @@ class ListReader:
                 Harvest finds them in all of the list, so those out of scope are left out.
         """
         run, earlier = self._run, [listing.ids for listing in self._listings]
-        listing = Listing(run.client, self._endpoint, run.sizes, read=read, filters=unstamped)
+        listing = Listing(
+            run.client,
+            self._endpoint,
+            run.sizes,
+            read=read,
+            filters=unstamped,
+            focus=run.focus_of(self._endpoint),
+        )
         self._listings.append(listing)
         oldest = run.scope_of(self._endpoint) if unstamped else self._plan.rows_since
         for page in listing.read():
             rows = []
             for record in page:
-                stamp = prepare(
-                    self._endpoint,
-                    record,
-                    run.account_id,
-                    public_links=run.settings.public_links,
-                )
+                stamp = self._prepare(record)
                 if not unstamped:
                     self._newest = newest(self._newest, stamp)
                 if self._keeps_parents:
@@ -128,6 +130,15 @@ class ListReader:
                     rows.append(record)
             if rows:
                 yield DataItemWithMeta(Rows(run), page if len(rows) == len(page) else rows)
+        if read.changes:  # The next run need not list again what is of others.
+            others = [{"id": i, "updated_at": text} for i, text in listing.outside.items()]
+            self._newest = newest(self._newest, *map(self._prepare, others))
+
+    def _prepare(self, record: Record) -> datetime | None:
+        run = self._run
+        return prepare(
+            self._endpoint, record, run.account_id, public_links=run.settings.public_links
+        )
 
     def _end(self) -> ListEnd:
         first = self._listings[0]
@@ -140,8 +151,12 @@ class ListReader:
         complete = self._plan.complete and not first.left_at and first.proven
         gone = Gone(self._run, [])
         if self._own:
+            changes = zip(self._plan.reads, self._listings, strict=False)
+            moved = {i for read, listing in changes if read.changes for i in listing.outside}
             if complete:
                 gone = Deletions(self._run, self._endpoint).of_list(first.ids)
+            elif moved:
+                gone = Deletions(self._run, self._endpoint).of_moved(moved)
             self._save(first, cursor, gone)
         differing = self._differences.parents if self._differences else {}
         return ListEnd(self._run, self._parents, differing, complete, first.started, cursor, gone)
@@ -157,10 +172,12 @@ class ListReader:
             ),
             full_read_at=before.full_read_at,
             anchor=before.anchor,
+            focus=before.focus,
         )
         started = before.backfill.started_at if before.backfill else first.started
         if self._plan.complete:
             now.anchor = self._run.scope_of(self._endpoint)
+            now.focus = dict(self._run.focus_of(self._endpoint).ids)
         if first.left_at:
             now.backfill = Backfill(started, until=first.left_at)
             left = (first.total or 0) - len(first.ids)

@@ -67,11 +67,14 @@ class Read:
 
     Attributes:
         since: Only what changed from this moment on (UTC); None for everything.
+        changes: Whether these are the changes since the last run. Of a limited table they are asked
+            for without its limit, as a record that left it would not come otherwise.
         until: Only records of this day and before; None for all days.
         limit: Leave the rest once so many records came; 0 for no limit.
     """
 
     since: datetime | None = None
+    changes: bool = False
     until: date | None = None
     limit: int = 0
 
@@ -197,6 +200,8 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
     is_child = endpoint.parent is not None
     if replaced or (settings.full_read and state.cursor):
         return TablePlan("whole")
+    if state.cursor and state.focus != (settings.focus if endpoint.limited else {}):
+        return TablePlan("whole")  # At once, so that the rows leave that are out of it by now.
     widens = _widens(state, anchor)
     if state.backfill and not widens:
         if is_child and lists_first and settings.in_batches:
@@ -242,7 +247,7 @@ def plan_list(
     tables = {**({name: own} if own else {}), **children}
     asking = [plan for plan in children.values() if plan.mode != "later"]
     if own and own.mode == "backfill":  # Only a list without children comes in batches.
-        reads = (Read(anchor, own.until, own.limit), Read(own.since))
+        reads = (Read(anchor, until=own.until, limit=own.limit), Read(own.since, changes=True))
         return ListPlan(reads, complete=False, rows_since=None, tables=tables)
     needs_all = any(plan.mode != "changes" for plan in asking)
     if needs_all or (own and own.mode != "changes"):
@@ -256,7 +261,7 @@ def plan_list(
             tables=tables,
         )
     cursors = [plan.since for plan in (own, *asking) if plan and plan.since]
-    changes = (Read(min(cursors)),) if cursors else ()
+    changes = (Read(min(cursors), changes=True),) if cursors else ()
     return ListPlan(changes, complete=False, rows_since=None, tables=tables)
 
 

@@ -84,6 +84,10 @@ class TableState(_Remembered):
     anchor: Annotated[
         Moment | None, Note(description="how far back the table was read, where it is history")
     ] = None
+    focus: Annotated[
+        dict[str, list[int]],
+        Note(description="the clients, projects and users it is limited to; none: to none"),
+    ] = {}
     backfill: Annotated[
         Backfill | None, Note(description="what is left of a first read; none: nothing")
     ] = None
