@@ -18,6 +18,7 @@ from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
 from .extract.context import Account, Accounts
+from .extract.history import checked_tables
 from .extract.resources import (
     child_table,
     list_reader,
@@ -65,6 +66,7 @@ def harvest_source(
     report_period: str = Settings.report_period,
     report_lookback: int = Settings.report_lookback,
     verify_full_reads: bool = Settings.verify_full_reads,
+    history: Any = Settings.history,
     client_id: str | None = None,
     client_secret: Unlisted = "",
     refresh_token: Unlisted = "",
@@ -123,6 +125,9 @@ def harvest_source(
             current one. Older ones are read again by `full_read` only.
         verify_full_reads: Compare what was loaded with Harvest's own reports after each full read.
             `harvest.run.load` does.
+        history: Tables of which each version that a run sees is kept, with its time and deletions,
+            in `<table>_history`: a list, or a text with commas, such as "time_entries,invoices".
+            All lists may be named: no children, reports or `company`.
         client_id: An application of your own, from the same page, that reads instead of a personal
             token. `dlt-harvest --authorize` walks through its first authorization.
         client_secret: Its secret.
@@ -169,6 +174,7 @@ def harvest_source(
         report_period=report_period,
         report_lookback=report_lookback,
         verify_full_reads=verify_full_reads,
+        history=checked_tables(history),
     )
     url, client_of = checked_base_url(base_url), clients(base_url, user_agent, rate_limit, sizes)
     read = [

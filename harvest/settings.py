@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
@@ -156,6 +156,7 @@ class Settings:
     report_period: str = "month"
     report_lookback: int = REPORT_LOOKBACK
     verify_full_reads: bool = False
+    history: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what is none of a setting's choices."""
@@ -220,12 +221,22 @@ SPACES = r"\s\u00ad\u200b-\u200f\u2060\ufeff"
 QUOTES = r"\"'`\u00b4\u00ab\u00bb\u2018-\u201f\u2039\u203a"
 """Quotes, typographic ones included, which copying leaves around a setting."""
 
+BRACKETS = re.compile(r"^\s*\[|\]\s*$")
+
 LOCAL_NAMES = (".local", ".localhost", ".internal", ".lan", ".test")
 
 
 def pasted(text: str) -> str:
     """Return a setting without what copying left around it."""
     return re.sub(f"^[{SPACES}{QUOTES}]+|[{SPACES}{QUOTES}]+$", "", text)
+
+
+def parts_of(setting: Any) -> list[str]:
+    """Return the parts of a setting: a list, or a text with commas, also in brackets as in JSON."""
+    if isinstance(setting, Iterable) and not isinstance(setting, str):
+        return [part for item in setting for part in parts_of(item)] or [""]
+    parts = BRACKETS.sub("", str(setting)).split(",")
+    return parts if len(parts) == 1 or pasted(parts[-1]) else parts[:-1]
 
 
 def checked_base_url(text: str, setting: str = "base_url", usual: str = BASE_URL) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,13 +10,11 @@ from typing import Any
 import dlt
 
 from ..errors import ConfigurationError, MissingCredentialsError
-from ..settings import pasted
+from ..settings import parts_of, pasted
 from .auth import DEVELOPERS, PersonalToken, clean_account_id, clean_token
 from .oauth import Application, HarvestId, OAuth2, access_tokens, missing_refresh_token
 
 ALL = "all"
-
-BRACKETS = re.compile(r"^\s*\[|\]\s*$")
 
 Auth = PersonalToken | OAuth2
 
@@ -59,7 +56,7 @@ def sign_ins(api_key: Any, application: Application, id_url: str, user_agent: st
     if not given and api_key is None:
         raise MissingCredentialsError
     if not given:
-        return [_personal(clean_token(text)) for text in _items(api_key)]
+        return [_personal(clean_token(text)) for text in parts_of(api_key)]
     if api_key:
         raise ConfigurationError(
             "api_key",
@@ -89,7 +86,7 @@ def auth_by_account(
             either, since tokens and numbers may have been mixed up.
         HarvestError: The list of accounts could not be read.
     """
-    texts = _items(account_id)
+    texts = parts_of(account_id)
     if ALL in [pasted(text).lower() for text in texts]:
         if len(texts) > 1:
             remedy = 'give "all" alone, or the accounts\' numbers'
@@ -118,14 +115,6 @@ def auth_by_account(
 
 def _personal(token: str) -> SignIn:
     return SignIn(partial(PersonalToken, token), lambda: token)
-
-
-def _items(setting: Any) -> list[str]:
-    """Return the parts of a setting: a list, or a text with commas, also in brackets as in JSON."""
-    if isinstance(setting, Iterable) and not isinstance(setting, str):
-        return [part for item in setting for part in _items(item)] or [""]
-    parts = BRACKETS.sub("", str(setting)).split(",")
-    return parts if len(parts) == 1 or pasted(parts[-1]) else parts[:-1]
 
 
 def _counted(accounts: list[int]) -> str:
