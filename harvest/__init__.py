@@ -18,6 +18,7 @@ from .api.rate_limit import limiters
 from .catalog import ENDPOINTS
 from .errors import HarvestError
 from .extract.context import Account, Accounts
+from .extract.history import checked_tables
 from .extract.resources import (
     child_table,
     list_reader,
@@ -69,6 +70,7 @@ def harvest_source(
     clients: Any | None = None,
     projects: Any | None = None,
     users: Any | None = None,
+    history: Any = Settings.history,
     client_id: str | None = None,
     client_secret: Unlisted = "",
     refresh_token: Unlisted = "",
@@ -131,6 +133,9 @@ def harvest_source(
             or a text with commas. No other table is limited. Empty: of all clients.
         projects: The same by projects. Not with `clients`.
         users: The same by people. Together with `clients` or `projects`: of these people on these.
+        history: Tables of which each version that a run sees is kept, with its time and deletions,
+            in `<table>_history`: a list, or a text with commas, such as "time_entries,invoices".
+            All lists may be named: no children, reports or `company`.
         client_id: An application of your own, from the same page, that reads instead of a personal
             token. `dlt-harvest --authorize` walks through its first authorization.
         client_secret: Its secret.
@@ -180,11 +185,10 @@ def harvest_source(
         clients=checked_ids("clients", clients),
         projects=checked_ids("projects", projects),
         users=checked_ids("users", users),
+        history=checked_tables(history),
     )
-    url, client_of = (
-        checked_base_url(base_url),
-        client_maker(base_url, user_agent, rate_limit, sizes),
-    )
+    url = checked_base_url(base_url)
+    client_of = client_maker(base_url, user_agent, rate_limit, sizes)
     read = [
         Account(account, client_of(url, auths[account]), settings, sizes)
         for account in settings.accounts_read

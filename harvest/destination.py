@@ -25,6 +25,9 @@ from .errors import ColumnTypeError, MissingColumnError
 
 DELETED_AT = "_deleted_at"
 
+VERSION = "_version"
+"""The column that counts the versions of a record, from 1, in a table of versions."""
+
 Key = tuple[int, ...]
 """The values of an endpoint's id columns: of a child, its parent's id and its own."""
 
@@ -68,7 +71,7 @@ class Destination:
         self._account_id = account_id
         self._silent = False
 
-    def abilities(self, resources: Mapping[str, DltResource]) -> dict[str, Abilities]:
+    def abilities(self, tables: Mapping[str, TTableSchema]) -> dict[str, Abilities]:
         """Return what the destination can do with each table; nothing without a pipeline."""
 
         def ask(pipeline: Pipeline) -> dict[str, Abilities]:
@@ -77,10 +80,10 @@ class Destination:
                     name: abilities(
                         pipeline.destination.destination_name,
                         client.capabilities,
-                        resource.compute_table_schema(),
+                        table,
                         speaks_sql=isinstance(client, SqlJobClientBase),
                     )
-                    for name, resource in resources.items()
+                    for name, table in tables.items()
                 }
 
         return connection(self._pipeline).run(ask) if self._pipeline else {}
@@ -232,6 +235,37 @@ class Destination:
             f"GROUP BY {', '.join(endpoint.primary_key)} HAVING {having}"
         )
         return [row[0] for row in self._ask(endpoint.name, statement, *values)]
+
+    def latest_versions(self, endpoint: Endpoint) -> list[tuple[int, int, str, Any]]:
+        """Return of the latest version of each of the account's records, in the order of ids: its
+        record, its number, dlt's id of it, and since when the record is gone.
+
+        Args:
+            endpoint: Whose records.
+        """  # noqa: D205 - a list
+        columns = f"v.id, v.{VERSION}, v._dlt_id, v.{DELETED_AT}"
+        return self._ask(endpoint.history_table, f"SELECT {columns} {self._latest()} ORDER BY v.id")
+
+    def living(self, endpoint: Endpoint, changed_after: datetime | None) -> list[int]:
+        """Return the account's records that are not gone by their latest version.
+
+        Args:
+            endpoint: Whose records.
+            changed_after: Only those with a later stamp (UTC), or none; None for all.
+        """
+        where, values = f"v.{DELETED_AT} IS NULL", []
+        if changed_after and changed_after.year >= 1970:
+            where += " AND (v.updated_at > %s OR v.updated_at IS NULL)"
+            values.append(changed_after)
+        statement = f"SELECT v.id {self._latest()} AND {where}"
+        return [row[0] for row in self._ask(endpoint.history_table, statement, *values)]
+
+    def _latest(self) -> str:
+        mine = f"{ACCOUNT_ID} = {self._account_id}"
+        return (
+            f"FROM {{table}} v JOIN (SELECT id, max({VERSION}) AS latest FROM {{table}} "  # noqa: S608 - our names
+            f"WHERE {mine} GROUP BY id) l ON v.id = l.id AND v.{VERSION} = l.latest WHERE v.{mine}"
+        )
 
     def items_by_row(self, nested_table: str) -> dict[str, int]:
         """Return how many of the account's items a nested table holds, by the id of their row."""

@@ -49,6 +49,9 @@ SOURCE = "harvest"
 SNAPSHOTS = {e.name for e in REPORTS if e.report and e.report.span != "period"}
 """Tables whose earlier rows can't be read again, so that a refresh must not drop them."""
 
+HISTORIES = {e.history_table for e in ENDPOINTS if e.history_table}
+"""Tables of versions, which stay for the same reason."""
+
 
 @notifies
 def load(
@@ -435,7 +438,9 @@ def _refresh(
         SharedTableError: Rows of other accounts would go, and would not come back.
     """
     tables = source.selected_resources.keys()
-    if there := count_rows(pipeline, SOURCE, tables):
+    counted = count_rows(pipeline, SOURCE, tables)
+    there = {table: count for table, count in counted.items() if table not in HISTORIES}
+    if there:
         if shared := _others(pipeline, tables, parts):
             raise SharedTableError(shared)
         rows = ", ".join(
@@ -443,6 +448,8 @@ def _refresh(
             for table, count in there.items()
         )
         tell(f"Refresh: {rows} will be dropped and read anew; no other table is touched.")
+    if kept := ", ".join(counted.keys() & HISTORIES):
+        tell(f"{kept} stays: earlier versions can't be read again.")
     by_default = {e.name for e in ENDPOINTS if not e.on_request}
     everything = tables >= by_default and tables >= {*loaded_tables(pipeline, SOURCE).values()}
     forget(pipeline, SOURCE, tables)

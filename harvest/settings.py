@@ -159,6 +159,7 @@ class Settings:
     clients: tuple[int, ...] = ()
     projects: tuple[int, ...] = ()
     users: tuple[int, ...] = ()
+    history: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what is none of a setting's choices."""
@@ -245,10 +246,10 @@ def pasted(text: str) -> str:
     return re.sub(f"^[{SPACES}{QUOTES}]+|[{SPACES}{QUOTES}]+$", "", text)
 
 
-def items(setting: Any) -> list[str]:
+def parts_of(setting: Any) -> list[str]:
     """Return the parts of a setting: a list, or a text with commas, also in brackets as in JSON."""
     if isinstance(setting, Iterable) and not isinstance(setting, str):
-        return [part for item in setting for part in items(item)] or [""]
+        return [part for item in setting for part in parts_of(item)] or [""]
     parts = BRACKETS.sub("", str(setting)).split(",")
     return parts if len(parts) == 1 or pasted(parts[-1]) else parts[:-1]
 
@@ -259,7 +260,7 @@ def checked_ids(setting: str, given: Any) -> tuple[int, ...]:
     Raises:
         ConfigurationError: It names something else.
     """
-    texts = [] if given is None else [pasted(text) for text in items(given)]
+    texts = [] if given is None else [pasted(text) for text in parts_of(given)]
     if texts == [""]:
         return ()
     for text in texts:

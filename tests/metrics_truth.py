@@ -46,12 +46,14 @@ class Truth:
         today: The day that ages are counted from.
         history_from: The day from which on history is whole.
         rates: What currencies are worth in the company's.
+        seen: The time entries by id, as they were at each run.
     """
 
     account: Account
     today: date
     history_from: date
     rates: dict[str, Decimal]
+    seen: list[dict[int, Row]]
 
     def __post_init__(self) -> None:
         """Read the records once."""
@@ -515,9 +517,28 @@ class Truth:
                     "billable_amount": _amount(entry)
                     if not entry["billable"] or entry["billable_rate"] is not None
                     else None,
+                    **self._as_invoiced(entry, made),
                     "currency": self._currency(entry["project"]["id"]),
                     "is_whole": entry["day"] >= self.history_from,
                 }
+
+    def _as_invoiced(self, entry: Row, made: datetime) -> Row:
+        """Return what an entry was worth when its invoice was made, where a run saw that."""
+        states = [states[entry["id"]] for states in self.seen if entry["id"] in states]
+        then = [
+            state
+            for state in states
+            if state["invoice"]
+            and state["invoice"]["id"] == entry["invoice"]["id"]
+            and _moment(state["updated_at"]) - made <= timedelta(minutes=5)
+        ]
+        if not then:
+            return {"hours_invoiced": None, "billable_amount_invoiced": None}
+        known = not then[-1]["billable"] or then[-1]["billable_rate"] is not None
+        return {
+            "hours_invoiced": then[-1]["hours"],
+            "billable_amount_invoiced": _amount(then[-1]) if known else None,
+        }
 
     def _project_months(self) -> Iterator[tuple[int, date, list[Row], list[Row]]]:
         for rows in self._grouped(

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,15 @@ def blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_questions(source: Make, settings: dict[str, Any], pipeline: Pipeline) -> None:
+def test_questions(
+    sandbox: Sandbox, source: Make, settings: dict[str, Any], pipeline: Pipeline
+) -> None:
     """Each question is answered in SQL, on DuckDB and on Postgres; Postgres has no QUALIFY."""
-    pipeline.run(source(reports=True))
+    pipeline.run(source(reports=True, history="time_entries"))
+    for entry in sandbox.account.rows("time_entries"):
+        if entry["is_billed"]:
+            sandbox.account.update("time_entries", entry["id"], hours=Decimal("9.87"))
+    pipeline.run(source(history="time_entries").with_resources("time_entries"))
     verify(pipeline, **settings)
     on_duckdb = pipeline.destination.destination_name == "duckdb"
     with pipeline.sql_client() as client:

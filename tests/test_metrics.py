@@ -63,8 +63,11 @@ def built(
             destination = dlt.destinations.postgres(request.getfixturevalue("postgres_url"))
         pipeline = dlt.pipeline("metrics", destination=destination, dataset_name="of_metrics")
         read(pipeline, sandbox)
+        seen = [entries(sandbox.account)]
         delete_some(sandbox.account)
+        edit_billed(sandbox.account)
         read(pipeline, sandbox, full_read=True)
+        seen.append(entries(sandbox.account))
         copy_account(pipeline)
         today = sandbox.clock.now().date()
         since = date(today.year - 1, 3, 7)
@@ -80,7 +83,7 @@ def built(
         with metrics.aside(pipeline):
             runner.test(additional_vars={"source_dataset_name": "of_metrics", **variables})
         yield (
-            Truth(sandbox.account, today, since, RATES),
+            Truth(sandbox.account, today, since, RATES, seen),
             sandbox.account_id,
             {model: rows(pipeline, dataset, model) for model in KEYS},
         )
@@ -96,6 +99,7 @@ def read(pipeline: Pipeline, sandbox: Sandbox, **settings: Any) -> None:
         rate_limit=100_000,
         anchor_date="all",
         deletions="flag",
+        history=["time_entries"],
         tell=lambda _: None,
         **settings,
     )
@@ -150,6 +154,19 @@ def delete_some(account: Account) -> None:
             account.delete(table, row["id"])
     payment = account.rows("invoice_payments")[12]
     account.delete("invoice_payments", payment["id"])
+
+
+def edit_billed(account: Account) -> None:
+    """Change entries that were invoiced."""
+    billed = [entry for entry in account.rows("time_entries") if entry["is_billed"]]
+    for n, entry in enumerate(billed[:40]):
+        change: Row = ({"notes": "later"}, {"hours": Decimal("1.11")}, {"billable": False})[n % 3]
+        account.update("time_entries", entry["id"], **change)
+
+
+def entries(account: Account) -> dict[int, Row]:
+    """Return time entries as they are now."""
+    return {entry["id"]: entry for entry in account.truth("time_entries")}
 
 
 def copy_account(pipeline: Pipeline) -> None:
@@ -223,7 +240,9 @@ def test_story(built: Metrics) -> None:
     weeks = [row for row in mine["utilization"] if row["week_start"] > recent]
     assert any(row["utilization"] > Decimal("1.2") for row in weeks)
     assert any(row["share"] > 1 for row in mine["budget_burn"])
-    assert mine["edits_after_invoicing"]
+    edits = mine["edits_after_invoicing"]
+    assert any(row["hours_invoiced"] is None for row in edits)
+    assert any(row["hours_invoiced"] not in (None, row["hours"]) for row in edits)
 
 
 def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import dlt
 
 from ..errors import ConfigurationError, MissingCredentialsError
-from ..settings import items, pasted
+from ..settings import parts_of, pasted
 from .auth import DEVELOPERS, PersonalToken, clean_account_id, clean_token
 from .oauth import Application, HarvestId, OAuth2, access_tokens, missing_refresh_token
 
@@ -56,7 +56,7 @@ def sign_ins(api_key: Any, application: Application, id_url: str, user_agent: st
     if not given and api_key is None:
         raise MissingCredentialsError
     if not given:
-        return [_personal(clean_token(text)) for text in items(api_key)]
+        return [_personal(clean_token(text)) for text in parts_of(api_key)]
     if api_key:
         raise ConfigurationError(
             "api_key",
@@ -86,7 +86,7 @@ def auth_by_account(
             either, since tokens and numbers may have been mixed up.
         HarvestError: The list of accounts could not be read.
     """
-    texts = items(account_id)
+    texts = parts_of(account_id)
     if ALL in [pasted(text).lower() for text in texts]:
         if len(texts) > 1:
             remedy = 'give "all" alone, or the accounts\' numbers'

@@ -168,6 +168,16 @@ class Endpoint:
         """The columns that name the rows which are replaced together; none where each is alone."""
         return (ACCOUNT_ID, self.report.when) if self.report else ()
 
+    @property
+    def history_table(self) -> str:
+        """The table of its records' versions, where the user wants one; "" where there is none.
+
+        Children of a record are replaced together, a report's figures are none of a record, and
+        `company` has no id.
+        """
+        versioned = not (self.parent or self.singleton or self.report)
+        return f"{self.name}_history" if versioned else ""
+
     def by_default(self, *, reports: bool) -> bool:
         """Tell whether the table is loaded when the user names none.
 

@@ -29,6 +29,7 @@ from .access import Access
 from .focus import Focus, demand_known
 from .freshness import FRESHNESS, freshness_row, prepare_freshness
 from .hints import adapt_disposition, disposition, refuse_harmful
+from .history import History, demand_comparable, make_again, prepare_history, schema_of
 from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState, tell
 from .unchanged import UnchangedRows
@@ -154,7 +155,8 @@ class Run:
         settings, store = account.settings, self.store
         unread = {*store.accounts, *settings.account_ids} - {*settings.accounts_read}
         for endpoint in self.selected:
-            refuse_harmful(self.resource(endpoint), endpoint, unread)
+            history = endpoint.name in settings.history
+            refuse_harmful(self.resource(endpoint), endpoint, unread, history=history)
         self.access = Access(
             self.client,
             self.store,
@@ -165,6 +167,8 @@ class Run:
         )
         self.anchor = self._anchor()
         self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
+        # What a package that is still to be loaded will write is not there yet.
+        self._pending = extraction.others_pending()
         self.can = self._adapt_to_destination()
         self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._there = self._look_at_destination()
@@ -175,9 +179,9 @@ class Run:
                 "can't be replaced."
             )
         self._freshness_lacks = self._prepare_freshness()
-        # What a package that is still to be loaded will write is not there yet.
-        self._trusted = set() if extraction.others_pending() else self._remembered_tables()
+        self._trusted = set() if self._pending else self._remembered_tables()
         self._unchanged: dict[str, UnchangedRows | None] = {}
+        self._histories: dict[str, History | None] = {}
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not (e.parent or e.report)}
         self.reports = {e.name: self._plan_report(e) for e in self.selected if e.report}
         self._demand_known_ids()
@@ -244,6 +248,31 @@ class Run:
             self._unchanged[endpoint.name] = unchanged
         return self._unchanged[endpoint.name]
 
+    def keeps_history(self, endpoint: Endpoint) -> bool:
+        """Tell whether this run keeps the versions of a table's rows.
+
+        While an earlier load package waits, the latest versions are not known. Then the next run
+        reads the table whole.
+        """
+        return endpoint.history_table in self.can and not self._pending
+
+    def history(self, endpoint: Endpoint) -> History | None:
+        """Return what writes the versions of a table's rows; None where none are kept."""
+        if endpoint.name not in self._histories:
+            history = None
+            if self.keeps_history(endpoint):
+                history = History(
+                    endpoint,
+                    self.resource(endpoint),
+                    self.can[endpoint.history_table],
+                    account_id=self.account_id,
+                    load_id=self.extraction.load_id,
+                    seen_at=self.access.now,
+                )
+                history.look_at(self.destination)
+            self._histories[endpoint.name] = history
+        return self._histories[endpoint.name]
+
     def _remove_orphans(self, endpoint: Endpoint) -> None:
         for nested in endpoint.nested_tables:
             if self._there and ACCOUNT_ID in self._there.get(nested, ()):
@@ -267,6 +296,14 @@ class Run:
         if self._there is None:
             return self.store.table(endpoint.name) == TableState()
         return endpoint.name not in self._there
+
+    def must_make_history(self, endpoint: Endpoint) -> bool:
+        """Tell whether a table of versions must be made though none may come.
+
+        dlt's schema forgets it when the main table is dropped, see `Extraction`.
+        """
+        dropped = endpoint.name in self.extraction.dropped
+        return dropped or not self.holds(endpoint.history_table)
 
     def must_make_list(self, endpoint: Endpoint, name: str) -> bool:
         """Tell whether the nested table of a list must be made though no row may come."""
@@ -319,6 +356,11 @@ class Run:
         with self.store.noting() as run:
             run.refused[endpoint.name] = text
 
+    def note_versions(self, endpoint: Endpoint, count: int) -> None:
+        """Count the versions of a table's rows that were new."""
+        with self.store.noting() as run:
+            run.written[endpoint.history_table] = count
+
     def note_gone(self, endpoint: Endpoint, rows: int) -> None:
         """Note at a table's end how many rows were removed or flagged, where that is counted."""
         if not self.compares_rows(endpoint):
@@ -369,12 +411,17 @@ class Run:
 
     def _adapt_to_destination(self) -> dict[str, Abilities]:
         """Load each table as the destination can, and say once what it can't."""
-        resources = {endpoint.name: self.resource(endpoint) for endpoint in self.selected}
-        found = self.destination.abilities(resources)
+        tables = {e.name: self.resource(e).compute_table_schema() for e in self.selected}
+        for endpoint in self._with_history:
+            prepare_history(self.resource(endpoint), endpoint)
+            tables[endpoint.history_table] = schema_of(self.resource(endpoint), endpoint)
+        found = self.destination.abilities(tables)
+        for endpoint in self._with_history:
+            demand_comparable(found.get(endpoint.history_table))
         for endpoint in self.selected:
             if not (can := found.get(endpoint.name)):
                 continue
-            resource = resources[endpoint.name]
+            resource = self.resource(endpoint)
             adapt_disposition(resource, endpoint, can)
             if not endpoint.singleton:
                 resource.apply_hints(columns={DELETED_AT: deleted_at_column(removes=can.removes)})
@@ -384,9 +431,14 @@ class Run:
             logger.warning(notice)
         return found
 
+    @property
+    def _with_history(self) -> list[Endpoint]:
+        return [endpoint for endpoint in self.selected if endpoint.name in self.settings.history]
+
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there; forget what is remembered of those that are not."""
         names = [n for e in self.selected for n in (e.name, *e.nested_tables)] + [FRESHNESS]
+        names += [endpoint.history_table for endpoint in self._with_history]
         found = self.destination.tables(names)
         if found is None:
             return None
@@ -417,6 +469,11 @@ class Run:
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )
             self.destination.check_types(there, self.resource(endpoint), self.extraction.naming)
+        for endpoint in self._with_history:
+            name = endpoint.history_table
+            if name not in there or self.destination.missing_columns(name, there[name]):
+                self.store.table(endpoint.name).history_kept = False
+                make_again(self.resource(endpoint), endpoint, self.extraction.load_id)
         return there
 
     def _prepare_freshness(self) -> list[dict[str, Any]]:
@@ -474,9 +531,12 @@ class Run:
                 settings = replace(settings, children="changed", full_read_hours=-1)
             elif settings.children == "differing" and self._there is None:
                 settings = replace(settings, children="complete")
+            state = self.store.table(e.name)
+            if self.keeps_history(e) and not state.history_kept:
+                settings = replace(settings, full_read=True)
             return plan_table(
                 e,
-                self.store.table(e.name),
+                state,
                 settings,
                 self.sizes,
                 anchor=self.scope_of(e),

@@ -46,11 +46,13 @@ class Gone:
         run: The run.
         rows: What dlt must merge so that the rows leave.
         count: How many rows leave, or were flagged.
+        ended: The records of which the history must say that they are gone.
     """
 
     run: Run
     rows: list[dict[str, Any]]
     count: int = 0
+    ended: Collection[int] = ()
 
 
 @dataclass
@@ -107,7 +109,28 @@ class Deletions:
             keys = self._held(span)
             held += len(keys)
             gone += [key for key in keys if key[0] not in found]
-        return self._let_go(gone, len(gone), held)
+        result = self._let_go(gone, len(gone), held)
+        result.ended = self._ended(found)
+        return result
+
+    def _ended(self, found: set[int]) -> list[int]:
+        """Return the records that are gone by now, though not by their latest version.
+
+        A history tells of deletions whatever becomes of rows in the main table, which may have been
+        read anew since the versions came.
+        """
+        run, endpoint = self._run, self._endpoint
+        if (
+            not run.keeps_history(endpoint)
+            or not run.holds(endpoint.history_table)
+            or not run.access.deletions_trusted()
+            or run.access.module_disabled(endpoint)
+        ):
+            return []
+        living = run.destination.living(endpoint, run.scope_of(endpoint))
+        ended = sorted({*living} - found)
+        self._demand_plausible(endpoint.history_table, len(ended), len(living))
+        return ended
 
     def of_moved(self, moved: Collection[int]) -> Gone:
         """Remove or flag what was moved to what the table is not limited to, as its record says."""
@@ -149,15 +172,7 @@ class Deletions:
     def _let_go(
         self, gone: Iterable[Key], shrinks_by: int, held: int, missing_parents: Collection[int] = ()
     ) -> Gone:
-        suspicious = shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > held * SUSPICIOUS_SHARE
-        if suspicious and not self._run.settings.confirm_deletions:
-            raise SuspiciousDeletionsError(
-                self._endpoint.name,
-                shrinks_by,
-                held,
-                self._run.account.named,
-                str(self._run.focus_of(self._endpoint)),
-            )
+        self._demand_plausible(self._endpoint.name, shrinks_by, held)
         keys = sorted(gone)
         if keys:
             self._log(keys, missing_parents)
@@ -166,6 +181,12 @@ class Deletions:
             return Gone(self._run, [], len(keys))
         rows = [mark_of(self._run, self._endpoint, key) for key in keys]
         return Gone(self._run, rows, len(keys))
+
+    def _demand_plausible(self, table: str, shrinks_by: int, held: int) -> None:
+        suspicious = shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > held * SUSPICIOUS_SHARE
+        if suspicious and not self._run.settings.confirm_deletions:
+            focus = str(self._run.focus_of(self._endpoint))
+            raise SuspiciousDeletionsError(table, shrinks_by, held, self._run.account.named, focus)
 
     def _log(self, keys: list[Key], missing_parents: Collection[int]) -> None:
         """Log which rows go, so that one can find out later why a row is not there."""

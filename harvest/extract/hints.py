@@ -51,13 +51,16 @@ def adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities)
     )
 
 
-def refuse_harmful(resource: DltResource, endpoint: Endpoint, unread: Collection[int]) -> None:
+def refuse_harmful(
+    resource: DltResource, endpoint: Endpoint, unread: Collection[int], *, history: bool
+) -> None:
     """Refuse hints of the user's own that would lose rows.
 
     Args:
         resource: What writes the table.
         endpoint: The table.
         unread: Accounts that may have rows there, and that this run does not read.
+        history: Whether the versions of the rows are kept.
 
     Raises:
         RefusedHintError: There is one.
@@ -77,4 +80,11 @@ def refuse_harmful(resource: DltResource, endpoint: Endpoint, unread: Collection
             f"the table name {resource.table_name!r}",
             "rows that are deleted in Harvest would stay there",
             "leave the name out, and make a view of that name in the destination",
+        )
+    if resource.has_dynamic_table_name and history:
+        raise RefusedHintError(
+            endpoint.name,
+            "a function that names the table of each row",
+            "dlt would ask it about the versions of the rows too",
+            "leave the function out, or leave the table out of `history`",
         )

@@ -174,6 +174,10 @@ class ListReader:
             anchor=before.anchor,
             focus=before.focus,
         )
+        if self._run.keeps_history(self._endpoint):
+            # A table that was never read before has no rows that the history could lack.
+            all_read = before.cursor is None or (self._plan.complete and not first.left_at)
+            now.history_kept = before.history_kept or (all_read and not self._plan.rows_since)
         started = before.backfill.started_at if before.backfill else first.started
         if self._plan.complete:
             now.anchor = self._run.scope_of(self._endpoint)

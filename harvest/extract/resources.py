@@ -61,13 +61,22 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         if isinstance(meta, (Gone, NotRead)):
             return self._end(meta)
         if isinstance(meta, (Rows, ListEnd)):
-            item = self._to_write(meta.run, item if isinstance(item, list) else [item])
-            if item:
-                self._choose_file_format(meta.run)
-            if item and self._columnar and isinstance(meta, Rows):
-                table = self._columnar.table(item)
-                return item if table is None else table
+            rows = self._with_account(meta.run, item if isinstance(item, list) else [item])
+            if history := meta.run.history(self._endpoint):
+                versions = [*history.versions(rows)]
+                return iter([self._load(meta, rows), *versions])
+            return self._load(meta, rows)
         return item
+
+    def _load(self, meta: Rows | ListEnd, rows: list[Record]) -> TDataItems:
+        """Return what of the rows is to be loaded."""
+        rows = self._to_write(meta.run, rows)
+        if rows:
+            self._choose_file_format(meta.run)
+        if rows and self._columnar and isinstance(meta, Rows):
+            table = self._columnar.table(rows)
+            return rows if table is None else table
+        return rows
 
     def _end(self, end: Gone | NotRead) -> Iterator[TDataItems]:
         """Yield what a table's end brings: what is gone, and how fresh the table is."""
@@ -79,6 +88,9 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
                 yield rows
             elif run.must_make(self._endpoint):
                 yield dlt.mark.materialize_table_schema()
+            if history := run.history(self._endpoint):
+                yield from history.end(end.ended, make=run.must_make_history(self._endpoint))
+                run.note_versions(self._endpoint, history.written)
         # Who looks at a resource without a pipeline wants its records only. And a function that
         # names the table of each row knows nothing of these.
         if run.extraction.pipeline and not run.resource(self._endpoint).has_dynamic_table_name:
@@ -97,8 +109,8 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         absent = (0,) * len(self._endpoint.id_columns)
         return [{**mark_of(run, self._endpoint, absent), **lists}] if lists else []
 
-    def _to_write(self, run: Run, rows: list[Record]) -> list[Record]:
-        """Return the rows that the destination does not hold, each with its account."""
+    def _with_account(self, run: Run, rows: list[Record]) -> list[Record]:
+        """Return the rows, each with its account, which a user's step may have lost."""
         for row in rows:
             if not isinstance(row, dict):
                 raise NoRowError(self._endpoint.name, type(row).__name__)
@@ -106,6 +118,10 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
                 raise NoRowError(self._endpoint.name, f"a row without `{missing[0]}`")
             row.setdefault(ACCOUNT_ID, run.account_id)
             self._filled |= {name for name, _ in self._endpoint.nested if row.get(name)}
+        return rows
+
+    def _to_write(self, run: Run, rows: list[Record]) -> list[Record]:
+        """Return the rows that the destination does not hold."""
         unchanged = run.unchanged_rows(self._endpoint) if rows else None
         if not unchanged:
             return rows

@@ -20,7 +20,7 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 
 from ..api.rate_limit import RateLimiter
-from ..catalog import BY_NAME
+from ..catalog import BY_NAME, ENDPOINTS
 from ..errors import OtherAccountError, UnknownStateError
 from ..progress import Counts
 
@@ -94,6 +94,9 @@ class TableState(_Remembered):
     periods: Annotated[
         PeriodsRead | None, Note(description="of a report by periods: those that were read")
     ] = None
+    history_kept: Annotated[
+        bool, Note(description="whether the versions of all that was read are in its history")
+    ] = False
 
 
 class TokenScope(_Remembered):
@@ -175,8 +178,7 @@ class Extraction:
         except CurrentLoadPackageStateNotAvailable:
             package = {}
         self.load_id = str(package.get("load_id", ""))
-        dropped = package.get("state", {}).get("dropped_tables", ())
-        self.dropped = {str(table["name"]) for table in dropped}
+        self.dropped = _keep_histories(package.get("state", {}))
         self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
         schema = dlt.current.source_schema()
         self.schema_name: str = schema.name
@@ -212,6 +214,26 @@ class Extraction:
         if self.pipeline:
             self.pipeline.collector.update(counter, 0, total=total, label=label)
             self.pipeline.collector.update(counter, done, inc_total=more, label=label)
+
+
+def _keep_histories(package: dict[str, Any]) -> set[str]:
+    """Return the tables that a refresh drops, after sparing those of versions.
+
+    No run could read their rows again. dlt takes them to belong to the resource that is refreshed,
+    and drops the tables that the package names when the load begins.
+
+    Args:
+        package: What dlt remembers of the load package. It is changed in place.
+    """
+    spared = tuple(endpoint.history_table for endpoint in ENDPOINTS if endpoint.history_table)
+    nested = tuple(f"{name}__" for name in spared)
+    for kind in {"dropped_tables", "truncated_tables"} & package.keys():
+        package[kind] = [
+            table
+            for table in package[kind]
+            if table["name"] not in spared and not table["name"].startswith(nested)
+        ]
+    return {str(table["name"]) for table in package.get("dropped_tables", ())}
 
 
 class StateStore:

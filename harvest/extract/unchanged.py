@@ -58,7 +58,7 @@ class UnchangedRows:
         ids = destination.row_ids(self._endpoint, changed_since=changed_since)
         nested = self._endpoint.nested_tables if ids else ()
         items = [destination.items_by_row(name) for name in nested]
-        held = (_read_id(row_id, sum(n.get(row_id, 0) for n in items)) for row_id in ids)
+        held = (read_id(row_id, sum(n.get(row_id, 0) for n in items)) for row_id in ids)
         self._held = array("q", sorted(number for number in held if number is not None))
 
     def leave_out(self, rows: Iterable[Record]) -> list[Record]:
@@ -73,7 +73,7 @@ class UnchangedRows:
             place = bisect_left(self._held, number)
             if place == len(self._held) or self._held[place] != number:
                 items = sum(len(items_of(row, name)) for name, _ in self._endpoint.nested)
-                row[C_DLT_ID] = _make_id(fingerprint, items)
+                row[C_DLT_ID] = make_id(fingerprint, items)
                 changed.append(row)
         return changed
 
@@ -86,12 +86,27 @@ class UnchangedRows:
         return blake2b(content, digest_size=FINGERPRINT, key=self._types).digest()
 
 
-def _make_id(fingerprint: bytes, items: int) -> str:
+def fingerprint_of(row: Record) -> bytes:
+    """Return the fingerprint of a row's content alone, whatever types its columns have.
+
+    What a user's step put there, and is not known here, counts as its text.
+    """
+    content = msgspec.json.encode(row, enc_hook=str)
+    return blake2b(content, digest_size=FINGERPRINT).digest()
+
+
+def make_id(fingerprint: bytes, items: int) -> str:
+    """Return a new id of a row.
+
+    Args:
+        fingerprint: That of the row.
+        items: How many items its lists have.
+    """
     counted = min(items, MOST_ITEMS).to_bytes(ITEMS, "big")
     return urlsafe_b64encode(fingerprint + counted + urandom(RANDOM)).decode()
 
 
-def _read_id(row_id: str, items_there: int) -> int | None:
+def read_id(row_id: str, items_there: int) -> int | None:
     """Return the fingerprint in an id; None if it is not ours, or if items of the row are missing.
 
     Somebody may have deleted them, or a load that was interrupted may have doubled them.

@@ -356,7 +356,8 @@ def store(pipeline: Pipeline, source: str, verifications: Iterable[Verification]
         return
     columns: Any = {name: {"name": name, **column} for name, column in COLUMNS.items()}
     resource = dlt.resource(rows, name=VERIFICATION, write_disposition="append", columns=columns)
-    can = Destination(pipeline, source, 0).abilities({VERIFICATION: resource})[VERIFICATION]
+    table = resource.compute_table_schema()
+    can = Destination(pipeline, source, 0).abilities({VERIFICATION: table})[VERIFICATION]
     if can.file_format:
         resource.apply_hints(file_format=can.file_format)
     pipeline.run(resource, schema=Schema(SCHEMA))
