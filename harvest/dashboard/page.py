@@ -187,7 +187,7 @@ def header(choice: Choice, options: Options) -> str:
     """Return what stands above everything."""
     first = choice.first or options.first_day
     last = min(choice.last or options.today, options.today)
-    span = f"{first:%-d %B %Y} to {last:%-d %B %Y}" if first else f"until {last:%-d %B %Y}"
+    span = f"{_day(first)} to {_day(last)}" if first else f"until {_day(last)}"
     chosen = [
         next((name for name, value in known.items() if value == wanted), "")
         for known, wanted in (
@@ -255,6 +255,10 @@ def _section(wide: bool, inside: str) -> str:  # noqa: FBT001 - a style
     return f'<section class="card{" wide" * wide}">{inside}</section>'
 
 
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
 def _banner(choice: Choice, options: Options) -> str:
     """Say from when on history is whole, where the period begins before."""
     first = choice.first or options.first_day
@@ -263,5 +267,5 @@ def _banner(choice: Choice, options: Options) -> str:
         return ""
     return (
         '<p class="banner">History was loaded in full from '
-        f"{whole:%-d %B %Y} on. Figures of earlier days lack records, and are pale in charts.</p>"
+        f"{_day(whole)} on. Figures of earlier days lack records, and are pale in charts.</p>"
     )
