@@ -366,7 +366,7 @@ class Answers:
             "Tracked": {"hours": total(weeks, "tracked_hours")},
             "Missing from timesheets": {"hours": total(self._missing(), "missing_hours")},
             "Budgets used up": {"": sum(row["share"] >= 1 for row in latest)},
-            "Budgets used up in 28 days": {"": len(soon)},
+            "Used up within 28 days": {"": len(soon)},
             "Profit of fixed fees": by_unit(self._by_fee(), "profit", "profit_currency"),
             "Profit of time and materials": by_unit(self._by_time(), "profit", "profit_currency"),
             "Not invoiced": by_unit(open_work, "open", "currency"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from html import escape
@@ -38,6 +39,9 @@ from .questions import (
 from .reading import Row
 
 Chart: TypeAlias = "alt.Chart | alt.LayerChart"
+
+Legend: TypeAlias = "list[tuple[str, str]]"
+"""What colours stand for: words and a colour. It is HTML, which breaks into lines where it must."""
 
 MOST_BARS = 25
 MOST_TABLE_ROWS = 200
@@ -130,6 +134,16 @@ def table(question: Question, rows: Sequence[Row]) -> str:
     )
 
 
+def explained(legend: Legend) -> str:
+    """Return what a chart's colours stand for, in HTML."""
+    if not legend:
+        return ""
+    parts = (
+        f'<li><i style="background: {colour}"></i>{escape(text)}</li>' for text, colour in legend
+    )
+    return f'<ul class="legend">{"".join(parts)}</ul>'
+
+
 def as_csv(rows: Sequence[Row]) -> bytes:
     """Return all columns of an answer as CSV, with a mark that lets Excel read UTF-8."""
     text = io.StringIO()
@@ -174,9 +188,18 @@ def as_excel(rows: Sequence[Row], title: str) -> bytes:
     return file.getvalue()
 
 
-def charts(question: Question, rows: list[Row]) -> list[tuple[str, Chart]]:
-    """Return the charts of an answer, each with what sets it apart, such as its currency."""
-    draw: dict[type, Callable[[Any, list[Row], list[Row]], Chart | None]] = {
+@dataclass(frozen=True)
+class Drawn:
+    """A chart, with what sets it apart from others of the same answer, such as its currency."""
+
+    apart: str
+    chart: Chart
+    legend: Legend
+
+
+def charts(question: Question, rows: list[Row]) -> list[Drawn]:
+    """Draw an answer."""
+    draw: dict[type, Callable[[Any, list[Row], list[Row]], tuple[Chart, Legend] | None]] = {
         Bars: _bars, Months: _months, Weeks: _weeks, Burns: _burns,
     }  # fmt: skip
     if not question.chart or not rows:
@@ -186,9 +209,9 @@ def charts(question: Question, rows: list[Row]) -> list[tuple[str, Chart]]:
         parts.setdefault(str(row[question.split] or "") if question.split else "", []).append(row)
     drawn = []
     for apart, its_rows in parts.items():
-        chart = draw[type(question.chart)](question.chart, its_rows, rows)
-        if chart is not None:
-            drawn.append((apart, _styled(chart)))
+        if done := draw[type(question.chart)](question.chart, its_rows, rows):
+            chart, legend = done
+            drawn.append(Drawn(apart, _styled(chart), legend))
     return drawn
 
 
@@ -200,11 +223,6 @@ def _styled(chart: Chart) -> Chart:
         .configure_axis(
             labelColor=SOFT, titleColor=SOFT, gridColor=LINE, domainColor=LINE, tickColor=LINE,
             labelFontSize=12, domain=False, ticks=False, labelPadding=6,
-        )
-        .configure_legend(
-            labelColor=INK, labelFontSize=12, orient="top", title=None, symbolType="square",
-            symbolSize=110, columnPadding=14, labelLimit=170, columns=alt.ExprRef(
-                "width < 480 ? 2 : 5"), offset=10, padding=0,
         )
     )  # fmt: skip
     return styled
@@ -239,7 +257,7 @@ def _pieces(how: Bars, rows: list[Row]) -> list[Row]:
     return values
 
 
-def _bars(how: Bars, rows: list[Row], _: list[Row]) -> Chart | None:
+def _bars(how: Bars, rows: list[Row], _: list[Row]) -> tuple[Chart, Legend] | None:
     """Draw a bar below each name, with its figure at the right."""
     values = _pieces(how, rows)
     if not values:
@@ -262,12 +280,14 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> Chart | None:
     least = min([float(t) for t in totals.values()] + [0]) if how.signed else 0
     scale = alt.Scale(domain=[least, most or 1], nice=False)
     colour: Any
+    legend: Legend = []
     if stacked:
         colours = _colours(how.series, len(parts))
         if how.order:
             colours = [STEPS[how.order.index(p) - len(how.order)] for p in parts]
         colour = alt.Color("part:N", scale=alt.Scale(domain=parts, range=colours),
-                           sort=parts, legend=alt.Legend())  # fmt: skip
+                           sort=parts, legend=None)  # fmt: skip
+        legend = list(zip(parts, colours, strict=True))
     else:
         colour = alt.condition("datum.over", alt.value(OVER), alt.value(PLAIN))
     tooltip = [alt.Tooltip("name:N", title="Name")]
@@ -295,10 +315,11 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> Chart | None:
             .mark_tick(color=INK, thickness=1.5, size=17, yOffset=9)
             .encode(y=y, x=alt.X("at:Q", axis=None, scale=scale))
         )
-    return alt.LayerChart(layer=layers).properties(width="container", height=38 * len(names))
+    chart = alt.LayerChart(layer=layers).properties(width="container", height=38 * len(names))
+    return chart, legend
 
 
-def _months(how: Months, rows: list[Row], every: list[Row]) -> Chart | None:
+def _months(how: Months, rows: list[Row], every: list[Row]) -> tuple[Chart, Legend] | None:
     """Draw a column for each month; months without anything have their place too."""
     values = []
     for row in rows:
@@ -326,6 +347,7 @@ def _months(how: Months, rows: list[Row], every: list[Row]) -> Chart | None:
         v["place"] = parts.index(v["part"])
     there = [row["month"].isoformat()[:7] for row in every]  # of all currencies, to be compared
     months = _between(min(there), max(there))
+    colours = _colours(how.series, len(parts))
     columns: Chart = (
         alt.Chart(alt.InlineData(values))
         .mark_bar(cornerRadius=1, width=alt.RelativeBandSize(0.72))
@@ -335,8 +357,8 @@ def _months(how: Months, rows: list[Row], every: list[Row]) -> Chart | None:
                                   labelExpr="timeFormat(toDate(datum.value + '-15'), '%b %y')")),
             y=alt.Y("value:Q", title=None, stack="zero",
                     axis=alt.Axis(format=",.0f", tickCount=4)),
-            color=alt.Color("part:N", sort=parts, legend=alt.Legend() if len(parts) > 1 else None,
-                            scale=alt.Scale(domain=parts, range=_colours(how.series, len(parts)))),
+            color=alt.Color("part:N", sort=parts, legend=None,
+                            scale=alt.Scale(domain=parts, range=colours)),
             order=alt.Order("place:Q"),
             opacity=alt.condition("datum.whole", alt.value(1), alt.value(0.4)),
             tooltip=[alt.Tooltip("month:O", title="Month"), alt.Tooltip("part:N", title="Part"),
@@ -344,7 +366,7 @@ def _months(how: Months, rows: list[Row], every: list[Row]) -> Chart | None:
         )
         .properties(width="container", height=200)
     )  # fmt: skip
-    return columns
+    return columns, list(zip(parts, colours, strict=True)) if len(parts) > 1 else []
 
 
 def _between(first: str, last: str) -> list[str]:
@@ -356,7 +378,7 @@ def _between(first: str, last: str) -> list[str]:
     return months
 
 
-def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> Chart | None:
+def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> tuple[Chart, Legend] | None:
     """Draw a square for each person and week."""
     names = _some(row["person"] for row in rows)
     values = [
@@ -386,7 +408,7 @@ def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> Chart | None:
                 scale=alt.Scale(padding=0)),
             y=alt.Y("name:N", sort=names, title=None,
                     axis=alt.Axis(labelLimit=130, labelColor=INK), scale=alt.Scale(padding=0)),
-            color=alt.Color("fullness:N", sort=groups, legend=alt.Legend(),
+            color=alt.Color("fullness:N", sort=groups, legend=None,
                             scale=alt.Scale(domain=groups, range=list(WEEK_COLOURS))),
             opacity=alt.condition("datum.whole", alt.value(1), alt.value(0.4)),
             tooltip=[alt.Tooltip("name:N", title="Name"), alt.Tooltip("week:O", title="Week of"),
@@ -395,14 +417,14 @@ def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> Chart | None:
         )
         .properties(width="container", height=24 * len(names))
     )  # fmt: skip
-    return squares
+    return squares, list(zip(groups, WEEK_COLOURS, strict=True))
 
 
 def _fullness(share: Any) -> str:
     return next((text for limit, text in FULLNESS if share < limit), FULLEST)
 
 
-def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Chart | None:
+def _burns(_: Burns, rows: list[Row], __: list[Row]) -> tuple[Chart, Legend] | None:
     """Draw a line for each budget, and a dashed one to the day that it runs out."""
     by_name: dict[str, list[Row]] = {}
     for row in rows:
@@ -434,7 +456,7 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Chart | None:
                 format="%b %y", tickCount={"interval": "month", "step": 1}, grid=False,
                 labelOverlap="greedy", labelSeparation=10)),
             y=alt.Y("used:Q", title=None, axis=alt.Axis(format=".0%", tickCount=5)),
-            color=alt.Color("name:N", sort=names, legend=alt.Legend(symbolType="stroke"),
+            color=alt.Color("name:N", sort=names, legend=None,
                             scale=alt.Scale(domain=names, range=list(SERIES[: len(names)]))),
             strokeDash=alt.StrokeDash("when:N", legend=None, scale=alt.Scale(
                 domain=["so far", "forecast"], range=[[1, 0], [4, 4]])),
@@ -446,7 +468,8 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Chart | None:
     budget = (
         alt.Chart(alt.InlineData([{"at": 1}])).mark_rule(color=SOFT, strokeWidth=1).encode(y="at:Q")
     )
-    return alt.LayerChart(layer=[budget, lines]).properties(width="container", height=260)
+    chart = alt.LayerChart(layer=[budget, lines]).properties(width="container", height=260)
+    return chart, list(zip(names, SERIES, strict=False))
 
 
 def _ahead(row: Row, latest: date) -> tuple[date, Decimal, Row, str]:

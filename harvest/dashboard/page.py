@@ -14,7 +14,7 @@ from typing import Any
 
 import vl_convert
 
-from .drawing import Chart, as_csv, as_excel, charts, table, words
+from .drawing import Chart, as_csv, as_excel, charts, explained, table, words
 from .questions import FIGURES, QUESTIONS, SCREENS, Burns, Question, Weeks
 from .reading import MOST_ROWS, Choice, Look, Options, Reading, Row, label
 
@@ -242,9 +242,9 @@ def _card(
     inside += f'<p class="note">{escape(" ".join(notes))}</p>' if notes and rows else ""
     if not rows:
         return _section(wide, inside + f'<p class="empty">{escape(question.empty)}</p>')
-    for apart, chart in charts(question, rows):
-        inside += f"<h3>{escape(apart)}</h3>" if apart else ""
-        inside += f'<div class="chart">{embed(chart)}</div>'
+    for drawn in charts(question, rows):
+        inside += f"<h3>{escape(drawn.apart)}</h3>" if drawn.apart else ""
+        inside += f'{explained(drawn.legend)}<div class="chart">{embed(drawn.chart)}</div>'
     shown = table(question, rows) + downloads(question, rows)
     if question.chart:
         shown = f"<details><summary>Figures</summary>{shown}</details>"

@@ -530,7 +530,7 @@ FIGURES = (
     Figure(PROJECTS, "Budgets used up", COUNT,
            "SELECT count(*) AS value, '' AS unit FROM" + _LATEST + " WHERE share >= 1",
            worry=True),
-    Figure(PROJECTS, "Budgets used up in 28 days", COUNT,
+    Figure(PROJECTS, "Used up within 28 days", COUNT,
            "SELECT count(*) AS value, '' AS unit FROM" + _LATEST
            + " WHERE runs_out_on <= day + 28", worry=True),
     Figure(PROJECTS, "Profit of fixed fees", AMOUNT,
