@@ -160,6 +160,8 @@ def dashboard(
         export(pipeline, file, tell=tell)
     else:
         serve(pipeline, port=PORT if port is None else port, tell=tell)
+        sys.stdout.flush()
+        os._exit(0)  # marimo's threads would wait for browsers that have the page open
 
 
 def _at_home(warehouse: Warehouse) -> dlt.Pipeline:

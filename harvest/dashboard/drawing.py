@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -42,6 +43,8 @@ Chart: TypeAlias = "alt.Chart | alt.LayerChart"
 
 Legend: TypeAlias = "list[tuple[str, str]]"
 """What colours stand for: words and a colour. It is HTML, which breaks into lines where it must."""
+
+OTHERS = "Others"
 
 MOST_BARS = 25
 MOST_TABLE_ROWS = 200
@@ -335,19 +338,21 @@ def _months(how: Months, rows: list[Row], every: list[Row]) -> tuple[Chart, Lege
     if not values:
         return None
     if how.parts:
-        parts = [heading(p) for p in how.parts if any(v["part"] == heading(p) for v in values)]
-    else:
-        parts = sorted({v["part"] for v in values})
-        largest = sorted(parts, key=lambda p: -sum(v["value"] for v in values if v["part"] == p))
-        kept = set(largest[: len(SERIES) - 1] if len(parts) > len(SERIES) else parts)
+        domain = [heading(part) for part in how.parts]
+    else:  # Those that come most often; a colour means the same in each currency.
+        often = Counter(str(row[how.by]) for row in every)
+        domain = sorted(often, key=lambda part: (-often[part], part))
+        if len(domain) > len(SERIES):
+            domain = [*domain[: len(SERIES) - 1], OTHERS]
         for v in values:
-            v["part"] = v["part"] if v["part"] in kept else "Others"
-        parts = [p for p in largest if p in kept] + (["Others"] if len(kept) < len(parts) else [])
+            v["part"] = v["part"] if v["part"] in domain else OTHERS
+    palette = dict(zip(domain, _colours(how.series, len(domain)), strict=True))
+    parts = [part for part in domain if any(v["part"] == part for v in values)]
     for v in values:
         v["place"] = parts.index(v["part"])
     there = [row["month"].isoformat()[:7] for row in every]  # of all currencies, to be compared
     months = _between(min(there), max(there))
-    colours = _colours(how.series, len(parts))
+    colours = [palette[part] for part in parts]
     columns: Chart = (
         alt.Chart(alt.InlineData(values))
         .mark_bar(cornerRadius=1, width=alt.RelativeBandSize(0.72))

@@ -218,6 +218,10 @@ class Look:
         self._copies = tempfile.TemporaryDirectory(prefix="harvest-dashboard-")
         self._copied: tuple[object, Path] | None = None
 
+    def close(self) -> None:
+        """Delete the copies."""
+        self._copies.cleanup()
+
     @contextmanager
     def open(self) -> Iterator[Reading]:
         """Open the warehouse.

@@ -6,7 +6,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def demand() -> None:
 def has_metrics(pipeline: Pipeline) -> bool:
     """Tell whether there is anything to show."""
     try:
-        with Look(pipeline).open():
+        with closing(Look(pipeline)) as look, look.open():
             return True
     except NoMetricsError:
         return False
@@ -47,6 +47,8 @@ def has_metrics(pipeline: Pipeline) -> bool:
 
 def serve(pipeline: Pipeline, *, port: int = PORT, tell: Callable[[str], object] = print) -> None:
     """Serve the page to this machine alone, until the process is interrupted.
+
+    marimo's threads live on as long as a browser has the page open.
 
     Args:
         pipeline: Whose warehouse is shown.
@@ -73,12 +75,14 @@ def serve(pipeline: Pipeline, *, port: int = PORT, tell: Callable[[str], object]
     app = marimo.create_asgi_app(quiet=True).with_app(
         path="", root=str(Path(__file__).parent / "app.py")
     )
+    server = uvicorn.Server(
+        uvicorn.Config(app.build(), log_level="warning", timeout_graceful_shutdown=1)
+    )
     address = f"http://localhost:{listening.getsockname()[1]}"
     tell(f"The dashboard is at {address} until you press Ctrl-C.")
     if sys.stdout.isatty():
         webbrowser.open(address)
-    server = uvicorn.Server(uvicorn.Config(app.build(), log_level="warning"))
-    with listening, suppress(KeyboardInterrupt):  # which is how it is meant to end
+    with listening, closing(look), suppress(KeyboardInterrupt):  # which is how it is meant to end
         server.run(sockets=[listening])
 
 
@@ -97,5 +101,6 @@ def export(pipeline: Pipeline, file: str | Path, *, tell: Callable[[str], object
     demand()
     from .page import Page  # noqa: PLC0415 - altair need not be installed
 
-    Path(file).write_text(Page(Look(pipeline)).export(), encoding="utf-8")
+    with closing(Look(pipeline)) as look:
+        Path(file).write_text(Page(look).export(), encoding="utf-8")
     tell(f"The dashboard is in {file}.")
