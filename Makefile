@@ -10,7 +10,7 @@ QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py
 # pyenv keeps each Python in a folder of its own, and lends only the chosen one.
 export PATH := $(PATH):$(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/3.*/bin))
 
-.PHONY: help demo test test-pythons quick test-engines test-mariadb lint format docs bench lock
+.PHONY: help demo dashboard screenshots test test-page test-pythons quick test-engines test-mariadb lint format docs bench lock
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -21,6 +21,9 @@ $(VENV)/stamp: requirements-dev.lock
 
 demo: $(VENV)/stamp ## Load the local sandbox account into DuckDB and show what arrived
 	$(BIN)/python harvest_pipeline.py --demo
+
+dashboard: $(VENV)/stamp ## Show the sandbox account on a page, loaded with metrics where it is not there
+	$(BIN)/python harvest_pipeline.py --demo --dashboard
 
 test: lint ## Lint, then run all tests, real Postgres included; say what took longest
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
@@ -39,6 +42,14 @@ test-mariadb: $(VENV)/stamp ## Test against the MariaDB or MySQL that TEST_MARIA
 	@test "$$TEST_MARIADB_URL" || { echo "Set TEST_MARIADB_URL, e.g. mysql+pymysql://user:password@localhost/harvest"; exit 1; }
 	$(BIN)/pip install -q pymysql
 	$(BIN)/python -m pytest tests/test_destinations.py -k mariadb
+
+test-page: $(VENV)/stamp ## Test the dashboard in a real Chromium
+	$(BIN)/pip install -q playwright
+	$(BIN)/python -m pytest tests/browser
+
+screenshots: $(VENV)/stamp ## Renew the README's pictures of the dashboard, by a real Chromium
+	$(BIN)/pip install -q playwright
+	$(BIN)/python -m tests.browser.screenshots
 
 test-engines: .venv-airflow/stamp .venv-dagster/stamp ## Run the examples for Airflow and Dagster by these engines
 	.venv-airflow/bin/python -m pytest tests/engines/test_airflow.py

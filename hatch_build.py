@@ -1,4 +1,4 @@
-"""Takes the dependencies of the package from the list that `dlt init` copies: there is one."""
+"""Takes the dependencies of the package from the lists that `dlt init` copies."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
 class Dependencies(MetadataHookInterface):
-    """Fills in `project.dependencies`."""
+    """Fills in `project.dependencies`, and what the extra `dashboard` needs."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        """Read the list, and add the destination that the command uses by default."""
-        lines = Path(self.root, "harvest", "requirements.txt").read_text(encoding="utf-8")
-        metadata["dependencies"] = [line.replace("dlt>", "dlt[duckdb]>") for line in lines.split()]
+        """Read the lists, and add the destination that the command uses by default."""
+        needed = self._listed("harvest", "requirements.txt")
+        metadata["dependencies"] = [line.replace("dlt>", "dlt[duckdb]>") for line in needed]
+        metadata["optional-dependencies"] = {
+            "dashboard": self._listed("harvest", "dashboard", "requirements.txt")
+        }
+
+    def _listed(self, *path: str) -> list[str]:
+        return Path(self.root, *path).read_text(encoding="utf-8").split()

@@ -27,6 +27,7 @@ from dlt.common.runtime.collector import NullCollector
 from . import ENDPOINTS, HarvestError, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
+from .dashboard import PORT, demand, export, has_metrics, serve
 from .errors import (
     AccountsError,
     DifferencesError,
@@ -59,6 +60,7 @@ EPILOG = """examples:
   {program} --check                    what a run would read, and whether all is well
   {program} --verify                   whether what was loaded agrees with Harvest's reports
   {program} --demo                     a local sandbox account, no token needed
+  {program} --dashboard                a page to look at, after a run with --metrics
 
 exit codes:
   0    everything was loaded, or a check or verification found all well
@@ -131,6 +133,37 @@ def verify(warehouse: Warehouse, **options: Any) -> None:
     run.verify(_at_home(warehouse), tell=partial(print, flush=True), **options)
 
 
+def dashboard(
+    warehouse: Warehouse,
+    *,
+    port: int | None = None,
+    file: str | None = None,
+    fill: Callable[[], object] | None = None,
+) -> None:
+    """Show what was loaded on a page, or write the page into a file.
+
+    Args:
+        warehouse: Makes the pipeline that loaded it.
+        port: Where the page is served; `PORT` if it is omitted.
+        file: Where the page is written to; it is served, if this is omitted.
+        fill: Loads and builds the metrics where there are none; they are demanded otherwise.
+
+    Raises:
+        HarvestError: There are no metrics, or the page can't be shown.
+    """
+    demand()
+    pipeline, tell = _at_home(warehouse), partial(print, flush=True)
+    if fill and not has_metrics(pipeline):
+        fill()
+        pipeline = warehouse()
+    if file:
+        export(pipeline, file, tell=tell)
+    else:
+        serve(pipeline, port=PORT if port is None else port, tell=tell)
+        sys.stdout.flush()
+        os._exit(0)  # marimo's threads would wait for browsers that have the page open
+
+
 def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
     """Return the pipeline, its state and its local database both in the folder that it runs in.
 
@@ -165,6 +198,13 @@ def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> 
             "client_id": "",
         }
         return command(*args, **{"anchor_date": "all", **options, **here})
+
+
+def _load_demo(program: str, *args: Any, **options: Any) -> None:
+    """Load the demo's account, and say how to look at it."""
+    in_demo(load, *args, **options)
+    if not options.get("as_json"):
+        print(f"Look at it: `make dashboard`, or {program} --demo --dashboard.")
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
@@ -237,6 +277,12 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--dataset", metavar="NAME", help="another dataset (schema) there")
     add("--metrics", action="store_true",
         help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
+    add("--dashboard", action="store_true",
+        help="load nothing: show the metrics on a page that this machine alone can open; with "
+        "--demo, load first what is not there")  # fmt: skip
+    add("--port", type=int, metavar="N", help=f"of the dashboard, default {PORT}; 0: any")
+    add("--export", metavar="FILE",
+        help="write the dashboard as one HTML file, to send, in place of serving it")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
         help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
@@ -272,9 +318,11 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         return
     for table in args.tables:
         _check_table(parser, table)
+    if not args.dashboard and (args.port is not None or args.export):
+        parser.error("--port and --export go with --dashboard")
     _share_heaps()
     try:
-        if _command(args, warehouse)() is False:
+        if _command(args, warehouse, program)() is False:
             raise SystemExit(1)
     except UnknownDestinationModule:
         parser.error(f"no such destination: {args.destination}; dlt's documentation lists all")
@@ -299,7 +347,9 @@ def _share_heaps() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
-def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], bool | None]:
+def _command(
+    args: argparse.Namespace, warehouse: Warehouse, program: str
+) -> Callable[[], bool | None]:
     """Return what the command line asks for. What it returns is False if all is not well."""
     tell = partial(print, flush=True)
     if args.authorize is not None:
@@ -322,7 +372,10 @@ def _command(args: argparse.Namespace, warehouse: Warehouse) -> Callable[[], boo
         only = {"only_account": args.only_account} if args.only_account else {}
         compare = partial(in_demo, verify) if args.demo else verify
         return partial(compare, chosen, **by, **only)
-    start = partial(in_demo, load) if args.demo else load
+    if args.dashboard:
+        fill = partial(in_demo, load, chosen, metrics=True) if args.demo else None
+        return partial(dashboard, chosen, port=args.port, file=args.export, fill=fill)
+    start = partial(_load_demo, program) if args.demo else load
     return partial(start, chosen, *args.tables, **options)
 
 

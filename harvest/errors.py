@@ -21,6 +21,10 @@ HarvestError
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
 ├── MetricsError               the data was loaded, but no metrics were built from it
+├── NoMetricsError             a page should be shown of metrics that are not there
+├── WarehouseBusyError         a page should be shown while a load writes the database
+├── MissingDashboardError      what shows the page is not installed
+├── PortTakenError             the page's port is used by another program
 ├── UnverifiableError          what the warehouse holds can't be compared with Harvest's reports
 ├── DifferencesError           it was compared, and some figures differ for no known reason
 ├── InternalError              a bug of the connector or of dlt
@@ -384,6 +388,45 @@ class MetricsError(HarvestError):
         super().__init__(
             f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, "
             "but metrics may be older than they are: run again with --metrics."
+        )
+
+
+class NoMetricsError(HarvestError):
+    """The dashboard shows metrics, and there are none."""
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__(
+            f"Dataset `{dataset}` has no metrics, which the dashboard shows: load with --metrics."
+        )
+
+
+class WarehouseBusyError(HarvestError):
+    """A DuckDB file can't be read while another process writes it."""
+
+    def __init__(self, pipeline: str) -> None:
+        super().__init__(
+            f"The database of pipeline `{pipeline}` is being written: wait until the load ends, "
+            "then look again. Nothing was changed."
+        )
+
+
+class MissingDashboardError(HarvestError):
+    """Libraries that only the dashboard needs are not installed."""
+
+    def __init__(self, missing: Iterable[str], requirements: object) -> None:
+        super().__init__(
+            f"The dashboard needs {', '.join(missing)}: install them with "
+            f"`pip install -r {requirements}`."
+        )
+
+
+class PortTakenError(HarvestError):
+    """The dashboard can't listen at its port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"Port {port} can't be used, most likely by a dashboard that runs already: choose "
+            "another with --port."
         )
 
 

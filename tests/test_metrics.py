@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ import dlt
 import pytest
 from dlt import Pipeline
 from dlt.common.runners import Venv
+from dlt.destinations.exceptions import DatabaseException
 from dlt.helpers.dbt import create_venv
 from filelock import FileLock
 
 from harvest import metrics
+from harvest.dashboard.page import Page
+from harvest.dashboard.questions import FIGURES, QUESTIONS, SCREENS
+from harvest.dashboard.reading import Choice, Look
 from harvest.errors import MetricsError
 from harvest.run import load
 from harvest_sandbox import Sandbox
 from harvest_sandbox.account import Account
 
+from .dashboard_truth import CHOICES, Answers, comparable
 from .metrics_truth import KEYS, Truth
 from .running import ROOT, run_script
 from .truth import Row
@@ -29,7 +35,7 @@ from .truth import Row
 ENVIRONMENTS = ROOT / ".venv" / "dbt"
 RATES = {"USD": Decimal("0.9173")}
 ANOTHER = 1  # what is added to the account's id in the copy of all its rows
-Metrics = tuple[Truth, int, dict[str, list[Row]]]
+Metrics = tuple[Truth, int, dict[str, list[Row]], Pipeline]
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +92,7 @@ def built(
             Truth(sandbox.account, today, since, RATES, seen),
             sandbox.account_id,
             {model: rows(pipeline, dataset, model) for model in KEYS},
+            pipeline,
         )
 
 
@@ -200,7 +207,7 @@ def rows(pipeline: Pipeline, dataset: str, model: str) -> list[Row]:
 @pytest.mark.parametrize("model", KEYS)
 def test_agrees(built: Metrics, model: str) -> None:
     """A model equals what is computed from the records, in each of two accounts with equal ids."""
-    truth, account_id, tables = built
+    truth, account_id, tables, _ = built
     expected = truth.rows(model)
     assert expected, "the account has nothing of it"
     for account in (account_id, account_id + ANOTHER):
@@ -223,9 +230,35 @@ def _plain(value: Any) -> Any:
     return value.astimezone(timezone.utc) if isinstance(value, datetime) else value
 
 
+@pytest.mark.parametrize("choose", CHOICES)
+def test_page_agrees(built: Metrics, choose: str) -> None:
+    """Each answer of the page, and each figure, equals what Python adds up of the same metrics."""
+    truth, account_id, tables, pipeline = built
+    choice = CHOICES[choose](truth.today, account_id, tables)
+    answers = Answers(tables, choice, truth.today)
+    with Look(pipeline).open() as reading:
+        for question in QUESTIONS:
+            found = reading.rows(question.sql, choice, None)
+            if "_freshness" in question.tables or "_verification" in question.tables:
+                continue  # tables that were loaded, not metrics
+            assert comparable(found) == comparable(answers.of(question.title)), question.title
+        for figure in FIGURES:
+            if (expected := answers.figure(figure.title)) is not None:
+                rows = reading.rows(figure.sql, choice)
+                by_unit = {row["unit"]: row["value"] for row in rows if row["value"] is not None}
+                assert comparable([by_unit]) == comparable([expected]), figure.title
+
+
+def test_page_changes_nothing(built: Metrics) -> None:
+    """The page's connection refuses to write."""
+    *_, pipeline = built
+    with Look(pipeline).open() as reading, pytest.raises(DatabaseException, match="read-only"):
+        reading.rows("CREATE TABLE written (a int)", Choice(), None)
+
+
 def test_story(built: Metrics) -> None:
     """The sandbox's story shows in the metrics: what a demonstration is about must not get lost."""
-    truth, account_id, tables = built
+    truth, account_id, tables, _ = built
     mine = {
         model: [row for row in found if row["_account_id"] == account_id]
         for model, found in tables.items()
@@ -254,6 +287,13 @@ def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
         tell_freshness(pipeline, sandbox.account_id)
         dataset = metrics.build(pipeline, venv=dbt)
         assert rows(pipeline, dataset, "hours") == []
+        page = Page(Look(pipeline))
+        options = page.options()
+        for screen in SCREENS:
+            shown = page.screen(screen, Choice(), options, str, lambda *_: "")
+            for question in QUESTIONS:
+                if question.screen == screen and "_freshness" not in question.tables:
+                    assert escape(question.empty) in shown, question.title
         (account,) = rows(pipeline, dataset, "accounts")
         assert account["_account_id"] == sandbox.account_id
         assert account["history_from"] == date(2025, 5, 7)  # the next whole day

@@ -1,0 +1,5 @@
+"""A page that shows the metrics: `--dashboard`. What else it needs stands in requirements.txt."""
+
+from .serving import PORT, demand, export, has_metrics, serve
+
+__all__ = ["PORT", "demand", "export", "has_metrics", "serve"]
