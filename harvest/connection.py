@@ -9,6 +9,7 @@ from threading import Lock, Timer
 from typing import Any, TypeVar
 
 from dlt import Pipeline
+from dlt.common.configuration.utils import get_resolved_traces
 from dlt.destinations.sql_client import SqlClientBase
 
 Answer = TypeVar("Answer")
@@ -94,6 +95,9 @@ class Connection:
     def _close(self) -> None:
         self._client = None
         self._opened.close()
+        # dlt logs what it resolved in each thread, failures with all that was in use then: a source
+        # among them would live, and be told of each run, for as long as the process.
+        get_resolved_traces().clear()
 
 
 def connection(pipeline: Pipeline) -> Connection:

@@ -175,8 +175,16 @@ class RunsWatch:
         finalize(owner, lambda: watches.remove(self) if self in watches else None)
 
     def on_start_trace(self, _: object, step: str, pipeline: SupportsPipeline) -> None:
-        """Recover when a run begins, and not when a user extracts, normalizes or loads by hand."""
-        if step == "run" and isinstance(pipeline, Pipeline):
+        """Recover when a run begins, and not when a user extracts, normalizes or loads by hand.
+
+        Of all sources of one name that live, the first one's watch does it.
+        """
+        alike = (
+            watch
+            for watch in trace.TRACKING_MODULES
+            if isinstance(watch, RunsWatch) and watch._source_name == self._source_name
+        )
+        if step == "run" and isinstance(pipeline, Pipeline) and next(alike, self) is self:
             recover_before_run(pipeline, self._source_name)
 
     def on_start_trace_step(self, _: object, step: str, pipeline: SupportsPipeline) -> None:

@@ -147,6 +147,31 @@ def test_unrelated_pipeline(job: Job) -> None:
     assert len(trace.TRACKING_MODULES) == watching
 
 
+def test_source_ends(job: Job) -> None:
+    """Once it ran, nothing of a source stays in the process, so that later runs don't slow down."""
+    gc.collect()  # sources of other tests
+    watching = len(trace.TRACKING_MODULES)
+    for _ in range(2):  # the first finds an empty destination
+        job.pipeline().run(job.read())
+    gc.collect()
+    assert len(trace.TRACKING_MODULES) == watching
+
+
+def test_one_recovery(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is recovered once, however many sources there are in the process."""
+    sources, recovered = [job.read() for _ in range(3)], list[str]()
+
+    def note(pipeline: Pipeline, source_name: str) -> None:
+        recovered.append(source_name)
+        recover_before_run(pipeline, source_name)
+
+    monkeypatch.setattr("harvest.recover.recover_before_run", note)
+    for runs in (1, 2):
+        job.pipeline().run(sources.pop())
+        assert recovered == ["harvest"] * runs
+        gc.collect()
+
+
 def free(pipeline: Pipeline) -> bool:
     """Tell whether another process could recover in the pipeline's folder."""
     lock = FileLock(f"{pipeline.working_dir}.at_work", timeout=0)

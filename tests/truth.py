@@ -8,8 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from dlt import Pipeline
+from dlt.destinations.sql_client import SqlClientBase
 
 from harvest import ENDPOINTS
+from harvest.catalog import Endpoint
 from harvest_sandbox import Sandbox
 
 Row = dict[str, Any]
@@ -21,10 +23,14 @@ ALWAYS = [endpoint for endpoint in ENDPOINTS if not endpoint.on_request]
 def read(pipeline: Pipeline, table: str, account_id: int | None = None) -> list[Row]:
     """Return a table's rows, or those of one account."""
     with pipeline.sql_client() as client:
-        query = f"SELECT * FROM {client.make_qualified_table_name(table)}"
-        with client.execute_query(query) as cursor:
-            names = [column[0] for column in cursor.description]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return _rows(client, table, account_id)
+
+
+def _rows(client: SqlClientBase[Any], table: str, account_id: int | None) -> list[Row]:
+    query = f"SELECT * FROM {client.make_qualified_table_name(table)}"
+    with client.execute_query(query) as cursor:
+        names = [column[0] for column in cursor.description]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return [row for row in rows if account_id in (None, row.get("_account_id"))]
 
 
@@ -34,28 +40,33 @@ def assert_equal(
     """Demand that the tables, or all, hold what Harvest holds of an account; default: the first."""
     account_id = account_id or sandbox.account_id
     account = sandbox.hosted[account_id].account
-    for endpoint in ALWAYS:
-        if tables and endpoint.name not in tables:
-            continue
-        loaded = read(pipeline, endpoint.name, account_id)
-        lists = {name for name, _ in endpoint.nested}
-        truth = account.truth(endpoint.name)
-        here = {key_of(row): row for row in loaded}
-        assert len(loaded) == len(truth), (endpoint.name, len(loaded), len(truth))
-        for record in truth:
-            row = here[key_of(record)]
-            expected = {k: v for k, v in flatten(record).items() if k not in lists}
-            expected["_account_id"] = account_id
-            actual = {k: v for k, v in row.items() if not k.startswith("_dlt")}
-            for column in expected.keys() | actual.keys():
-                want, got = expected.get(column), actual.get(column)
-                assert _same(got, want), (endpoint.name, record.get("id"), column, got, want)
-        for name in lists:
-            _assert_items(pipeline, endpoint.name, name, here, truth, account_id)
+    chosen = [endpoint for endpoint in ALWAYS if not tables or endpoint.name in tables]
+    with pipeline.sql_client() as client:  # one for all, since opening it costs more than reading
+        for endpoint in chosen:
+            _assert_table(client, endpoint, account.truth(endpoint.name), account_id)
+
+
+def _assert_table(
+    client: SqlClientBase[Any], endpoint: Endpoint, truth: list[Row], account_id: int
+) -> None:
+    loaded = _rows(client, endpoint.name, account_id)
+    lists = {name for name, _ in endpoint.nested}
+    here = {key_of(row): row for row in loaded}
+    assert len(loaded) == len(truth), (endpoint.name, len(loaded), len(truth))
+    for record in truth:
+        row = here[key_of(record)]
+        expected = {k: v for k, v in flatten(record).items() if k not in lists}
+        expected["_account_id"] = account_id
+        actual = {k: v for k, v in row.items() if not k.startswith("_dlt")}
+        for column in expected.keys() | actual.keys():
+            want, got = expected.get(column), actual.get(column)
+            assert _same(got, want), (endpoint.name, record.get("id"), column, got, want)
+    for name in lists:
+        _assert_items(client, endpoint.name, name, here, truth, account_id)
 
 
 def _assert_items(
-    pipeline: Pipeline,
+    client: SqlClientBase[Any],
     table: str,
     name: str,
     parents: dict[Any, Row],
@@ -63,7 +74,7 @@ def _assert_items(
     account_id: int,
 ) -> None:
     found: dict[str, list[Row]] = {}
-    rows = read(pipeline, f"{table}__{name}", account_id)
+    rows = _rows(client, f"{table}__{name}", account_id)
     for row in sorted(rows, key=lambda r: int(r["_dlt_list_idx"])):
         found.setdefault(row["_dlt_parent_id"], []).append(row)
     for record in truth:
