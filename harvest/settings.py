@@ -106,7 +106,7 @@ the product of two columns, such as hours and rates, overflow in DuckDB."""
 OVERLAP_SECONDS = 60
 """A stored cursor stays this far behind the start of the read, for rows that commit late."""
 
-DUCKDB_MEMORY = "256MB"
+DUCKDB_MEMORY = "200MB"
 """What DuckDB may hold in our process before it uses the disk. By default it takes what it finds:
 merging 400,000 time entries took 300 MB more, and 2,000,000 rows as wide 1.8 GB more."""
 

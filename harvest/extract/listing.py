@@ -42,6 +42,9 @@ Records = list[dict[str, Any]]
 
 ARCHIVED = "is_active"
 
+PAGES_AHEAD = 2
+"""Pages that may have come before they are taken."""
+
 MAX_SPLITS = 3
 """A window that is still too long after so many splits is read as one chain of pages."""
 
@@ -201,13 +204,24 @@ class Listing:
     def _side_by_side(self) -> Iterator[Page]:
         """Yield from the windows that wait, newest first, at most one page of each ahead."""
         running: dict[Future[Page | Split | None], Iterator[Page | Split]] = {}
-        pool = ThreadPoolExecutor(self._sizes.parallel_windows)
+        begun: deque[Iterator[Page | Split]] = deque()
+        most = at_once = self._sizes.parallel_windows
+        pool = ThreadPoolExecutor(most)
+
+        def ask() -> None:
+            while len(running) < at_once and (begun or self._waiting):
+                chain = begun.popleft() if begun else self._chain(self._waiting.popleft())
+                running[pool.submit(next, chain, None)] = chain
+
         try:
-            while self._waiting or running:
-                while self._waiting and len(running) < self._sizes.parallel_windows:
-                    chain = self._chain(self._waiting.popleft())
-                    running[pool.submit(next, chain, None)] = chain
+            while self._waiting or begun or running:
+                ask()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
+                # Pages that wait take memory. Where they come faster than they are taken, fewer
+                # windows are read side by side.
+                crowded = len(done) > PAGES_AHEAD
+                at_once = max(PAGES_AHEAD, at_once - len(done)) if crowded else at_once + 1
+                at_once = min(most, at_once)
                 for future in done:
                     chain, came = running.pop(future), future.result()
                     if isinstance(came, Split):
@@ -215,7 +229,8 @@ class Listing:
                         waiting.sort(key=lambda part: part.window.last or date.max, reverse=True)
                         self._waiting = deque(waiting)
                     elif came is not None:
-                        running[pool.submit(next, chain, None)] = chain
+                        begun.append(chain)
+                        ask()
                         yield came
                     del future, came  # Pages must not be held while others come.
                 if self._limit and len(self.ids) >= self._limit:
