@@ -98,7 +98,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     our code or the user's raises meanwhile is a failure of its own.
     """
     link: BaseException | None = error
-    while link is not None:
+    seen: set[BaseException] = set()  # Somebody may have raised a cause from its effect.
+    while link is not None and link not in seen:
+        seen.add(link)
         yield link
         wraps = isinstance(link, DltException) or not _is_mistake(link)
         link = link.__cause__ or (link.__context__ if wraps else None)

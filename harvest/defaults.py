@@ -1,8 +1,12 @@
-"""dlt's settings as they suit Harvest, for one run and wherever the user has none of their own."""
+"""dlt's settings as they suit Harvest, for one run and wherever the user has none of their own.
+
+`load` gets all of them. A plain run gets a staging dataset of the pipeline's own, since pipelines
+that share one take each other's rows out of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -22,19 +26,29 @@ DEFAULTS: dict[tuple[str, ...], Any] = {
     ("destination", "duckdb", "credentials", "global_config"): {"memory_limit": DUCKDB_MEMORY},
 }
 
+STAGING_LAYOUT = "staging_dataset_name_layout"
+
+STAGED: dict[str, _Defaults] = {}
+"""What plain runs are given, by the pipeline's folder."""
+
 
 class _Defaults(ConfigProvider):
-    """Answers what no other provider answered, and only for one pipeline."""
+    """Answers what no other provider answered, and only for one pipeline.
+
+    Args:
+        pipeline_name: The pipeline.
+        values: The defaults, beside the name of its staging dataset.
+    """
 
     supports_secrets, supports_sections = True, True
 
-    def __init__(self, pipeline_name: str) -> None:
-        self._pipeline_name = pipeline_name
+    def __init__(self, pipeline_name: str, values: Mapping[tuple[str, ...], Any]) -> None:
+        self._pipeline_name, self._values = pipeline_name, values
 
     @property
     def name(self) -> str:
         """Tells providers of several runs in one process apart."""
-        return f"defaults of harvest.run.load for {self._pipeline_name}"
+        return f"defaults of harvest for {self._pipeline_name}"
 
     def get_value(
         self,
@@ -48,8 +62,11 @@ class _Defaults(ConfigProvider):
         asking = Container()[ConfigSectionContext].pipeline_name
         # dlt asks all providers for what stands below the pipeline's name first. Answering there
         # would overrule what the user set for all pipelines.
-        ours = asking == self._pipeline_name and not pipeline_name
-        return (DEFAULTS.get(path) if ours else None), ".".join(path)
+        if asking != self._pipeline_name or pipeline_name:
+            return None, ".".join(path)
+        if sections[:1] == ("destination",) and key == STAGING_LAYOUT:
+            return f"%s_staging_{self._pipeline_name.replace('%', '%%')}", ".".join(path)
+        return self._values.get(path), ".".join(path)
 
 
 @contextmanager
@@ -58,11 +75,30 @@ def defaults(pipeline: Pipeline) -> Iterator[None]:
 
     dlt has no place for the defaults of a source, other than the user's files.
     """
-    providers = Container()[PluggableRunContext].providers.providers
-    ours = _Defaults(pipeline.pipeline_name)
+    ours = _Defaults(pipeline.pipeline_name, DEFAULTS)
+    providers = _providers()
     providers.append(ours)  # the last one that dlt asks
     try:
         yield
     finally:
         with suppress(ValueError):  # dlt's context was made anew meanwhile
             providers.remove(ours)
+
+
+def begin_own_staging(pipeline: Pipeline) -> None:
+    """Give a pipeline a staging dataset of its own, until `end_own_staging`."""
+    if pipeline.working_dir not in STAGED:
+        STAGED[pipeline.working_dir] = ours = _Defaults(pipeline.pipeline_name, {})
+        _providers().append(ours)
+
+
+def end_own_staging(pipeline: Pipeline) -> None:
+    """Leave dlt's settings as they were."""
+    if ours := STAGED.pop(pipeline.working_dir, None):
+        with suppress(ValueError):
+            _providers().remove(ours)
+
+
+def _providers() -> list[ConfigProvider]:
+    providers: list[ConfigProvider] = Container()[PluggableRunContext].providers.providers
+    return providers

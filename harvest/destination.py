@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,7 +13,7 @@ from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
 from dlt.common.schema.utils import has_table_seen_data, is_complete_column
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
-from dlt.destinations.job_client_impl import SqlJobClientBase
+from dlt.destinations.job_client_impl import SqlJobClientBase, SqlJobClientWithStagingDataset
 from dlt.destinations.sql_client import SqlClientBase
 from dlt.extract import DltResource
 
@@ -113,6 +113,25 @@ class Destination:
 
         return connection(self._pipeline).run(ask) if self._pipeline else None
 
+    def broken_in_staging(self, tables: Iterable[str]) -> set[str]:
+        """Return those of the tables that dlt's staging dataset lacks, or a column of them.
+
+        dlt makes all merged tables there, but not again for a schema that it made them for.
+        """
+        loaded = [table for table in tables if self.loaded_before(table)]
+
+        def ask(pipeline: Pipeline) -> set[str]:
+            with pipeline.destination_client(self._known_schema(pipeline)) as client:
+                if not isinstance(client, SqlJobClientWithStagingDataset):
+                    return set()
+                with client.with_staging_dataset():
+                    if not client.is_storage_initialized():
+                        return set()
+                    found = dict(client.get_storage_tables(loaded))
+            return {t for t in loaded if not found.get(t) or self._missing(t, found[t])}
+
+        return connection(self._pipeline).run(ask) if self._pipeline and loaded else set()
+
     def loaded_before(self, table: str) -> bool:
         """Tell whether the pipeline remembers that rows of a table were loaded."""
         known = self._known_table(table)
@@ -135,10 +154,6 @@ class Destination:
             if not columns[name].get("nullable", True):
                 raise MissingColumnError(table, name)
         return missing
-
-    def without_account(self, found: dict[str, TTableSchemaColumns]) -> set[str]:
-        """Return the tables whose rows do not tell their account, since somebody dropped that."""
-        return {name for name, there in found.items() if ACCOUNT_ID in self._missing(name, there)}
 
     def _missing(self, table: str, there: TTableSchemaColumns) -> set[str]:
         known = self._known_table(table)
@@ -267,6 +282,36 @@ class Destination:
             f"WHERE {mine} GROUP BY id) l ON v.id = l.id AND v.{VERSION} = l.latest WHERE v.{mine}"
         )
 
+    def emptied(self, tables: Collection[str]) -> set[str]:
+        """Return those of the tables that hold no row of the account, by one question for all."""
+        if not (self._pipeline and tables):
+            return set()
+
+        def ask(client: SqlClientBase[Any]) -> set[str]:
+            statement = " UNION ALL ".join(
+                f"SELECT {number}, CASE WHEN EXISTS (SELECT 1 FROM "  # noqa: S608 - our names
+                f"{client.make_qualified_table_name(table)} WHERE {ACCOUNT_ID} = {self._account_id}"
+                ") THEN 1 ELSE 0 END"
+                for number, table in enumerate(names)
+            )
+            rows = client.execute_sql(statement) or ()
+            return {names[number] for number, there in rows if not there}
+
+        names = [*tables]
+        return connection(self._pipeline).ask(ask, self._known_schema(self._pipeline))
+
+    def rows_of_others(
+        self, tables: Iterable[str], accounts: Collection[int]
+    ) -> dict[str, dict[int, int]]:
+        """Return how many rows tables hold of other accounts than these, by table and account."""
+        among = ", ".join(map(str, accounts))
+        statement = (
+            f"SELECT {ACCOUNT_ID}, count(*) FROM {{table}} "  # noqa: S608 - our names
+            f"WHERE {ACCOUNT_ID} NOT IN ({among}) GROUP BY {ACCOUNT_ID}"
+        )
+        found = {table: self._ask(table, statement) for table in tables}
+        return {table: {int(i): n for i, n in rows} for table, rows in found.items() if rows}
+
     def items_by_row(self, nested_table: str) -> dict[str, int]:
         """Return how many of the account's items a nested table holds, by the id of their row."""
         statement = (
@@ -377,6 +422,11 @@ class Destination:
     def _known_schema(self, pipeline: Pipeline) -> Any:
         """Return the schema's name, None where the pipeline does not know it yet."""
         return self._schema_name if self._schema_name in pipeline.schema_names else None
+
+
+def tell_account(tables: Mapping[str, TTableSchemaColumns]) -> set[str]:
+    """Return the tables whose rows tell their account; somebody may have dropped that column."""
+    return {name for name, columns in tables.items() if ACCOUNT_ID in map(str.lower, columns)}
 
 
 def load_as_before(pipeline: Pipeline) -> None:

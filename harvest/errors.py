@@ -14,7 +14,7 @@ HarvestError
 ├── BusyError                  the pipeline runs already
 ├── AccountError               what failed, of which of several accounts
 ├── AccountsError              some of several accounts were not loaded, the rest was
-├── SharedTableError           a refresh would drop the rows of another account
+├── SharedTableError           the rows of another account would be dropped
 ├── PartialLoadError           some tables could not be read, the rest was loaded
 ├── LoadError                  dlt or the destination failed
 ├── StepError                  something else failed, such as a disk that is full
@@ -277,7 +277,7 @@ class AccountsError(HarvestError):
 
 
 class SharedTableError(HarvestError):
-    """A refresh would drop rows of accounts that the run does not read."""
+    """A refresh, or a table that is replaced, would lose rows that the run does not read."""
 
     concerns_everything = concerns_all_accounts = True
 
@@ -289,8 +289,8 @@ class SharedTableError(HarvestError):
             for account, count in accounts.items()
         )
         super().__init__(
-            f"A refresh would drop {rows}, and this run does not read them: name all accounts of "
-            "these tables in `account_id` and refresh them together, or delete those rows first; "
+            f"This run would drop {rows} without reading them again: name all accounts of these "
+            "tables in `account_id` and load them together, or delete those rows first; "
             "`full_read` (--full-read) reads one account again without dropping. Nothing was "
             "changed."
         )
@@ -481,7 +481,7 @@ class UnreachableError(HarvestError):
 
 
 class NoAnswerError(HarvestError):
-    """No answer came to one request after all attempts, while Harvest answered others."""
+    """No answer came to one request after all attempts, while Harvest answered another one."""
 
     def __init__(self, endpoint: str, host: str, reason: str) -> None:
         self.endpoint = endpoint

@@ -30,9 +30,11 @@ from filelock import FileLock, Timeout
 
 from .comments import comment, note_described
 from .connection import close_connection
+from .defaults import begin_own_staging, end_own_staging
 from .destination import load_as_before
 from .errors import BusyError, LoadError
 from .extract.state import forget_tables
+from .turns import end_turn, take_turn
 
 SCHEMA_FILE = ".schema.json"
 
@@ -184,13 +186,21 @@ class RunsWatch:
             for watch in trace.TRACKING_MODULES
             if isinstance(watch, RunsWatch) and watch._source_name == self._source_name
         )
-        if step == "run" and isinstance(pipeline, Pipeline) and next(alike, self) is self:
+        if not isinstance(pipeline, Pipeline):
+            return
+        if self._source_name in pipeline.schema_names:
+            begin_own_staging(pipeline)
+        if step == "run" and next(alike, self) is self:
             recover_before_run(pipeline, self._source_name)
 
     def on_start_trace_step(self, _: object, step: str, pipeline: SupportsPipeline) -> None:
-        """Note what was said of the tables before anything is read."""
-        if step == "extract" and isinstance(pipeline, Pipeline):
+        """Note what was said of the tables before anything is read; let others load first."""
+        if not isinstance(pipeline, Pipeline):
+            return
+        if step == "extract":
             note_described(pipeline)
+        if step == "load" and self._source_name in pipeline.schema_names:
+            take_turn(pipeline)
 
     def on_end_trace_step(
         self, _: object, __: object, pipeline: SupportsPipeline, info: object, *___: object
@@ -198,12 +208,17 @@ class RunsWatch:
         """Let go of the destination when everything was read, comment on what was made there."""
         if isinstance(pipeline, Pipeline):
             close_connection(pipeline)
-            if isinstance(info, LoadInfo) and not info.has_failed_jobs:
-                comment(pipeline, info)
+            try:
+                if isinstance(info, LoadInfo) and not info.has_failed_jobs:
+                    comment(pipeline, info)
+            finally:
+                end_turn(pipeline)
 
     def on_end_trace(self, trace: PipelineTrace, pipeline: SupportsPipeline, *_: object) -> None:
         """Undo what was done for a run, also for one that failed."""
         ran = any(step.step == "run" for step in trace.steps)
+        if isinstance(pipeline, Pipeline):
+            end_own_staging(pipeline)
         if isinstance(pipeline, Pipeline) and (ran or not pipeline.has_pending_data):
             _at_work(pipeline).release(force=True)
             load_as_before(pipeline)
@@ -244,6 +259,8 @@ def recover_before_run(pipeline: Pipeline, source_name: str) -> None:
 def be_at_work(pipeline: Pipeline) -> None:
     """Keep other processes from recovering until the run ends, or without a run this process.
 
+    From now on it is known that the pipeline loads this source, so it gets its own staging dataset.
+
     To be called when extraction begins. Nobody waits for it, and it keeps nobody from running.
 
     Raises:
@@ -251,6 +268,7 @@ def be_at_work(pipeline: Pipeline) -> None:
     """
     if error := NOT_RECOVERED.pop(pipeline.working_dir, None):
         raise LoadError("sync", error) from error
+    begin_own_staging(pipeline)
     with suppress(Timeout):
         _at_work(pipeline).acquire()
 

@@ -16,9 +16,8 @@ from filelock import FileLock, Timeout
 from . import harvest_source
 from .blame import explained
 from .catalog import BY_NAME, ENDPOINTS, REPORTS
-from .catalog.schema import ACCOUNT_ID
 from .defaults import defaults
-from .destination import Destination
+from .destination import Destination, tell_account
 from .errors import (
     AccountError,
     AccountsError,
@@ -46,7 +45,7 @@ NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
 
 SOURCE = "harvest"
 
-SNAPSHOTS = {e.name for e in REPORTS if e.report and e.report.span != "period"}
+SNAPSHOTS = {e.name for e in REPORTS if e.snapshots}
 """Tables whose earlier rows can't be read again, so that a refresh must not drop them."""
 
 HISTORIES = {e.history_table for e in ENDPOINTS if e.history_table}
@@ -441,7 +440,9 @@ def _refresh(
     counted = count_rows(pipeline, SOURCE, tables)
     there = {table: count for table, count in counted.items() if table not in HISTORIES}
     if there:
-        if shared := _others(pipeline, tables, parts):
+        destination = Destination(pipeline, SOURCE, 0)
+        among = tell_account(destination.tables([*(tables & there.keys())]) or {})
+        if shared := destination.rows_of_others(sorted(among), parts):
             raise SharedTableError(shared)
         rows = ", ".join(
             table if count is None else f"{table} ({count:,} rows)"
@@ -460,22 +461,3 @@ def _refresh(
         for table in there:
             part.summary.tables[table] = Rows()
         part.add_up(count_rows(pipeline, SOURCE, tables, part.whose))
-
-
-def _others(
-    pipeline: Pipeline, selected: Collection[str], accounts: Collection[int]
-) -> dict[str, dict[int, int]]:
-    """Return how many rows tables hold of other accounts, by table and account."""
-    found: dict[str, dict[int, int]] = {}
-    tables = {*selected}.intersection(loaded_tables(pipeline, SOURCE))
-    destination = Destination(pipeline, SOURCE, 0)
-    tables -= destination.without_account(destination.tables([*tables]) or {})
-    with pipeline.sql_client(SOURCE) as client:
-        for table in tables:
-            name = client.make_qualified_table_name(table)
-            rows = client.execute_sql(
-                f"SELECT {ACCOUNT_ID}, count(*) FROM {name} GROUP BY {ACCOUNT_ID}"  # noqa: S608 - our names
-            )
-            if others := {int(i): n for i, n in rows or () if int(i) not in accounts}:
-                found[table] = others
-    return found

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from dlt import Pipeline
@@ -25,10 +26,10 @@ EVER = "2010-01-01"
 Make = Callable[..., DltSource]
 
 
-def failure(pipeline: Pipeline, source: DltSource) -> HarvestError:
+def failure(pipeline: Pipeline, source: DltSource, **how: Any) -> HarvestError:
     """Run, and return what the connector said."""
     with pytest.raises(PipelineStepFailed) as caught:
-        pipeline.run(source)
+        pipeline.run(source, **how)
     link: BaseException | None = caught.value
     while link is not None and not isinstance(link, HarvestError):
         link = link.__cause__
@@ -52,6 +53,7 @@ def running(arguments: list[str], home: Path, **env: str) -> Iterator[subprocess
         arguments,
         cwd=home,
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 from dlt.common import logger
 from dlt.common.configuration import resolve_configuration
 from dlt.common.configuration.specs import RuntimeConfiguration
@@ -29,6 +30,9 @@ from .answers import Answers, Page, moment_of, refuse_foreign
 from .rate_limit import Budget, LimitedAdapter, LimitedClient, RateLimiter
 
 Check = Callable[..., None]
+
+PROBE_S = 10
+"""How long the host may take to answer when it is asked whether it is there."""
 
 NEXT_LINK = compile_path("links.next")
 
@@ -182,6 +186,16 @@ class HarvestClient:
             raise
         except RequestException as error:
             host = urlsplit(self.base_url).netloc
-            others_answered = self.requests > answered_before
-            kind = NoAnswerError if others_answered else UnreachableError
+            answers = self.requests > answered_before or self._is_there()
+            kind = NoAnswerError if answers else UnreachableError
             raise kind(path, host, type(error).__name__) from None
+
+    def _is_there(self) -> bool:
+        """Ask once, and without the token, whether the host answers anything at all."""
+        try:
+            requests.get(
+                self.base_url, headers=self._headers, timeout=PROBE_S, allow_redirects=False
+            )
+        except RequestException:
+            return False
+        return True

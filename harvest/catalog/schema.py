@@ -187,6 +187,16 @@ class Endpoint:
         return not self.on_request or (reports and self.report is not None)
 
     @property
+    def snapshots(self) -> bool:
+        """Whether the table holds figures of days, of which earlier ones can't be read again."""
+        return self.report is not None and self.report.span != "period"
+
+    @property
     def nested_tables(self) -> tuple[str, ...]:
         """The names of the tables that hold the records' lists of objects."""
         return tuple(f"{self.name}__{name}" for name, _ in self.nested)
+
+    @property
+    def all_tables(self) -> tuple[str, ...]:
+        """The names of the table and of its nested tables."""
+        return (self.name, *self.nested_tables)

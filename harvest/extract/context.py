@@ -6,7 +6,7 @@ the list is read, what is gone is decided, and what the next run needs is saved 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,14 +21,21 @@ from ..abilities import Abilities
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, ENDPOINTS, Endpoint
 from ..catalog.schema import ACCOUNT_ID
-from ..destination import DELETED_AT, Destination, deleted_at_column
-from ..errors import AccountError, HarvestError, StatusError
+from ..destination import DELETED_AT, Destination, deleted_at_column, tell_account
+from ..errors import (
+    AccountError,
+    ColumnTypeError,
+    HarvestError,
+    MissingColumnError,
+    SharedTableError,
+    StatusError,
+)
 from ..recover import be_at_work
 from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .focus import Focus, demand_known
 from .freshness import FRESHNESS, freshness_row, prepare_freshness
-from .hints import adapt_disposition, disposition, refuse_harmful
+from .hints import adapt_disposition, disposition, made_of, refuse_harmful, shape_of
 from .history import History, demand_comparable, make_again, prepare_history, schema_of
 from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState, tell
@@ -130,7 +137,7 @@ class Run:
         extraction: What dlt says of the run.
         store: What is remembered of the account.
         access: What the token may read.
-        selected: The tables of this run.
+        selected: The tables of this run, without those that can't be loaded.
         destination: What the destination holds.
         can: What the destination can do with each table.
         anchor: How far back history is read (UTC).
@@ -171,6 +178,8 @@ class Run:
         self._pending = extraction.others_pending()
         self.can = self._adapt_to_destination()
         self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
+        self._shapes = {e.name: self._shape_of(e) for e in self.selected}
+        self._before: dict[str, TableState] = {}
         self._there = self._look_at_destination()
         if self.settings.children == "differing" and self._there is None and self.can:
             logger.warning(
@@ -213,6 +222,17 @@ class Run:
         left = self.left_before.keys()
         return self.settings.in_batches and others and not (left and left <= self.reports.keys())
 
+    def keeps_away(self, endpoint: Endpoint) -> bool:
+        """Tell whether nothing of a table may be loaded, because the destination can't take it."""
+        return endpoint not in self.selected
+
+    def reads_whole(self, endpoint: Endpoint) -> bool:
+        """Tell whether this run begins to read all of a table that is in scope."""
+        if endpoint.report:
+            return self.reports[endpoint.name].goes_on is None
+        own = self.plans[endpoint.parent or endpoint.name].tables[endpoint.name]
+        return endpoint.singleton or own.mode == "whole"
+
     def holds(self, table: str) -> bool:
         """Tell whether the destination has a table; never, where it can't be asked."""
         return self._there is not None and table in self._there
@@ -234,7 +254,9 @@ class Run:
         all its rows are written.
         """
         if endpoint.name not in self._unchanged:
-            unchanged = UnchangedRows(endpoint) if self.compares_rows(endpoint) else None
+            unchanged = None
+            if self.compares_rows(endpoint):
+                unchanged = UnchangedRows(endpoint, self._shapes[endpoint.name])
             if unchanged and self.holds(endpoint.name):
                 plan = self.plans[endpoint.parent or endpoint.name]
                 own = plan.tables[endpoint.name]
@@ -288,6 +310,24 @@ class Run:
         if unchanged:  # dlt counts what is written
             self.extraction.show_progress(name, done=unchanged)
 
+    def remember_rows(self, endpoint: Endpoint, filled: set[str]) -> None:
+        """Remember what shapes a table's rows, and where there are any.
+
+        Args:
+            endpoint: The table. If it was not read to its end, nothing is remembered.
+            filled: Its tables that rows came for.
+        """
+        name = endpoint.name
+        table = self.store.table(name)
+        if table == self._before[name]:
+            return
+        if not self.reads_whole(endpoint):
+            filled = filled.union(self._before[name].filled)
+        nesting, _ = self.extraction.rules
+        made = made_of(self.resource(endpoint), endpoint, nesting)
+        table.shape, table.filled = self._shapes[name], sorted(filled & made)
+        self.store.save_table(name, table)
+
     def must_make(self, endpoint: Endpoint) -> bool:
         """Tell whether a table must be made though no row may come."""
         can = self.can.get(endpoint.name)
@@ -320,13 +360,20 @@ class Run:
         """Return the clients, projects and users that a table is limited to."""
         return Focus(self.settings.focus if endpoint.limited else {})
 
-    def leave_out(self, endpoint: Endpoint, error: HarvestError) -> None:
+    def leave_out(
+        self, endpoint: Endpoint, error: HarvestError, *, with_children: bool = True
+    ) -> None:
         """Leave out a table that may not or can't be read, or raise.
 
         `load` loads the rest and reports what failed. In a user's own script there is no place to
         report it. What this run brought of the table is right and stays; the next run reads it
         again, because nothing is remembered of this one. A table that is replaced is never left
         out, since dlt would empty it.
+
+        Args:
+            endpoint: The table.
+            error: Why.
+            with_children: Whether its children can't be read either.
 
         Raises:
             HarvestError: The error itself.
@@ -340,7 +387,7 @@ class Run:
             raise error
         self.note_failure(endpoint, str(error))
         for child in self.selected:
-            if child.parent == endpoint.name:
+            if with_children and child.parent == endpoint.name:
                 self.note_failure(child, f"`{child.name}` was not read: `{endpoint.name}` failed.")
 
     def note_failure(self, endpoint: Endpoint, text: str) -> None:
@@ -435,46 +482,126 @@ class Run:
     def _with_history(self) -> list[Endpoint]:
         return [endpoint for endpoint in self.selected if endpoint.name in self.settings.history]
 
+    def _shape_of(self, endpoint: Endpoint) -> str:
+        extraction = self.extraction
+        return shape_of(self.resource(endpoint), extraction.naming, extraction.rules)
+
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
-        """Return the tables that are there; forget what is remembered of those that are not."""
-        names = [n for e in self.selected for n in (e.name, *e.nested_tables)] + [FRESHNESS]
-        names += [endpoint.history_table for endpoint in self._with_history]
-        found = self.destination.tables(names)
-        if found is None:
-            return None
-        there = {name: found[name] for name in found.keys() - self.extraction.dropped}
-        for endpoint in self.selected:
-            # A nested table is made with its first row, so it may never have been there.
-            tables = (
-                endpoint.name,
-                *filter(self.destination.loaded_before, endpoint.nested_tables),
+        """Return the tables that are there.
+
+        What is remembered of tables that are not as it says is forgotten, so that they are read
+        whole. Tables that can't be loaded are left out of the run.
+
+        Raises:
+            HarvestError: Rows would be lost.
+        """
+        dropped = self.extraction.dropped
+        names = {n for e in self.selected for n in e.all_tables} | dropped
+        names |= {endpoint.history_table for endpoint in self._with_history}
+        found = self.destination.tables([*names, FRESHNESS])
+        if found is not None:
+            self._refuse_to_wipe(found)
+            there = {name: found[name] for name in found.keys() - dropped}
+            self.selected = [e for e in self.selected if self._is_fit(e, there)]
+            self._look_for_rows(there)
+            self._look_at_histories(there)
+            self._mend_staging()
+            found = there
+        self._compare_shapes()
+        self._before = {e.name: self.store.table(e.name) for e in self.selected}
+        return found
+
+    def _refuse_to_wipe(self, found: dict[str, TTableSchemaColumns]) -> None:
+        """Refuse to empty or drop a table that holds rows of accounts that are not read."""
+        wiped = {e.name for e in self.selected if self.replaces(e)} | self.extraction.dropped
+        among = sorted(wiped & BY_NAME.keys() & tell_account(found))
+        if others := self.destination.rows_of_others(among, self.settings.accounts_read):
+            raise SharedTableError(others)
+
+    def _is_fit(self, endpoint: Endpoint, there: dict[str, TTableSchemaColumns]) -> bool:
+        """Tell whether a table can be loaded; if it can't, leave it out or raise."""
+        try:
+            self._look_at_table(endpoint, there)
+        except (ColumnTypeError, MissingColumnError) as error:
+            self.leave_out(endpoint, error, with_children=False)
+            return False
+        return True
+
+    def _look_at_table(self, endpoint: Endpoint, there: dict[str, TTableSchemaColumns]) -> None:
+        # A nested table is made with its first row, so it may never have been there.
+        tables = (endpoint.name, *filter(self.destination.loaded_before, endpoint.nested_tables))
+        missing = set(tables) - there.keys()
+        lost = {
+            f"{table}.{column}"
+            for table in {*tables} - missing
+            for column in self.destination.missing_columns(table, there[table])
+        }
+        self.destination.check_types(there, self.resource(endpoint), self.extraction.naming)
+        if (missing or lost) and self.store.forget_table(endpoint.name, self.store.accounts):
+            self._tell_of_whole_read(
+                [endpoint.name], f"the destination lacks {', '.join(sorted(missing | lost))}"
             )
-            missing = set(tables) - there.keys()
-            lost = {
-                f"{table}.{column}"
-                for table in {*tables} - missing
-                for column in self.destination.missing_columns(table, there[table])
-            }
-            if (missing or lost) and self.store.forget_table(endpoint.name):
-                tell(
-                    self.account.named,
-                    f"`{endpoint.name}` is read whole again: the destination lacks "
-                    f"{', '.join(sorted(missing | lost))}.",
-                )
-                for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
-                    if endpoint.name in missing:  # The rows that these belonged to are gone.
-                        self.destination.empty(orphaned, self.store.accounts)
-                # dlt makes missing tables and columns only when the schema changed.
-                self.resource(endpoint).apply_hints(
-                    additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
-                )
-            self.destination.check_types(there, self.resource(endpoint), self.extraction.naming)
+            for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
+                if endpoint.name in missing:  # The rows that these belonged to are gone.
+                    self.destination.empty(orphaned, self.store.accounts)
+            self._make_again(endpoint)
+
+    def _look_at_histories(self, there: dict[str, TTableSchemaColumns]) -> None:
         for endpoint in self._with_history:
             name = endpoint.history_table
             if name not in there or self.destination.missing_columns(name, there[name]):
                 self.store.table(endpoint.name).history_kept = False
                 make_again(self.resource(endpoint), endpoint, self.extraction.load_id)
-        return there
+
+    def _look_for_rows(self, there: dict[str, TTableSchemaColumns]) -> None:
+        """Read those tables whole whose rows are gone: deleted by hand, or the table made anew."""
+        if self.extraction.others_pending():  # which may bring them
+            return
+        tables = {
+            table: endpoint.name
+            for endpoint in self.selected
+            for table in self.store.table(endpoint.name).filled
+            if not endpoint.snapshots
+        }
+        for table in sorted(self.destination.emptied(tables.keys() & tell_account(there))):
+            if self.store.forget_table(tables[table]):
+                self._tell_of_whole_read(
+                    [tables[table]], f"the destination holds no row of {table} any more"
+                )
+
+    def _mend_staging(self) -> None:
+        """Let dlt make those tables again that somebody dropped in its staging dataset."""
+        merged = [e for e in self.selected if disposition(self.resource(e)) == "merge"]
+        broken = self.destination.broken_in_staging(t for e in merged for t in e.all_tables)
+        for endpoint in merged:
+            if not broken.isdisjoint(endpoint.all_tables):
+                self._make_again(endpoint)
+        kept = {endpoint.history_table: endpoint for endpoint in self._with_history}
+        for name in self.destination.broken_in_staging(kept):
+            make_again(self.resource(kept[name]), kept[name], self.extraction.load_id)
+
+    def _make_again(self, endpoint: Endpoint) -> None:
+        """Let dlt make what a table lacks; it does so only when the schema changed."""
+        self.resource(endpoint).apply_hints(
+            additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
+        )
+
+    def _compare_shapes(self) -> None:
+        """Read those tables whole whose rows were made otherwise than they are now."""
+        reshaped = []
+        for endpoint in self.selected:
+            before, can = self.store.table(endpoint.name).shape, self.can.get(endpoint.name)
+            differs = before and before != self._shapes[endpoint.name] and not endpoint.snapshots
+            if differs and can and can.full_reads and self.store.forget_table(endpoint.name):
+                reshaped.append(endpoint.name)
+        if reshaped:
+            why = "their columns, nesting, schema contract or `public_links` changed"
+            self._tell_of_whole_read(reshaped, why)
+
+    def _tell_of_whole_read(self, tables: Collection[str], why: str) -> None:
+        named = ", ".join(f"`{table}`" for table in tables)
+        verb = "is" if len(tables) == 1 else "are"
+        tell(self.account.named, f"{named} {verb} read whole again: {why}.")
 
     def _prepare_freshness(self) -> list[dict[str, Any]]:
         """Make the tables ready to write how fresh they are.
@@ -493,10 +620,11 @@ class Run:
             )
         )
         hints = {"x-harvest-made-again": self.extraction.load_id} if missing else {}
-        for endpoint in self.selected:
-            if can := self.can.get(endpoint.name):
-                prepare_freshness(self.resource(endpoint), can, **hints)
-        read, selected = self.settings.accounts_read, {e.name for e in self.selected}
+        selected = self.extraction.selected
+        for name, resource in selected.items():
+            if can := self.can.get(name):
+                prepare_freshness(resource, can, **hints)
+        read = self.settings.accounts_read
         others = self.store.accounts - {*read} if self.account_id == min(read) else set()
         return [
             freshness_row(account, name, table, LastRun())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from hashlib import blake2b
 from typing import Any
 
+import msgspec
+from dlt.common.normalizers.naming import NamingConvention
 from dlt.extract import DltResource
 
 from ..abilities import Abilities
@@ -16,6 +19,51 @@ def disposition(resource: DltResource) -> str:
     """Return how dlt writes a resource's table: "merge", "append" or "replace"."""
     chosen: Any = resource.write_disposition
     return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
+
+
+def shape_of(resource: DltResource, naming: NamingConvention, rules: object) -> str:
+    """Return a digest of what shapes the rows of a table and of its nested tables.
+
+    It differs once the catalog, `public_links` or the user's own hints do: the rows that are there
+    were made otherwise, and would stay so until they change in Harvest.
+
+    Args:
+        resource: What writes the table.
+        naming: How the schema names tables and columns.
+        rules: What the whole source says of nesting and contract.
+    """
+    table = resource.compute_table_schema()
+    tables = (table, *resource.compute_nested_table_schemas(str(table["name"]), naming))
+    # dlt's own columns get hints with the first rows of a run.
+    columns = [
+        {
+            name: {**column, "description": ""}
+            for name, column in part["columns"].items()
+            if not name.startswith("_dlt_")
+        }
+        for part in tables
+    ]
+    content = (columns, resource.max_table_nesting, resource.schema_contract, rules)
+    named = msgspec.json.encode(
+        content, order="sorted", enc_hook=lambda value: type(value).__name__
+    )
+    return blake2b(named, digest_size=8).hexdigest()
+
+
+def made_of(resource: DltResource, endpoint: Endpoint, nesting: int | None) -> set[str]:
+    """Return the tables that a resource fills: its own, and those of lists that are no JSON column.
+
+    Args:
+        resource: What writes the table.
+        endpoint: The table.
+        nesting: How deep the source's tables are nested; None for dlt's default.
+    """
+    own = resource.max_table_nesting
+    if (nesting if own is None else own) == 0:
+        return {endpoint.name}
+    columns = resource.compute_table_schema()["columns"]
+    lists = {name for name, _ in endpoint.nested if "data_type" not in columns.get(name, {})}
+    return {endpoint.name, *(f"{endpoint.name}__{name}" for name in lists)}
 
 
 def adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities) -> None:

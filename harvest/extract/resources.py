@@ -7,7 +7,8 @@ without its parent, and the steps that a user adds to a table touch nothing but 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
 from typing import Any
 
 import dlt
@@ -55,9 +56,11 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         self._columnar: Columnar | None = None
         self._chose_format = False
         self._filled: set[str] = set()
+        self._nested = {name: f"{endpoint.name}__{name}" for name, _ in endpoint.nested}
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
         """Return the rows to load."""
+        item, meta = _without_rows_kept_away(self._endpoint, item, meta)
         if isinstance(meta, (Gone, NotRead)):
             return self._end(meta)
         if isinstance(meta, (Rows, ListEnd)):
@@ -80,10 +83,12 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
 
     def _end(self, end: Gone | NotRead) -> Iterator[TDataItems]:
         """Yield what a table's end brings: what is gone, and how fresh the table is."""
-        run = end.run
+        run, filled = end.run, self._filled
+        self._filled = set()
         if isinstance(end, Gone):
             run.note_gone(self._endpoint, end.count)
-            if rows := [*end.rows, *self._absent_with_lists(run)]:
+            run.remember_rows(self._endpoint, filled)
+            if rows := [*end.rows, *self._absent_with_lists(run, filled)]:
                 self._choose_file_format(run)
                 yield rows
             elif run.must_make(self._endpoint):
@@ -96,16 +101,18 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         if run.extraction.pipeline and not run.resource(self._endpoint).has_dynamic_table_name:
             yield dlt.mark.with_table_name(run.freshness(self._endpoint), FRESHNESS)
 
-    def _absent_with_lists(self, run: Run) -> list[dict[str, Any]]:
+    def _absent_with_lists(self, run: Run, filled: set[str]) -> list[dict[str, Any]]:
         """Return a record to be deleted, with an item in each list whose table must be made.
 
         dlt makes a nested table, and knows its own columns there, only once a row for it comes. It
         deletes what is marked as gone before anything is inserted, and a record's items with it.
         """
-        names = [name for name, _ in self._endpoint.nested if name not in self._filled]
-        self._filled = set()
         empty: list[dict[str, Any]] = [{}]
-        lists = {name: empty for name in names if run.must_make_list(self._endpoint, name)}
+        lists = {
+            name: empty
+            for name, table in self._nested.items()
+            if table not in filled and run.must_make_list(self._endpoint, name)
+        }
         absent = (0,) * len(self._endpoint.id_columns)
         return [{**mark_of(run, self._endpoint, absent), **lists}] if lists else []
 
@@ -117,7 +124,9 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             if missing := [name for name in self._endpoint.id_columns if row.get(name) is None]:
                 raise NoRowError(self._endpoint.name, f"a row without `{missing[0]}`")
             row.setdefault(ACCOUNT_ID, run.account_id)
-            self._filled |= {name for name, _ in self._endpoint.nested if row.get(name)}
+            self._filled |= {table for name, table in self._nested.items() if row.get(name)}
+        if rows:
+            self._filled.add(self._endpoint.name)
         return rows
 
     def _to_write(self, run: Run, rows: list[Record]) -> list[Record]:
@@ -153,6 +162,45 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             resource.apply_hints(columns=dlt_columns())
 
 
+def _without_rows_kept_away(endpoint: Endpoint, item: TDataItems, meta: Any) -> tuple[Any, Any]:
+    """Return what a table is given: of one that can't be loaded, only that it was not read."""
+    if isinstance(meta, (Rows, ListEnd, Gone)) and meta.run.keeps_away(endpoint):
+        return [], None if isinstance(meta, Rows) else NotRead(meta.run)
+    return item, meta
+
+
+def in_pool(read: Callable[[], Iterator[TDataItems]]) -> Callable[[], Iterator[Any]]:
+    """Let dlt's pool read, one step at a time, as its own `parallelized` does.
+
+    But dlt closes what it reads from two seconds after something failed. A reader that then still
+    waits for an answer can't be closed, and `generator already executing` would take the place of
+    what failed. Here nothing waits for it.
+    """
+
+    @wraps(read)
+    def steps() -> Iterator[Any]:
+        reading, under_way, ended = read(), False, False
+
+        def step() -> TDataItems:
+            nonlocal under_way, ended
+            try:
+                return next(reading)
+            except StopIteration:
+                ended = True
+                return None
+            finally:
+                under_way = False
+
+        while not ended:
+            if under_way:
+                yield None
+            else:
+                under_way = True
+                yield step
+
+    return steps
+
+
 def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
     """Return the resource that reads a list. It is no table: tables are made from it."""
 
@@ -161,7 +209,7 @@ def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
             with run.account.named_in_errors():
                 yield from ListReader(run, endpoint).read()
 
-    return dlt.resource(read, name=f"_{endpoint.name}", parallelized=True)
+    return dlt.resource(in_pool(read), name=f"_{endpoint.name}")
 
 
 def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
@@ -197,6 +245,7 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
     list's end may come before its page."""
 
     def read(item: TDataItems, meta: Any = None) -> Iterator[TDataItems]:
+        item, meta = _without_rows_kept_away(endpoint, item, meta)
         if isinstance(item, Page) and item.total and meta.run not in expected:
             expected[meta.run] = requests = requests_expected(meta.run, endpoint, item.total)
             meta.run.extraction.show_progress(endpoint.name, REQUESTS, more=requests)
@@ -226,6 +275,9 @@ def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) 
 
     def read() -> Iterator[TDataItems]:
         for run in accounts.runs():
+            if run.keeps_away(endpoint):
+                yield DataItemWithMeta(NotRead(run), [])
+                continue
             with run.account.named_in_errors():
                 try:
                     record = dict(run.access.record(endpoint.path))
@@ -239,7 +291,7 @@ def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) 
             yield DataItemWithMeta(Rows(run), [record])
             yield DataItemWithMeta(Gone(run, []), [])
 
-    table = dlt.resource(read, parallelized=True, **_hints(endpoint, settings))
+    table = dlt.resource(in_pool(read), **_hints(endpoint, settings))
     return _complete(table, endpoint)
 
 
@@ -251,7 +303,7 @@ def report_reader(accounts: Accounts) -> DltResource:
             with run.account.named_in_errors():
                 yield from read_reports(run)
 
-    return dlt.resource(read, name="_reports", parallelized=True)
+    return dlt.resource(in_pool(read), name="_reports")
 
 
 def report_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:

@@ -97,6 +97,12 @@ class TableState(_Remembered):
     history_kept: Annotated[
         bool, Note(description="whether the versions of all that was read are in its history")
     ] = False
+    shape: Annotated[
+        str, Note(description="a digest of what shapes its rows: columns, nesting, contract")
+    ] = ""
+    filled: Annotated[
+        list[str], Note(description="it and its nested tables, where they hold rows of the account")
+    ] = []
 
 
 class TokenScope(_Remembered):
@@ -169,6 +175,7 @@ class Extraction:
         schema_name: The name of the source's schema.
         naming: How the schema names tables and columns.
         selected: The resources that are extracted, by name.
+        rules: What the whole source says of nesting and contract.
         dropped: Tables that a refresh drops when this load begins.
     """
 
@@ -183,7 +190,9 @@ class Extraction:
         schema = dlt.current.source_schema()
         self.schema_name: str = schema.name
         self.naming = schema.naming
-        self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
+        source = dlt.current.source()
+        self.selected: Mapping[str, DltResource] = source.selected_resources
+        self.rules = (source.max_table_nesting, source.schema_contract)
 
     def show_waiting(self, limiter: RateLimiter) -> None:
         """Let our own display tell what waits for a limiter; those of dlt can't."""
@@ -296,15 +305,18 @@ class StateStore:
             self._tables[name] = table
             dlt.current.resource_state(name)[self._key] = msgspec.to_builtins(table)
 
-    def forget_table(self, name: str) -> bool:
-        """Remember nothing of a missing table, so that it is read whole; tell whether there was.
+    def forget_table(self, name: str, accounts: Collection[int] = ()) -> bool:
+        """Remember nothing of a table, so that it is read whole; tell whether there was anything.
 
-        The rows of all accounts are missing, and this run makes the table again.
+        Args:
+            name: The table.
+            accounts: Whose part is forgotten; this account's, if they are omitted.
         """
         with self._lock:
             self._tables.pop(name, None)
             by_account = dlt.current.source_state().get("resources", {}).get(name, {})
-            forgotten = [by_account.pop(str(account), None) for account in self.accounts]
+            keys = map(str, accounts) if accounts else [self._key]
+            forgotten = [by_account.pop(key, None) for key in keys]
             return any(forgotten)
 
     @contextmanager

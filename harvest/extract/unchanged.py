@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
 from os import urandom
-from typing import Any
 
 import msgspec
 from dlt.common.schema.typing import C_DLT_ID
@@ -39,12 +38,12 @@ class UnchangedRows:
 
     Args:
         endpoint: The table.
+        shape: What shapes its rows. A change makes all of them differ, so that they are written
+            anew.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-        # A change of our own types makes all rows differ, so that they are written anew.
-        self._types = blake2b(repr(_types(endpoint)).encode(), digest_size=16).digest()
+    def __init__(self, endpoint: Endpoint, shape: str) -> None:
+        self._endpoint, self._shape = endpoint, shape.encode()
         self._held = array("q")
 
     def look_at(self, destination: Destination, changed_since: datetime | None) -> None:
@@ -83,7 +82,7 @@ class UnchangedRows:
             content = msgspec.json.encode(row)
         except (TypeError, ValueError):
             return None
-        return blake2b(content, digest_size=FINGERPRINT, key=self._types).digest()
+        return blake2b(content, digest_size=FINGERPRINT, key=self._shape).digest()
 
 
 def fingerprint_of(row: Record) -> bytes:
@@ -121,8 +120,3 @@ def read_id(row_id: str, items_there: int) -> int | None:
     if items != min(items_there, MOST_ITEMS):
         return None
     return int.from_bytes(content[:FINGERPRINT], "big", signed=True)
-
-
-def _types(endpoint: Endpoint) -> list[Any]:
-    nested = [(name, columns.schema()) for name, columns in endpoint.nested]
-    return [endpoint.columns.schema(), nested]
