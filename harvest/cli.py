@@ -35,6 +35,7 @@ from .errors import (
     MissingCredentialsError,
     PartialLoadError,
 )
+from .extract.focus import FILTERS
 from .extract.plan import report_requests
 from .metrics import build
 from .progress import display
@@ -196,6 +197,8 @@ def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> 
             "base_url": sandbox.base_url,
             # An application that is configured reads the real account.
             "client_id": "",
+            # Clients, projects and users that are configured are the real account's.
+            **dict.fromkeys(FILTERS, ""),
         }
         return command(*args, **{"anchor_date": "all", **options, **here})
 

@@ -30,6 +30,7 @@ from .errors import (
     SharedTableError,
 )
 from .extract.context import Account
+from .extract.focus import Focus
 from .extract.plan import report_minutes
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line, tables_of
 from .notify import notifies
@@ -346,6 +347,11 @@ class _Part:
         summary.skipped = run.skipped
         summary.notices = [run.deletions_stopped] if run.deletions_stopped else []
         summary.notices += [f"`{name}`: {why}." for name, why in run.refused.items()]
+        summary.notices += [
+            f"`{name}` is limited to {Focus(table.focus)}."
+            for name, table in tables_of(self._pipeline, SOURCE, self._account).items()
+            if table.focus and name in self._selected
+        ]
         anchor = anchor_of(self._pipeline, SOURCE, self._account)
         bounded = any(e.anchored and e.name in self._selected for e in ENDPOINTS)
         if bounded and anchor and anchor != EVERYTHING:
