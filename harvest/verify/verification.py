@@ -137,6 +137,22 @@ class Verification:
                 "reason": result.reason,
             }
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was found, as JSON takes it: figures as texts, so that they stay exact."""
+        verdicts = ("agrees", "explained", "unexplained")
+        differ = [row for row in self.rows() if row["verdict"] != "agrees"]
+        return {
+            "account": self.account.account_id,
+            "verified_at": self.verified_at.isoformat(),
+            "by": self.by,
+            **{verdict: self.count(verdict) for verdict in verdicts},
+            "differences": [
+                {name: None if value is None else str(value) for name, value in row.items()}
+                for row in differ
+            ],
+            "notes": self.notes,
+        }
+
     def lines(self) -> Iterator[str]:
         """Yield what was found, for people."""
         since = f"{self._first:%Y-%m} to {self._last:%Y-%m}" if self._first else "no month"
