@@ -158,9 +158,7 @@ def load(
     if errors:
         total.notices += [f"Not verified: {text}" for text in unverified]
         raise _in_one(errors, parts, total)
-    if unverified:
-        raise UnverifiedError(unverified, total)
-    _demand_agreement(pipeline, verified, total)
+    _demand_agreement(pipeline, verified, total, unverified)
     return total
 
 
@@ -252,8 +250,13 @@ def _verify_loaded(
 
 
 def _demand_agreement(
-    pipeline: Pipeline, done: Mapping[int, Verification], summary: Summary | None = None
+    pipeline: Pipeline,
+    done: Mapping[int, Verification],
+    summary: Summary | None = None,
+    unverified: Collection[str] = (),
 ) -> None:
+    if unverified:
+        raise UnverifiedError(unverified, summary)
     counts = {account: each.count("unexplained") for account, each in done.items()}
     if unexplained := {account: count for account, count in counts.items() if count}:
         raise DifferencesError(unexplained, pipeline.dataset_name, summary)
