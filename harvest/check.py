@@ -11,6 +11,7 @@ fails. Where rows would be lost, a run looks for itself and reads in another way
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from .api.client import HarvestClient
 from .api.oauth import Application, HarvestId
 from .catalog import BY_NAME, ENDPOINTS, Endpoint
 from .errors import ConfigurationError, HarvestError, MalformedAnswerError, StatusError
+from .extract.focus import FILTERS, Focus, demand_known, unheeded
 from .extract.plan import plan_list, plan_table, requests_needed
 from .extract.state import TableState
 from .extract.windows import Window, day_of, since
@@ -47,6 +49,7 @@ from .settings import (
     anchor,
     checked_base_url,
     checked_id_url,
+    checked_ids,
 )
 
 FEW = 100
@@ -323,6 +326,33 @@ def _running(look: Look) -> Finding:
     return Finding(holds=True, seen=f"{page.total or len(page):,} running")
 
 
+def _limited(look: Look) -> Finding:
+    lists = look.of(where=lambda e: e.limited)
+    wrong, untold = [], []
+    for setting, name in FILTERS.items():
+        asked = {e.name: ids for e in lists if len(ids := _rarest_first(look, e, name)) > 1}
+        untold += [f"{e.name} by {setting}" for e in lists if e.name not in asked]
+        found = look.found(
+            (table, {name: ids[0], "per_page": str(FEW)}) for table, ids in asked.items()
+        )
+        for table, ids in asked.items():
+            page = found.get(table)
+            if not page or any(unheeded(record, {name: ids[:1]}) for record in page):
+                wrong.append(f"{table} by {name}")
+    if wrong:
+        return Finding(holds=False, seen=f"otherwise in {', '.join(wrong)}")
+    if len(untold) == len(lists) * len(FILTERS):
+        return Finding(None, "all records are of one")
+    return Finding(holds=True, seen=_but("they do", "one only in", untold))
+
+
+def _rarest_first(look: Look, endpoint: Endpoint, name: str) -> list[str]:
+    """Return the ids that a filter can choose by, those of the fewest records first."""
+    named = [record.get(name.removesuffix("_id")) for record in look.pages[endpoint.name]]
+    ids = Counter(str(each["id"]) for each in named if isinstance(each, dict) and "id" in each)
+    return sorted(ids, key=lambda i: (ids[i], i))
+
+
 def _pages(look: Look) -> Finding:
     granted = {name: page.per_page for name, page in look.recent.items() if page.per_page}
     less = [f"{name} {n:,}" for name, n in granted.items() if n < Sizes.per_page]
@@ -396,6 +426,12 @@ PROBES = (
         _running,
     ),
     Probe(
+        "`client_id`, `project_id` and `user_id` choose their own records",
+        "a run that is limited by `clients`, `projects` or `users` fails on these tables and loads "
+        "nothing of others; without these settings only the reasons of `--verify` depend on it",
+        _limited,
+    ),
+    Probe(
         f"a page holds {Sizes.per_page:,} records",
         "more requests than said above; no row lost",
         _pages,
@@ -421,6 +457,9 @@ def check(
     rate_limit: int = RATE_LIMIT,
     *,
     only_account: int | None = None,
+    clients: Any | None = None,
+    projects: Any | None = None,
+    users: Any | None = None,
     client_id: str | None = None,
     client_secret: TSecretStrValue | None = None,
     refresh_token: TSecretStrValue | None = None,
@@ -438,6 +477,9 @@ def check(
         user_agent: See there.
         rate_limit: See there.
         only_account: See there.
+        clients: See there.
+        projects: See there.
+        users: See there.
         client_id: See there.
         client_secret: See there.
         refresh_token: See there.
@@ -474,11 +516,21 @@ def check(
     others = [str(account) for account in reached if account not in auths]
     tell(f"Asked by {kind}. Configured: {', '.join(map(str, auths))}; also reached: "
          f"{', '.join(others) or 'none'}")  # fmt: skip
-    well = True
-    for account in Settings(account_ids=tuple(auths), only_account=only_account).accounts_read:
+    settings = Settings(
+        account_ids=tuple(auths),
+        only_account=only_account,
+        clients=checked_ids("clients", clients),
+        projects=checked_ids("projects", projects),
+        users=checked_ids("users", users),
+    )
+    focus, well = Focus(settings.focus), True
+    for account in settings.accounts_read:
         look = Look(client_of(address, auths[account]))
         _tell_access(look, account, tell)
-        _tell_first_run(look, began, rate_limit, tell)
+        if focus:
+            demand_known(look.client, focus.ids)
+            tell(f"Limited       time_entries and expenses to {focus}")
+        _tell_first_run(look, began, focus, rate_limit, tell)
         well &= _tell_probes(look, tell)
     return well
 
@@ -504,16 +556,22 @@ def _tell_access(look: Look, account: int, tell: Tell) -> None:
         tell(f"              not asked, no parent is there: {', '.join(look.empty)}")
 
 
-def _tell_first_run(look: Look, given: datetime | None, rate_limit: int, tell: Tell) -> None:
+def _tell_first_run(
+    look: Look, given: datetime | None, focus: Focus, rate_limit: int, tell: Tell
+) -> None:
     now = look.started
     began = given or now.replace(hour=0, minute=0, second=0, microsecond=0) - DEFAULT_HISTORY
-    scoped = look.found(
-        (e.name, {**since(began), "per_page": "1"}) for e in look.of(where=lambda e: e.anchored)
-    )
+    anchored = [(e, {**since(began), "per_page": "1"}) for e in look.of(where=lambda e: e.anchored)]
+    scoped = look.found((e.name, filters) for e, filters in anchored)
+    limited = [
+        look.found((e.name, {**filters, **each}) for e, filters in anchored if e.limited)
+        for each in focus.lists
+        if focus
+    ]
     history = "all history" if began == EVERYTHING else f"what changed since {began:%Y-%m-%d}"
     tell(f"\nA first run reads {history}:")
     tell(f"  {'list':<28}{'records':>10}{'requests':>10}  with")
-    whole = 2 - ("company" in look.failed)
+    whole = 2 - ("company" in look.failed) + sum(map(len, focus.ids.values()))
     records = 0
     for endpoint in look.of(where=lambda _: True):
         children = [c for c in CHILDREN if c.parent == endpoint.name and c.name not in look.failed]
@@ -525,9 +583,12 @@ def _tell_first_run(look: Look, given: datetime | None, rate_limit: int, tell: T
         }
         own = plans.pop(endpoint.name)
         plan = plan_list(own, plans, name=endpoint.name, anchor=began)
-        page = scoped.get(endpoint.name, look.pages[endpoint.name])
-        total = len(page) if page.total is None else page.total
-        requests = requests_needed(endpoint, plan, Sizes.per_page, total, total)
+        pages = [scoped.get(endpoint.name, look.pages[endpoint.name])]
+        if focus and endpoint.limited:
+            pages = [found[endpoint.name] for found in limited if endpoint.name in found]
+        totals = [len(page) if page.total is None else page.total for page in pages]
+        total = sum(totals)
+        requests = sum(requests_needed(endpoint, plan, Sizes.per_page, n, n) for n in totals)
         whole, records = whole + requests, records + total
         tell(f"  {endpoint.name:<28}{total:>10,}{requests:>10,}  "
              f"{', '.join(child.name for child in children)}".rstrip())  # fmt: skip

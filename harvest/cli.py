@@ -34,12 +34,14 @@ from .errors import (
     InternalError,
     MissingCredentialsError,
     PartialLoadError,
+    UnverifiedError,
 )
+from .extract.focus import FILTERS
 from .extract.plan import report_requests
 from .metrics import build
 from .progress import display
 from .settings import VERSION, Settings
-from .verify import MONTHS, SUBJECTS
+from .verify import MONTHS, SUBJECTS, Verification
 
 NO_CREDENTIALS = """No Harvest credentials found.
   1. Make a personal access token at https://id.getharvest.com/developers
@@ -99,10 +101,10 @@ def load(
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
-    failed: PartialLoadError | AccountsError | DifferencesError | None = None
+    failed: PartialLoadError | AccountsError | UnverifiedError | DifferencesError | None = None
     try:
         summary = run.load(pipeline, *tables, tell=tell, **options)
-    except (PartialLoadError, AccountsError, DifferencesError) as error:
+    except (PartialLoadError, AccountsError, UnverifiedError, DifferencesError) as error:
         if not error.summary.tables:
             raise
         failed, summary = error, error.summary
@@ -120,17 +122,24 @@ def load(
         raise failed
 
 
-def verify(warehouse: Warehouse, **options: Any) -> None:
+def verify(warehouse: Warehouse, *, as_json: bool = False, **options: Any) -> None:
     """Compare what was loaded with Harvest's reports, and print what agrees and what does not.
 
     Args:
         warehouse: Makes the pipeline that loaded it.
+        as_json: Print the result of each account as one line of JSON, and all else to stderr.
         options: As `harvest.run.verify` takes them, the arguments of `harvest_source` included.
 
     Raises:
         HarvestError: Figures differ for no known reason, or nothing could be compared.
     """
-    run.verify(_at_home(warehouse), tell=partial(print, flush=True), **options)
+    tell = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+    def note(verification: Verification) -> None:
+        if as_json:
+            print(json.dumps(verification.as_dict()), flush=True)
+
+    run.verify(_at_home(warehouse), tell=tell, note=note, **options)
 
 
 def dashboard(
@@ -196,6 +205,8 @@ def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> 
             "base_url": sandbox.base_url,
             # An application that is configured reads the real account.
             "client_id": "",
+            # Clients, projects and users that are configured are the real account's.
+            **dict.fromkeys(FILTERS, ""),
         }
         return command(*args, **{"anchor_date": "all", **options, **here})
 
@@ -284,7 +295,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--export", metavar="FILE",
         help="write the dashboard as one HTML file, to send, in place of serving it")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
-        help="print the summary as one line of JSON, and all else to stderr")  # fmt: skip
+        help="print the summary, or each account's verification, as one line of JSON, and all else "
+        "to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
     add("--check", action="store_true",
         help="load nothing: say what the token reaches, what a first run takes, and whether "
@@ -368,7 +380,7 @@ def _command(
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
     if args.verify:
-        by = {"by": args.verify_by, "months": args.verify_months}
+        by = {"by": args.verify_by, "months": args.verify_months, "as_json": args.as_json}
         only = {"only_account": args.only_account} if args.only_account else {}
         compare = partial(in_demo, verify) if args.demo else verify
         return partial(compare, chosen, **by, **only)

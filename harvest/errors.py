@@ -26,6 +26,7 @@ HarvestError
 ├── MissingDashboardError      what shows the page is not installed
 ├── PortTakenError             the page's port is used by another program
 ├── UnverifiableError          what the warehouse holds can't be compared with Harvest's reports
+├── UnverifiedError            all was loaded, but the comparison after it failed
 ├── DifferencesError           it was compared, and some figures differ for no known reason
 ├── InternalError              a bug of the connector or of dlt
 ├── UnreachableError           no answer came after all attempts
@@ -435,6 +436,18 @@ class UnverifiableError(HarvestError):
 
     def __init__(self, why: str, remedy: str) -> None:
         super().__init__(f"Nothing was verified: {why}: {remedy}. Nothing was changed.")
+
+
+class UnverifiedError(HarvestError):
+    """What was loaded could not be compared with Harvest's reports afterwards.
+
+    Attributes:
+        summary: What was loaded, as a `harvest.summary.Summary`.
+    """
+
+    def __init__(self, why: Iterable[str], summary: Any) -> None:
+        self.summary = summary
+        super().__init__(f"All was loaded, but not verified: {' '.join(why)}")
 
 
 class DifferencesError(HarvestError):

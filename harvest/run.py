@@ -27,8 +27,11 @@ from .errors import (
     HarvestError,
     PartialLoadError,
     SharedTableError,
+    UnverifiedError,
+    by_account,
 )
 from .extract.context import Account
+from .extract.focus import Focus
 from .extract.plan import report_minutes
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line, tables_of
 from .notify import notifies
@@ -91,6 +94,8 @@ def load(
     Raises:
         PartialLoadError: Some tables could not be read; it has the summary of what was loaded.
         AccountsError: The same of several accounts.
+        UnverifiedError: All was loaded, and `verify_full_reads` could not compare it; it has the
+            summary.
         DifferencesError: All was loaded, and `verify_full_reads` found figures that differ from
             Harvest's for no known reason; it has the summary.
         HarvestError: The run failed; its text is one line with cause and remedy. A webhook is told
@@ -145,14 +150,14 @@ def load(
                 _refresh(pipeline, make(dropped, keep_going=False), parts, tell)
         errors = _load_each(parts, pipeline, is_read=dropped == selected)
         left = accounts_left(pipeline, SOURCE, began)
-        with explained(pipeline):
-            unexplained = _verify(pipeline, _to_verify(noted, parts, errors), tell)
+        verified, unverified = _verify_loaded(pipeline, _to_verify(noted, parts, errors), tell)
     total = total_of({account: part.summary for account, part in parts.items()})
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
     if errors:
+        total.notices += [f"Not verified: {text}" for text in unverified]
         raise _in_one(errors, parts, total)
-    _demand_agreement(pipeline, unexplained, total)
+    _demand_agreement(pipeline, verified, total, unverified)
     return total
 
 
@@ -162,6 +167,7 @@ def verify(
     by: str = "client",
     months: int = MONTHS,
     tell: Callable[[str], object] = print,
+    note: Callable[[Verification], object] | None = None,
     **settings: Any,
 ) -> None:
     """Compare what a pipeline has loaded with Harvest's own reports, and keep each result.
@@ -176,12 +182,14 @@ def verify(
         months: How many of the newest months are compared one by one. Of those before, whole years
             are compared, and month by month where these differ.
         tell: Takes lines for the user.
+        note: Is given the verification of each account.
         settings: Arguments of `harvest_source`, as for `load`.
 
     Raises:
         DifferencesError: Some figures differ for no known reason.
         UnverifiableError: The account was not read in full, or this token sees less than the one
             that read it.
+        AccountsError: Some of several accounts could not be verified.
         HarvestError: Harvest or the destination could not be asked.
     """
     one_of("verify_by", by, SUBJECTS)
@@ -194,8 +202,14 @@ def verify(
     with _alone(pipeline), defaults(pipeline), explained(pipeline):
         recover(pipeline, SOURCE)
         pipeline.sync_destination()
-        unexplained = _verify(pipeline, noted, tell, by=by, months=months)
-    _demand_agreement(pipeline, unexplained)
+        done, failed = _verify(pipeline, noted, tell, by=by, months=months)
+    for verification in done.values() if note else ():
+        note(verification)
+    if failed and len(noted) == 1:
+        raise next(iter(failed.values()))
+    if failed:
+        raise AccountsError(failed, list(done), Summary(), "verified")
+    _demand_agreement(pipeline, done)
 
 
 def _verify(
@@ -203,37 +217,47 @@ def _verify(
     accounts: Collection[Account],
     tell: Callable[[str], object],
     **how: Any,
-) -> dict[int, int]:
-    """Verify each account by itself; return how many figures differ for no reason, by account.
-
-    Raises:
-        HarvestError: The only account could not be verified.
-        AccountsError: Some could not be.
-    """
+) -> tuple[dict[int, Verification], dict[int, HarvestError]]:
+    """Verify each account by itself, and keep the results; return them, and what failed."""
     done: dict[int, Verification] = {}
     errors: dict[int, HarvestError] = {}
     for account in accounts:
         try:
             verification = Verification(pipeline, SOURCE, account, **how)
         except HarvestError as error:
-            if len(accounts) == 1 or error.concerns_all_accounts:
-                raise
             errors[account.account_id] = error
             continue
         done[account.account_id] = verification
         for line in verification.lines():
             tell(line)
     store(pipeline, SOURCE, done.values())
-    if errors:
-        raise AccountsError(errors, list(done), Summary(), "verified")
-    counts = {account: each.count("unexplained") for account, each in done.items()}
-    return {account: count for account, count in counts.items() if count}
+    return done, errors
+
+
+def _verify_loaded(
+    pipeline: Pipeline, accounts: Collection[Account], tell: Callable[[str], object]
+) -> tuple[dict[int, Verification], list[str]]:
+    """Verify what was just loaded; return what was found, and why the rest could not be."""
+    try:
+        with explained(pipeline):
+            done, failed = _verify(pipeline, accounts, tell)
+    except HarvestError as error:  # the results could not be kept
+        return {}, [str(error)]
+    if len(accounts) == 1:
+        return done, [str(error) for error in failed.values()]
+    return done, by_account((account, str(error)) for account, error in failed.items())
 
 
 def _demand_agreement(
-    pipeline: Pipeline, unexplained: dict[int, int], summary: Summary | None = None
+    pipeline: Pipeline,
+    done: Mapping[int, Verification],
+    summary: Summary | None = None,
+    unverified: Collection[str] = (),
 ) -> None:
-    if unexplained:
+    if unverified:
+        raise UnverifiedError(unverified, summary)
+    counts = {account: each.count("unexplained") for account, each in done.items()}
+    if unexplained := {account: count for account, count in counts.items() if count}:
         raise DifferencesError(unexplained, pipeline.dataset_name, summary)
 
 
@@ -345,6 +369,11 @@ class _Part:
         summary.skipped = run.skipped
         summary.notices = [run.deletions_stopped] if run.deletions_stopped else []
         summary.notices += [f"`{name}`: {why}." for name, why in run.refused.items()]
+        summary.notices += [
+            f"`{name}` is limited to {Focus(table.focus)}."
+            for name, table in tables_of(self._pipeline, SOURCE, self._account).items()
+            if table.focus and name in self._selected
+        ]
         anchor = anchor_of(self._pipeline, SOURCE, self._account)
         bounded = any(e.anchored and e.name in self._selected for e in ENDPOINTS)
         if bounded and anchor and anchor != EVERYTHING:

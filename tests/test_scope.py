@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from dlt import Pipeline
 
+from harvest.api.client import HarvestClient
 from harvest.catalog import BY_NAME
 from harvest.errors import (
     ConfigurationError,
@@ -14,6 +15,8 @@ from harvest.errors import (
     UnheededFilterError,
     UnknownIdError,
 )
+from harvest.extract.focus import Focus, demand_known
+from harvest.extract.listing import Listing
 from harvest.extract.state import last_run, tables_of
 from harvest.run import load
 from harvest.settings import Settings, Sizes
@@ -44,7 +47,11 @@ def in_scope(sandbox: Sandbox, table: str, **scope: list[int]) -> list[Row]:
 
 
 def assert_scope(
-    pipeline: Pipeline, sandbox: Sandbox, *tables: str, flagged: bool = False, **scope: list[int]
+    pipeline: Pipeline,
+    sandbox: Sandbox,
+    scope: dict[str, list[int]],
+    *tables: str,
+    flagged: bool = False,
 ) -> None:
     """Demand that the tables hold what Harvest holds in scope, value for value."""
     for table in tables or TABLES:
@@ -54,6 +61,13 @@ def assert_scope(
         for number, record in truth.items():
             for column, want in flatten(record).items():
                 assert _same(rows[number].get(column), want), (table, number, column)
+
+
+def move(sandbox: Sandbox, entry: int, project: int) -> None:
+    """Move a time entry to another project of the same client."""
+    record = sandbox.account.records["projects"][project]
+    nested = {name: record[name] for name in ("id", "name", "code")}
+    sandbox.account.update("time_entries", entry, project=nested)
 
 
 def lists_asked(sandbox: Sandbox, table: str = "time_entries") -> list[dict[str, str]]:
@@ -68,11 +82,10 @@ def lists_asked(sandbox: Sandbox, table: str = "time_entries") -> list[dict[str,
 def test_first_run(
     sandbox: Sandbox, source: Make, duck: Pipeline, kinds: list[str], count: int
 ) -> None:
-    """A first run brings what is in scope, by one list for each id or pair of ids; a later one
-    asks once for the changes of all."""
+    """A first run reads a list for each id or pair of ids; a later one asks once for changes."""
     scope = {kind: common(sandbox, FIELDS[kind], count) for kind in kinds}
     duck.run(source(**scope).with_resources(*TABLES, "projects"))
-    assert_scope(duck, sandbox, **scope)
+    assert_scope(duck, sandbox, scope)
     assert 0 < len(read(duck, "time_entries")) < 150
     assert len(read(duck, "projects")) == len(sandbox.account.records["projects"])
     asked = lists_asked(sandbox)
@@ -81,91 +94,104 @@ def test_first_run(
     assert len(asked) - len(filtered) <= 1  # what changed while several lists were read
     sandbox.log.clear()
     duck.run(source(**scope).with_resources(*TABLES))
+    (words,) = {
+        row["limited_to"] for row in read(duck, "_freshness") if row["table_name"] in TABLES
+    }
+    assert words == str(Focus(scope))
     assert len(lists_asked(sandbox)) == 2  # changes and running timers
-    assert_scope(duck, sandbox, **scope)
+    assert_scope(duck, sandbox, scope)
 
 
 def test_edits(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """Edits in scope come, those of others do not, and what is moved in or out follows at once."""
     account, (mine, other) = sandbox.account, common(sandbox, "project")
     scope = {"projects": [mine]}
-    entries = source(**scope).with_resources("time_entries")
-    pipeline.run(entries)
+    pipeline.run(source(**scope).with_resources("time_entries"))
     of = {
         p: [r["id"] for r in in_scope(sandbox, "time_entries", projects=[p])] for p in (mine, other)
     }
     sandbox.clock.shift(minutes=5)
     account.update("time_entries", of[mine][0], notes="edited")
     account.update("time_entries", of[other][0], notes="edited")
-    account.update("time_entries", of[mine][1], project=account.records["projects"][other])
-    account.update("time_entries", of[other][1], project=account.records["projects"][mine])
+    move(sandbox, of[mine][1], other)
+    move(sandbox, of[other][1], mine)
     copied = {k: v for k, v in account.records["time_entries"][of[mine][2]].items() if k != "id"}
     account.add("time_entries", {**copied, "updated_at": sandbox.clock.stamp()})
     pipeline.run(source(**scope).with_resources("time_entries"))
-    assert_scope(pipeline, sandbox, "time_entries", **scope)
+    assert_scope(pipeline, sandbox, scope, "time_entries")
     assert last_run(pipeline).removed == {"time_entries": 1}
     # What is deleted, in scope or not, waits for a full read.
     account.delete("time_entries", of[mine][2])
     account.delete("time_entries", of[other][2])
     pipeline.run(source(**scope, full_read=True).with_resources("time_entries"))
-    assert_scope(pipeline, sandbox, "time_entries", **scope)
+    assert_scope(pipeline, sandbox, scope, "time_entries")
 
 
 @pytest.mark.parametrize("deletions", ["flag", "keep"])
 def test_moved_out(sandbox: Sandbox, source: Make, duck: Pipeline, deletions: str) -> None:
     """What is moved out of scope is flagged, or stays as it was, as `deletions` says."""
-    account, (mine, other) = sandbox.account, common(sandbox, "project")
+    mine, other = common(sandbox, "project")
     chosen = {"projects": [mine], "deletions": deletions}
     duck.run(source(**chosen).with_resources("time_entries"))
     entry = in_scope(sandbox, "time_entries", projects=[mine])[0]["id"]
     sandbox.clock.shift(minutes=5)
-    account.update("time_entries", entry, project=account.records["projects"][other])
+    move(sandbox, entry, other)
     duck.run(source(**chosen).with_resources("time_entries"))
     (row,) = (row for row in read(duck, "time_entries") if row["id"] == entry)
     assert row["project__id"] == mine
     assert (row["_deleted_at"] is not None) is (deletions == "flag")
-    account.update("time_entries", entry, project=account.records["projects"][mine])
+    move(sandbox, entry, mine)
     duck.run(source(**chosen).with_resources("time_entries"))
-    assert_scope(duck, sandbox, "time_entries", projects=[mine])
+    assert_scope(duck, sandbox, {"projects": [mine]}, "time_entries")
     assert {row["_deleted_at"] for row in read(duck, "time_entries")} == {None}
 
 
 def test_moved_while_read(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """What is moved from a list that was not read yet to one that was is not lost."""
-    account, (first, second) = sandbox.account, common(sandbox, "project")
+    first, second = common(sandbox, "project")
     scope = {"projects": [first, second]}
     sizes = Sizes(parallel_windows=1)
     duck.run(source(**scope, sizes=sizes).with_resources("time_entries"))
     moved, asked = [], list[str]()
 
-    def move(_: int, request: Any) -> None:
+    def move_one(_: int, request: Any) -> None:
         if request.path == "/v2/time_entries":
             asked.append(request.params.get("project_id", ""))
             if len(asked) == 2:  # the other list was read
                 here, there = (int(asked[1]), int(asked[0]))
                 entry = in_scope(sandbox, "time_entries", projects=[here])[0]["id"]
-                account.update("time_entries", entry, project=account.records["projects"][there])
+                move(sandbox, entry, there)
                 moved.append(entry)
 
-    sandbox.before_request = move
+    sandbox.before_request = move_one
     duck.run(source(**scope, sizes=sizes, full_read=True).with_resources("time_entries"))
     assert moved
     assert set(asked[:2]) == {str(first), str(second)}
-    assert_scope(duck, sandbox, "time_entries", **scope)
+    assert_scope(duck, sandbox, scope, "time_entries")
 
 
-@pytest.mark.parametrize("deletions", ["remove", "flag"])
-def test_scope_changes(sandbox: Sandbox, source: Make, pipeline: Pipeline, deletions: str) -> None:
-    """Widened, narrowed, switched or given up: the table is read whole and holds the new scope."""
+def test_scope_changes(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Narrowed, widened, switched or given up: the table is read whole and holds the new scope."""
     a, b, c = common(sandbox, "project", 3)
     (user,) = common(sandbox, "user", 1)
-    chosen = {"deletions": deletions, "confirm_deletions": True}
-    for scope in ({}, {"projects": [a]}, {"projects": [a, b]}, {"projects": [b]},
-                  {"projects": [c], "users": [user]}, {"users": [user]}, {}):  # fmt: skip
-        pipeline.run(source(**chosen, **scope).with_resources("time_entries"))
-        assert_scope(pipeline, sandbox, "time_entries", flagged=deletions == "flag", **scope)
-        state = tables_of(pipeline, "harvest", sandbox.account_id)["time_entries"]
+    for scope in (
+        {}, {"projects": [a]}, {"projects": [a, b]}, {"projects": [c], "users": [user]}, {},
+    ):  # fmt: skip
+        duck.run(source(**scope, confirm_deletions=True).with_resources("time_entries"))
+        assert_scope(duck, sandbox, scope, "time_entries")
+        state = tables_of(duck, "harvest", sandbox.account_id)["time_entries"]
         assert state.focus == scope
+
+
+def test_scope_narrowed_flags(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+    """With "flag", what is out of scope now is flagged, and loses the flag when it is in again."""
+    wide = {"projects": common(sandbox, "project", 2)}
+    narrow = {"projects": wide["projects"][:1]}
+    for scope in (wide, narrow, wide):
+        chosen = source(**scope, deletions="flag", confirm_deletions=True)
+        pipeline.run(chosen.with_resources("time_entries"))
+        assert_scope(pipeline, sandbox, scope, "time_entries", flagged=True)
+        assert len(read(pipeline, "time_entries")) == len(in_scope(sandbox, "time_entries", **wide))
 
 
 def test_mistyped(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
@@ -179,14 +205,14 @@ def test_mistyped(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert f"`time_entries`, limited to project {small}: Harvest no longer lists" in str(error)
     assert read(duck, "time_entries") == before
     duck.run(source(projects=[small], confirm_deletions=True).with_resources("time_entries"))
-    assert_scope(duck, sandbox, "time_entries", projects=[small])
+    assert_scope(duck, sandbox, {"projects": [small]}, "time_entries")
 
 
 @pytest.mark.parametrize("style", ["page", "cursor"])
 def test_batches(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, style: str) -> None:
     """Batches bring the scope, whatever is moved meanwhile; a scope that changes begins anew."""
     sandbox.page_cap, sandbox.styles = 5, style
-    sizes = Sizes(parallel_windows=2, window_records=6, first_batch_records=5, batch_records=12)
+    sizes = Sizes(parallel_windows=2, window_records=3, first_batch_records=5, batch_records=12)
     scope = {"projects": common(sandbox, "project", 4)}
     others = common(sandbox, "project", 2, skip=4)
     batches = 0
@@ -197,26 +223,25 @@ def test_batches(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, sty
         sandbox.clock.shift(minutes=2)
         for here, there in ((scope["projects"][0], others[0]), (others[1], scope["projects"][1])):
             entry = in_scope(sandbox, "time_entries", projects=[here])[-batches]["id"]
-            project = sandbox.account.records["projects"][there]
-            sandbox.account.update("time_entries", entry, project=project)
+            move(sandbox, entry, there)
 
     load(duck, "time_entries", **settings, **scope, sizes=sizes, tell=after_batch)
-    assert batches >= 2
-    assert_scope(duck, sandbox, "time_entries", **scope)
+    assert batches
+    assert_scope(duck, sandbox, scope, "time_entries")
     assert not last_run(duck).requests_left
 
 
 def test_scope_changes_in_first_read(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A scope that changes in the middle of a first read lacks nothing and leaves nothing."""
     sandbox.page_cap = 5
-    sizes = Sizes(parallel_windows=2, window_records=6, first_batch_records=5)
+    sizes = Sizes(parallel_windows=2, window_records=3, first_batch_records=5)
     chosen = {"sizes": sizes, "in_batches": True, "confirm_deletions": True}
     a, b = common(sandbox, "project", 2)
     duck.run(source(projects=[a], **chosen).with_resources("time_entries"))
     assert last_run(duck).requests_left
     duck.run(source(projects=[b], **chosen).with_resources("time_entries"))
     assert not last_run(duck).requests_left
-    assert_scope(duck, sandbox, "time_entries", projects=[b])
+    assert_scope(duck, sandbox, {"projects": [b]}, "time_entries")
 
 
 def test_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
@@ -228,7 +253,7 @@ def test_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert {row["id"] for row in read(duck, "time_entries")} == {r["id"] for r in truth}
     assert len(truth) < len(in_scope(sandbox, "time_entries", **scope))
     duck.run(source(**scope).with_resources("time_entries"))
-    assert_scope(duck, sandbox, "time_entries", **scope)
+    assert_scope(duck, sandbox, scope, "time_entries")
 
 
 @pytest.mark.parametrize("given", [[1, "2 "], "2,1", "[1, 2]", (2, 1, 1)])
@@ -248,13 +273,13 @@ def test_environment(
     scope = {"clients": common(sandbox, "client", 2)}
     monkeypatch.setenv("SOURCES__HARVEST__CLIENTS", ",".join(map(str, scope["clients"])))
     duck.run(source().with_resources("expenses"))
-    assert_scope(duck, sandbox, "expenses", **scope)
+    assert_scope(duck, sandbox, scope, "expenses")
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"projects": "7, Website"}, "`projects` names 'Website', which is no id: give Harvest's ids"),
+        ({"projects": "7, Website"}, "`projects` names 'Website', which is no id: give"),
         ({"users": [1.5]}, "`users` names '1.5', which is no id"),
         ({"clients": {"a": 1}}, "`clients` names 'a', which is no id"),
         ({"clients": [1], "projects": [7]}, "`projects` and `clients` are both set"),
@@ -270,16 +295,21 @@ def test_refused(source: Make, given: dict[str, Any], said: str) -> None:
 
 
 @pytest.mark.parametrize("setting", ["clients", "projects", "users"])
-def test_unknown_id(sandbox: Sandbox, source: Make, duck: Pipeline, setting: str) -> None:
-    """An id that Harvest does not have is named with its setting, and nothing is changed."""
-    duck.run(source().with_resources("time_entries"))
-    before = read(duck, "time_entries")
+def test_unknown_ids(sandbox: Sandbox, client: HarvestClient, setting: str) -> None:
+    """An id that Harvest does not have is named with its setting."""
     good = common(sandbox, FIELDS[setting], 1)
-    error = failure(duck, source(**{setting: [*good, 77]}).with_resources("time_entries"))
-    assert isinstance(error, UnknownIdError)
-    assert f"`{setting}` names 77, which this account does not have" in str(error)
-    assert read(duck, "time_entries") == before
-    duck.run(source(**{setting: [*good, 77]}).with_resources("tasks"))  # it is not limited
+    demand_known(client, {setting: good})
+    with pytest.raises(UnknownIdError, match=f"`{setting}` names 77, which this account does not"):
+        demand_known(client, {setting: [*good, 77]})
+
+
+def test_unknown_id(source: Make, duck: Pipeline) -> None:
+    """A run with an unknown id changes nothing, and leaves tables alone that are not limited."""
+    duck.run(source().with_resources("expenses"))
+    before, wrong = read(duck, "expenses"), source(projects=[77])
+    assert isinstance(failure(duck, wrong.with_resources("expenses", "tasks")), UnknownIdError)
+    assert read(duck, "expenses") == before
+    duck.run(source(projects=[77]).with_resources("tasks"))
 
 
 @pytest.mark.parametrize("status", [404, 422])
@@ -307,15 +337,22 @@ def test_member(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("field", ["client", "project", "user"])
-def test_unheeded(sandbox: Sandbox, source: Make, duck: Pipeline, field: str) -> None:
-    """Where Harvest ignores a filter, the run says so and takes nothing for deleted."""
-    scope = {f"{field}s": common(sandbox, field, 2)}
-    duck.run(source(**scope).with_resources("time_entries"))
+def test_unheeded_filters(sandbox: Sandbox, client: HarvestClient, field: str) -> None:
+    """Where Harvest ignores a filter, it is named at the first page."""
     sandbox.ignored_filters = [f"{field}_id"]
+    focus = Focus({f"{field}s": common(sandbox, field, 2)})
+    with pytest.raises(UnheededFilterError, match=f"`{field}_id`"):
+        next(Listing(client, BY_NAME["expenses"], Sizes(), focus=focus).read())
+
+
+def test_unheeded(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Where Harvest ignores a filter, a run takes nothing for deleted and loads nothing else."""
+    scope = {"projects": common(sandbox, "project", 2)}
+    duck.run(source(**scope).with_resources("time_entries"))
+    sandbox.ignored_filters = ["project_id"]
     error = failure(duck, source(**scope, full_read=True).with_resources("time_entries"))
     assert isinstance(error, UnheededFilterError)
-    assert f"`{field}_id`" in str(error)
-    assert_scope(duck, sandbox, "time_entries", **scope)
+    assert_scope(duck, sandbox, scope, "time_entries")
 
 
 def test_one_of_several_accounts(

@@ -20,6 +20,7 @@ from harvest.errors import (
     ConfigurationError,
     DifferencesError,
     UnverifiableError,
+    UnverifiedError,
 )
 from harvest.extract.windows import DAY
 from harvest.run import load, verify
@@ -674,6 +675,50 @@ def test_command(sandbox: Sandbox, tmp_path: Path) -> None:
     assert "unexplained: time" in differs.stdout
     said = json.dumps([unread.stdout, agreed.stdout, differs.stdout, differs.stderr])
     assert sandbox.token not in said
+
+
+@pytest.mark.parametrize("accounts", [1, 2])
+def test_load_unverified(sandbox: Sandbox, duck: Pipeline, accounts: int) -> None:
+    """Where the verification after a load fails, what was loaded is told all the same."""
+    tokens, ids = [sandbox.token], [sandbox.account_id]
+    if accounts == 2:
+        second = sandbox.add_account()
+        tokens, ids = [*tokens, second.token], [*ids, second.account_id]
+    sandbox.fault("status", path="reports", times=-1, status=422)
+    chosen = settings_of(sandbox, api_key=tokens, account_id=ids, verify_full_reads=True)
+    with pytest.raises(UnverifiedError, match=r"but not verified: .*answered 422") as caught:
+        load(duck, "time_entries", tell=silent, **chosen)
+    assert caught.value.summary.tables["time_entries"].now == 150 * accounts
+
+
+def test_json(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With --json each account's result is one line, exact, and all else goes to stderr."""
+    vary(sandbox)
+    env = {
+        f"SOURCES__HARVEST__{name.upper()}": str(value)
+        for name, value in settings_of(sandbox).items()
+    }
+    loaded = run_script("time_entries", home=tmp_path, **env)
+    assert loaded.returncode == 0, loaded.stderr
+    sandbox.account.delete("time_entries", sandbox.account.rows("time_entries")[0]["id"])
+    done = run_script("--verify", "--json", home=tmp_path, **env)
+    assert done.returncode == 1
+    said = json.loads(done.stdout)
+    assert said["agrees"] > 0
+    assert said["unexplained"] == len(said["differences"]) > 0
+    (difference,) = (d for d in said["differences"] if d["measure"] == "total_hours")
+    assert Decimal(difference["warehouse"]) > Decimal(difference["harvest"])
+    assert "unexplained: time" in done.stderr
+
+
+def test_demo(tmp_path: Path) -> None:
+    """The demo account agrees with its reports, whatever a real account is limited to."""
+    env = {"SOURCES__HARVEST__PROJECTS": "1234567"}
+    loaded = run_script("--demo", *TABLES, home=tmp_path, **env)
+    assert loaded.returncode == 0, loaded.stderr
+    done = run_script("--demo", "--verify", home=tmp_path, **env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "unexplained" not in done.stdout
 
 
 def test_spans() -> None:

@@ -134,8 +134,12 @@ class Deletions:
 
     def of_moved(self, moved: Collection[int]) -> Gone:
         """Remove or flag what was moved to what the table is not limited to, as its record says."""
-        keys = self._held((min(moved), max(moved) + 1))
-        return self._let_go([key for key in keys if key[0] in moved], 0, len(keys))
+        held = self._held((min(moved), max(moved) + 1))
+        gone = [key for key in held if key[0] in moved]
+        result = self._let_go(gone, 0, len(held))
+        if self._run.keeps_history(self._endpoint):
+            result.ended = [key[0] for key in gone]
+        return result
 
     def of_children(self, found: dict[int, set[int]], missing_parents: set[int]) -> Gone:
         """Remove or flag what parents no longer list, and all children of parents that are gone.

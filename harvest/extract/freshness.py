@@ -15,6 +15,7 @@ from dlt.extract import DltResource
 from ..abilities import Abilities
 from ..catalog.schema import ACCOUNT_ID
 from ..settings import EVERYTHING
+from .focus import Focus
 from .state import LastRun, TableState
 
 FRESHNESS = "_freshness"
@@ -45,6 +46,10 @@ COLUMNS: TTableSchemaColumns = {
         "data_type": "timestamp",
         "description": "records that changed from then on are all there; null: all records are",
     },
+    "limited_to": {
+        "data_type": "text",
+        "description": "the clients, projects or users that the table is limited to; null: to none",
+    },
     "requests_left": {
         "data_type": "bigint",
         "description": "requests until a first read that comes in batches is whole; null: it is; "
@@ -74,6 +79,7 @@ def freshness_row(account_id: int, name: str, table: TableState, run: LastRun) -
         "changed_at": table.changed_at,
         "full_read_at": table.full_read_at,
         "history_from": history_from(table),
+        "limited_to": str(Focus(table.focus)) or None,
         "requests_left": run.requests_left.get(name, 0 if table.backfill else None),
         "problem": next(filter(None, (*problems, run.deletions_stopped)), None),
     }

@@ -12,8 +12,9 @@ from typing import Any
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME
 from ..errors import StatusError
+from ..extract.focus import Focus
 from ..extract.state import TableState
-from ..extract.windows import Window
+from ..extract.windows import Filters, Window
 from ..settings import EVERYTHING
 from .ledger import SUBJECTS, Ledger
 from .records import EXPENSES, LINES, TIME, Kind, Project, TimeEntry, Warehouse, listed, rows_of
@@ -81,6 +82,7 @@ class Reasons:
         tables: What is remembered of each table.
         anchor: How far back history was read (UTC).
         keeps_deleted: Whether rows stay that Harvest no longer has.
+        focus: What time entries and expenses are limited to.
         ledger: Makes an empty ledger.
         known: The warehouse's ledger, which knows its projects.
     """
@@ -93,11 +95,12 @@ class Reasons:
         *,
         anchor: datetime,
         keeps_deleted: bool,
+        focus: Focus,
         ledger: Callable[[], Ledger],
         known: Ledger,
     ) -> None:
         self._client, self._warehouse, self._tables = client, warehouse, tables
-        self._anchor, self._keeps_deleted = anchor, keeps_deleted
+        self._anchor, self._keeps_deleted, self._focus = anchor, keeps_deleted, focus
         self._ledger, self._known = ledger, known
         self._found: dict[Any, Listed] = {}
 
@@ -156,11 +159,12 @@ class Reasons:
 
     def _compare(self, kind: Kind, window: Window, project: int | None, found: Listed) -> None:
         """Compare the records of a kind, of some months or of a project."""
-        filters, where = {}, ["1 = 1"]
+        filters, where, lists = {}, ["1 = 1"], [Filters()]
         if kind in (TIME, EXPENSES):
             filters, where = window.filters, [_within(window)]
+            lists = self._focus.lists
         if project is not None and kind in (TIME, EXPENSES, LINES):
-            filters |= {"project_id": str(project)}
+            lists = [{"project_id": str(project)}]  # It is one of those that count.
             where.append(f"{'n' if kind.nested else 't'}.project__id = {project}")
 
         def concerned(rows: Iterable[Any]) -> list[Any]:
@@ -169,7 +173,8 @@ class Reasons:
         ours = concerned(self._warehouse.rows(kind, " AND ".join(where)))
         stamps = {
             row.id: (row, stamp)
-            for row, stamp in listed(self._client, kind, filters)
+            for each in lists
+            for row, stamp in listed(self._client, kind, {**filters, **each})
             if concerned([row])
         }
         theirs = {record: row for record, (row, _) in stamps.items()}
@@ -231,6 +236,9 @@ class Reasons:
                 if error.status != 404:
                     raise
             else:
+                if self._keeps_deleted and self._focus.excludes(record):
+                    text = f"{kind.word} {ours.id} was moved to others, and kept by `deletions`"
+                    return Finding(text, is_known=True, rows=(ours,))
                 (theirs,) = rows_of(kind, record)
                 return self._changed(kind, ours, theirs, str(record.get("updated_at")))
         text = f"{kind.word} {ours.id} is not in Harvest"

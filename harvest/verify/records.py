@@ -19,6 +19,7 @@ from ..api.client import HarvestClient
 from ..catalog import BY_NAME
 from ..catalog.schema import ACCOUNT_ID
 from ..destination import DELETED_AT
+from ..extract.focus import Focus
 
 CHUNK = 10_000
 """Rows that are taken from the destination at once."""
@@ -218,10 +219,13 @@ class Warehouse:
         pipeline: The pipeline that loaded it.
         source: The name of the source's schema.
         account_id: Whose rows.
+        focus: What some tables are limited to. Other rows, which `deletions = "keep"` leaves there,
+            are left out.
     """
 
-    def __init__(self, pipeline: Pipeline, source: str, account_id: int) -> None:
+    def __init__(self, pipeline: Pipeline, source: str, account_id: int, focus: Focus) -> None:
         self._pipeline, self._source, self._account_id = pipeline, source, account_id
+        self._focus = focus
 
     def rows(self, kind: Kind, where: str = "") -> Iterator[Any]:
         """Yield the rows of a kind.
@@ -238,7 +242,9 @@ class Warehouse:
 
     def span(self, kind: Kind) -> tuple[str, str] | None:
         """Return the first and the last day of a kind's rows; None where there are none."""
-        statement = f"SELECT min(spent_date), max(spent_date) FROM {{0}} AS t WHERE {self._mine}"  # noqa: S608 - our names
+        statement = (
+            f"SELECT min(spent_date), max(spent_date) FROM {{0}} AS t WHERE {self._mine(kind)}"  # noqa: S608 - our names
+        )
         (((first, last),),) = self._ask(statement, kind.table)
         return (str(first)[:10], str(last)[:10]) if first else None
 
@@ -248,12 +254,14 @@ class Warehouse:
         for year in range(int(first[:4]), int(last[:4]) + 1):
             yield from self.rows(kind, f"spent_date BETWEEN '{year}-01-01' AND '{year}-12-31'")
 
-    @property
-    def _mine(self) -> str:
-        return f"t.{ACCOUNT_ID} = {self._account_id} AND t.{DELETED_AT} IS NULL"
+    def _mine(self, kind: Kind) -> str:
+        where = [f"t.{ACCOUNT_ID} = {self._account_id}", f"t.{DELETED_AT} IS NULL"]
+        for name, ids in self._focus.ids.items() if BY_NAME[kind.table].limited else ():
+            where.append(f"t.{name[:-1]}__id IN ({', '.join(map(str, ids))})")
+        return " AND ".join(where)
 
     def _select(self, kind: Kind, where: str) -> str:
-        condition = f"{self._mine} AND {where}" if where else self._mine
+        condition = f"{self._mine(kind)} AND {where}" if where else self._mine(kind)
         if not kind.nested:
             columns = ", ".join(f"t.{name}" for name in kind.fields)
             return f"SELECT {columns} FROM {{0}} AS t WHERE {condition}"  # noqa: S608 - our names

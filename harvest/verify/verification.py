@@ -7,7 +7,7 @@ is where people make changes: an entry that only moved within a year would not s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
@@ -21,10 +21,11 @@ from ..destination import Destination
 from ..errors import StatusError, UnverifiableError
 from ..extract.access import scope_of_owner, shrank
 from ..extract.context import Account
+from ..extract.focus import Focus
 from ..extract.state import TableState, anchor_of, last_run, scope_of, tables_of
 from ..extract.windows import DAY, Window, periods
 from ..settings import DECIMAL_PRECISION, DECIMAL_SCALE, EVERYTHING
-from .ledger import NONE, Ledger
+from .ledger import NONE, SUBJECTS, Ledger
 from .reasons import Reasons
 from .records import CLIENTS, EXPENSES, LINES, PROJECTS, TASKS, TIME, USERS, Warehouse
 from .reported import COMPARISONS, Comparison, Result, ask, differences, is_month, spans
@@ -92,12 +93,18 @@ class Verification:
 
     def __post_init__(self) -> None:
         """Compare everything."""
-        self._client = self.account.client
+        self._client, self._focus = self.account.client, Focus(self.account.settings.focus)
         self._tables = self._read_in_full()
         self._anchor = anchor_of(self.pipeline, self.source, self.account.account_id) or EVERYTHING
         self._demand_same_view()
         self.verified_at = self._client.now()
-        self._warehouse = Warehouse(self.pipeline, self.source, self.account.account_id)
+        self._warehouse = Warehouse(
+            self.pipeline, self.source, self.account.account_id, self._focus
+        )
+        self._subjects = _subjects_of(self._focus)
+        if self._subjects and self.by not in self._subjects:
+            self.by = self._subjects[0]
+            self.notes.append(f"compared by {self.by}, since tables are limited to {self._focus}")
         self._ledger = self._added_up()
         self._first, self._last = self._first_and_last()
         if self._first and self._anchor == EVERYTHING:
@@ -130,11 +137,28 @@ class Verification:
                 "reason": result.reason,
             }
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was found, as JSON takes it: figures as texts, so that they stay exact."""
+        verdicts = ("agrees", "explained", "unexplained")
+        differ = [row for row in self.rows() if row["verdict"] != "agrees"]
+        return {
+            "account": self.account.account_id,
+            "verified_at": self.verified_at.isoformat(),
+            "by": self.by,
+            **{verdict: self.count(verdict) for verdict in verdicts},
+            "differences": [
+                {name: None if value is None else str(value) for name, value in row.items()}
+                for row in differ
+            ],
+            "notes": self.notes,
+        }
+
     def lines(self) -> Iterator[str]:
         """Yield what was found, for people."""
         since = f"{self._first:%Y-%m} to {self._last:%Y-%m}" if self._first else "no month"
         account = self.account.account_id
-        yield f"Account {account}, {since}, by {self.by}, against Harvest's reports:"
+        limit = f" of {self._focus}" if self._focus else ""
+        yield f"Account {account}, {since}, by {self.by}{limit}, against Harvest's reports:"
         for comparison in COMPARISONS:
             mine = [result for result in self.results if result.comparison is comparison]
             if not mine:
@@ -179,6 +203,13 @@ class Verification:
         if known.keys().isdisjoint({TIME.table, EXPENSES.table}):
             why = f"account {self.account.account_id} was never read in full by this pipeline"
             raise UnverifiableError(why, "load it first, without --verify")
+        for name in {TIME.table, EXPENSES.table} & known.keys():
+            if known[name].focus != self._focus.ids:
+                why = (
+                    f"`{name}` was loaded limited to {Focus(known[name].focus) or 'nobody'}, and "
+                    f"the settings say {self._focus or 'nobody'}"
+                )
+                raise UnverifiableError(why, "load again with these settings, then verify")
         schema = self.pipeline.schemas[self.source]
         for name in known:
             if schema.tables.get(name, {}).get("write_disposition") != "merge":
@@ -216,6 +247,11 @@ class Verification:
             if kind.table not in self._tables and kind not in without
         ]
         if module in self._off:
+            return False
+        if comparison.subject(self.by) not in self._subjects:
+            self.notes.append(
+                f"{comparison.name} not compared, since no such report is of {self._focus} alone"
+            )
             return False
         if lacking:
             tables = ", ".join(f"`{name}`" for name in lacking)
@@ -261,10 +297,12 @@ class Verification:
             (kind,) = comparison.kinds
             if kind.table not in self._tables:
                 continue
-            filters = {**Window(None, first - DAY).filters, "per_page": "1"}
-            (page,) = islice(self._client.pages(kind.table, kind.table, filters), 1)
-            if page:
-                total = len(page) if page.total is None else page.total
+            before, total = Window(None, first - DAY).filters, 0
+            for each in self._focus.lists:
+                filters = {**before, **each, "per_page": "1"}
+                (page,) = islice(self._client.pages(kind.table, kind.table, filters), 1)
+                total += len(page) if page.total is None else page.total
+            if total:
                 self.results.append(
                     Result(
                         comparison, Window(None, first - DAY), "account", self.account.account_id,
@@ -301,7 +339,21 @@ class Verification:
         if not money and theirs.rows:
             self._note_once("amounts of time not compared, since the token may not see them")
         ours = self._ledger.figures(comparison.name, window, money=money)
+        if self._focus:
+            subject, rows = comparison.subject(self.by), theirs.rows
+            counted = [k for k in {*ours, *rows} if self._counts(subject, k[0], rows.get(k, {}))]
+            theirs.rows = {key: rows[key] for key in counted if key in rows}
+            ours = {key: ours[key] for key in counted if key in ours}
         return list(differences(comparison, self.by, window, ours, theirs))
+
+    def _counts(self, subject: str, number: int, row: Mapping[str, Any]) -> bool:
+        """Tell whether a figure of a report is of what the tables are limited to."""
+        setting = {"client": "clients", "project": "projects", "person": "users"}[subject]
+        if setting in self._focus.ids:
+            return number in self._focus.ids[setting]
+        project = self._ledger.project(number)
+        client = row.get("client_id") or (project and project.client__id)
+        return client is None or client in self._focus.ids["clients"]
 
     def _note_once(self, note: str) -> None:
         if note not in self.notes:
@@ -314,12 +366,19 @@ class Verification:
             self._tables,
             anchor=self._anchor,
             keeps_deleted=self.account.settings.deletions == "keep",
+            focus=self._focus,
             ledger=self._new_ledger,
             known=self._ledger,
         )
         for result in self.results:
             if result.verdict == "unexplained" and not result.reason:
                 reasons.explain(result, self.by)
+
+
+def _subjects_of(focus: Focus) -> list[str]:
+    """Return whose figures a limit leaves whole: of a client's hours, people are only a part."""
+    whole = {"clients": {"client", "project"}, "projects": {"project"}, "users": {"person"}}
+    return [subject for subject in SUBJECTS if all(subject in whole[name] for name in focus.ids)]
 
 
 def _spoken(result: Result) -> str:
