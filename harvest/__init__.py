@@ -66,6 +66,7 @@ def harvest_source(
     reports: bool = Settings.reports,
     report_period: str = Settings.report_period,
     report_lookback: int = Settings.report_lookback,
+    report_fixed_fee: bool = Settings.report_fixed_fee,
     verify_full_reads: bool = Settings.verify_full_reads,
     clients: Any | None = None,
     projects: Any | None = None,
@@ -127,6 +128,8 @@ def harvest_source(
         report_period: How long a period of a report is: "month", "week" (from Monday) or "day".
         report_lookback: How many closed periods of a report each run reads again, beside the
             current one. Older ones are read again by `full_read` only.
+        report_fixed_fee: Let reports of time hold what the hours of fixed-fee projects are worth at
+            their rates. Without it Harvest counts them as 0.
         verify_full_reads: Compare what was loaded with Harvest's own reports after each full read.
             `harvest.run.load` does.
         clients: Load time entries and expenses of these clients only: their ids in Harvest, a list
@@ -181,6 +184,7 @@ def harvest_source(
         reports=reports,
         report_period=report_period,
         report_lookback=report_lookback,
+        report_fixed_fee=report_fixed_fee,
         verify_full_reads=verify_full_reads,
         clients=checked_ids("clients", clients),
         projects=checked_ids("projects", projects),

@@ -155,6 +155,7 @@ class Settings:
     reports: bool = False
     report_period: str = "month"
     report_lookback: int = REPORT_LOOKBACK
+    report_fixed_fee: bool = False
     verify_full_reads: bool = False
     clients: tuple[int, ...] = ()
     projects: tuple[int, ...] = ()

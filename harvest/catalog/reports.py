@@ -41,7 +41,7 @@ def _by_period(
         updated_since=False,
         module=module,
         on_request=True,
-        report=Report(_subject(subject)),
+        report=Report(_subject(subject), fixed_fee=kind == "time"),
     )
 
 

@@ -68,11 +68,13 @@ class Report:
             history; "year": the days up to now, as many as Harvest allows; "": they are not given.
             The figures of the latter two change as time goes by, so those of each day are kept.
         by_currency: Whether a subject has a row for each currency.
+        fixed_fee: Whether amounts of fixed-fee projects are in it only if Harvest is asked for.
     """
 
     subject: str
     span: Literal["period", "year", ""] = "period"
     by_currency: bool = True
+    fixed_fee: bool = False
 
     @property
     def when(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Literal
 
-from ..catalog import ENDPOINTS, REPORTS, Endpoint
+from ..catalog import ENDPOINTS, REPORTS, Endpoint, Report
 from ..errors import ConfigurationError
 from ..settings import (
     DEFAULT_HISTORY,
@@ -138,7 +138,8 @@ def plan_report(
     Raises:
         ConfigurationError: The table holds periods of another length.
     """
-    today, span = now.date(), endpoint.report.span if endpoint.report else ""
+    today, report = now.date(), endpoint.report or Report("", span="")
+    span = report.span
     if span != "period":
         year = Window(today - (LONGEST_REPORT - 1) * DAY, today)
         return ReportPlan((year if span else Window(),))
@@ -152,6 +153,12 @@ def plan_report(
         raise ConfigurationError(
             "report_period",
             f"is {length!r}, but `{endpoint.name}` holds periods of a {known.length}",
+            f"keep it so, or read the table anew (--refresh {endpoint.name})",
+        )
+    if report.fixed_fee and known.fixed_fee != settings.report_fixed_fee:
+        raise ConfigurationError(
+            "report_fixed_fee",
+            f"is {settings.report_fixed_fee}, but `{endpoint.name}` was read otherwise",
             f"keep it so, or read the table anew (--refresh {endpoint.name})",
         )
     first = tuple(window for window in windows if window.first and window.first < known.first)

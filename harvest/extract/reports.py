@@ -26,7 +26,7 @@ from .deletions import Gone, NotRead, mark_of
 from .lists import Rows
 from .plan import report_minutes, requests_needed
 from .state import PeriodsRead, TableState, tell
-from .windows import DAY, Window
+from .windows import DAY, Filters, Window
 
 Record = dict[str, Any]
 
@@ -123,6 +123,11 @@ class ReportReader:
         self._busy_from: date | None = None  # of the last year that was not empty
         self._marks: list[Record] = []
 
+    @property
+    def _fixed_fee(self) -> Filters:
+        wanted = self._report.fixed_fee and self._run.settings.report_fixed_fee
+        return {"include_fixed_fee": "true"} if wanted else {}
+
     def wait(self, requests: int) -> None:
         """Leave everything for a further batch, which must not forget that all was to be read."""
         if not self._plan.goes_on:
@@ -189,7 +194,11 @@ class ReportReader:
             rows: list[Record] = []
             totals: set[int | None] = set()
             for page in run.client.pages(
-                endpoint.path, endpoint.key, window.filters, budget="reports", identified=False
+                endpoint.path,
+                endpoint.key,
+                {**window.filters, **self._fixed_fee},
+                budget="reports",
+                identified=False,
             ):
                 batch.requests += 1
                 totals.add(page.total)
@@ -243,5 +252,6 @@ class ReportReader:
         elif self._oldest:
             first = min(self._oldest, known.first) if known else self._oldest
             read_at = known.read_at if known and not plan.again else run.access.now
-            periods = PeriodsRead(run.settings.report_period, first, read_at)
+            length, fixed_fee = run.settings.report_period, bool(self._fixed_fee)
+            periods = PeriodsRead(length, first, read_at, fixed_fee)
             run.store.save_table(self.table, TableState(read_at=now, periods=periods))

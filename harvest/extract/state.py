@@ -61,6 +61,9 @@ class PeriodsRead(_Remembered):
     read_at: Annotated[
         datetime, Note(description="when the newest were read last, Harvest's time", tz=True)
     ]
+    fixed_fee: Annotated[
+        bool, Note(description="whether amounts of fixed-fee projects are in them")
+    ] = False
 
 
 class TableState(_Remembered):
