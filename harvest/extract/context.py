@@ -28,7 +28,7 @@ from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .focus import Focus, demand_known
 from .freshness import FRESHNESS, freshness_row, prepare_freshness
-from .hints import adapt_disposition, disposition, refuse_harmful
+from .hints import adapt_disposition, describe_anew, disposition, refuse_harmful
 from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState, tell
 from .unchanged import UnchangedRows
@@ -164,8 +164,10 @@ class Run:
             account_named=account.named,
         )
         self.anchor = self._anchor()
-        self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
+        self.destination = Destination(extraction.pipeline, extraction.schema.name, self.account_id)
         self.can = self._adapt_to_destination()
+        for endpoint in self.selected:
+            describe_anew(extraction.schema, self.resource(endpoint))
         self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._there = self._look_at_destination()
         if self.settings.children == "differing" and self._there is None and self.can:
@@ -416,7 +418,9 @@ class Run:
                 self.resource(endpoint).apply_hints(
                     additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
                 )
-            self.destination.check_types(there, self.resource(endpoint), self.extraction.naming)
+            self.destination.check_types(
+                there, self.resource(endpoint), self.extraction.schema.naming
+            )
         return there
 
     def _prepare_freshness(self) -> list[dict[str, Any]]:

@@ -163,8 +163,7 @@ class Extraction:
     Attributes:
         load_id: The id of its load package; "" when a resource is looked at without a pipeline.
         pipeline: The pipeline that runs, None without one.
-        schema_name: The name of the source's schema.
-        naming: How the schema names tables and columns.
+        schema: The source's schema, into which this extraction writes.
         selected: The resources that are extracted, by name.
         dropped: Tables that a refresh drops when this load begins.
     """
@@ -178,9 +177,7 @@ class Extraction:
         dropped = package.get("state", {}).get("dropped_tables", ())
         self.dropped = {str(table["name"]) for table in dropped}
         self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
-        schema = dlt.current.source_schema()
-        self.schema_name: str = schema.name
-        self.naming = schema.naming
+        self.schema = dlt.current.source_schema()
         self.selected: Mapping[str, DltResource] = dlt.current.source().selected_resources
 
     def show_waiting(self, limiter: RateLimiter) -> None:
