@@ -133,10 +133,10 @@ def test_quiet(duck: Pipeline, settings: dict[str, Any], monkeypatch: pytest.Mon
         client.execute_sql("COMMENT ON COLUMN tasks.name IS 'mine'")
     assert run(full_read=True) == "mine"
     assert versions() == 1
-    monkeypatch.setitem(TABLES["tasks"], "name", "What it's called: 100 % \\new.")
-    assert run() == "What it's called: 100 % \\new."
+    monkeypatch.setitem(TABLES["tasks"], "name", "What it's called: 100 % new.")
+    assert run() == "What it's called: 100 % new."
     assert versions() == 2
-    assert run(refresh=True) == "What it's called: 100 % \\new."
+    assert run(refresh=True) == "What it's called: 100 % new."
 
 
 def test_refused(
@@ -161,7 +161,8 @@ def test_joins(duck: Pipeline, settings: dict[str, Any]) -> None:
         ("invoices__line_items", "invoices", None),
         ("invoices__line_items", "projects", "project__id"),
     ):
-        joined = dataset.table(left).join(right).arrow().to_pylist()
+        relation = dataset.table(left).join(right)
+        joined = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
         rows = [row for row in read(duck, left) if key is None or row[key] is not None]
         assert len(joined) == len(rows) > 0
         if key:
