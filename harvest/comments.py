@@ -31,7 +31,7 @@ DESCRIBED: dict[str, dict[str, Meanings]] = {}
 def note_described(pipeline: Pipeline) -> None:
     """Note before a run reads what was said of the tables so far."""
     DESCRIBED[pipeline.working_dir] = {
-        table["name"]: _meanings(table)
+        str(table["name"]): _meanings(table)
         for schema in pipeline.schemas.values()
         for table in schema.data_tables()
     }
@@ -56,7 +56,7 @@ def comment(pipeline: Pipeline, loaded: LoadInfo) -> None:
             table
             for table in schema.data_tables(seen_data_only=True)
             if table["name"] in package.schema_update
-            or before.get(table["name"]) != _meanings(table)
+            or before.get(str(table["name"])) != _meanings(table)
         ]
         if tables:
             _write(pipeline, schema, tables)
@@ -75,7 +75,7 @@ def _write(pipeline: Pipeline, schema: Schema, tables: list[TTableSchema]) -> No
 
 
 def _statements(client: SqlClientBase[object], table: TTableSchema) -> Iterator[str]:
-    name = client.make_qualified_table_name(table["name"])
+    name = client.make_qualified_table_name(str(table["name"]))
     escape = client.capabilities.escape_literal
     for column, words in _meanings(table).items():
         on = f"COLUMN {name}.{client.escape_column_name(column)}" if column else f"TABLE {name}"

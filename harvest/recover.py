@@ -171,7 +171,7 @@ class RunsWatch:
     """
 
     def __init__(self, source_name: str, owner: object) -> None:
-        self._source_name = source_name
+        self.source_name = source_name
         watches = trace.TRACKING_MODULES
         watches.append(self)
         finalize(owner, lambda: watches.remove(self) if self in watches else None)
@@ -184,14 +184,14 @@ class RunsWatch:
         alike = (
             watch
             for watch in trace.TRACKING_MODULES
-            if isinstance(watch, RunsWatch) and watch._source_name == self._source_name
+            if isinstance(watch, RunsWatch) and watch.source_name == self.source_name
         )
         if not isinstance(pipeline, Pipeline):
             return
-        if self._source_name in pipeline.schema_names:
+        if self.source_name in pipeline.schema_names:
             begin_own_staging(pipeline)
         if step == "run" and next(alike, self) is self:
-            recover_before_run(pipeline, self._source_name)
+            recover_before_run(pipeline, self.source_name)
 
     def on_start_trace_step(self, _: object, step: str, pipeline: SupportsPipeline) -> None:
         """Note what was said of the tables before anything is read; let others load first."""
@@ -199,7 +199,7 @@ class RunsWatch:
             return
         if step == "extract":
             note_described(pipeline)
-        if step == "load" and self._source_name in pipeline.schema_names:
+        if step == "load" and self.source_name in pipeline.schema_names:
             take_turn(pipeline)
 
     def on_end_trace_step(

@@ -203,8 +203,9 @@ def verify(
         recover(pipeline, SOURCE)
         pipeline.sync_destination()
         done, failed = _verify(pipeline, noted, tell, by=by, months=months)
-    for verification in done.values() if note else ():
-        note(verification)
+    if note:
+        for verification in done.values():
+            note(verification)
     if failed and len(noted) == 1:
         raise next(iter(failed.values()))
     if failed:

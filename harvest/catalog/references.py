@@ -26,7 +26,7 @@ SAME_ROWS = {
     "user_project_assignments": "user_assignments",
     "user_project_assignments__task_assignments": "task_assignments",
 }
-"""Tables whose `id` is that of a row in another table, which has the same columns."""
+"""Tables whose `id` is that of a row in another table."""
 
 
 def referenced(table: str, column: str) -> str | None:
@@ -52,7 +52,7 @@ def references(table: str, columns: Columns) -> TTableReferenceParam:
             columns=[ACCOUNT_ID, column],
             referenced_table=other,
             referenced_columns=[ACCOUNT_ID, "id"],
-            cardinality="one_to_one" if column == "id" else "many_to_one",
+            cardinality="many_to_one",
             label=column,
         )
         for column in columns.ids.split()

@@ -1,4 +1,4 @@
-"""What each table and column means. dlt's schema, databases, dbt and the documentation take it here.
+"""What each table and column means, for dlt's schema, databases, dbt and the documentation.
 
 A column is described once: that of a nested object by the object's own table, and what all tables
 have in common below `SHARED`. Ids name the table that they lead to.
@@ -151,7 +151,7 @@ TABLES: dict[str, Words] = {
         "hourly_rate": "Price of one hour, in the client's currency, where `bill_by` is Project.",
         "budget": "Budget in hours.",
         "budget_by": "What the budget counts: hours of the project (project), of each task (task) "
-        "or person (person); money of the project (project_cost) or of each task (task_fees); none.",
+        "or person (person); money of the project (project_cost) or each task (task_fees); none.",
         "budget_is_monthly": "Whether the budget begins anew each month.",
         "notify_when_over_budget": "Whether Harvest warns when much of the budget is spent.",
         "over_budget_notification_percentage": "Share of the budget at which Harvest warns, in "
@@ -196,7 +196,7 @@ TABLES: dict[str, Words] = {
         "hours": "Hours as they were tracked: 1.5 is an hour and a half. Of a running timer what "
         "it showed when it was read; negative in corrections.",
         "hours_without_timer": "Hours that are saved, without those of a running timer.",
-        "rounded_hours": "Hours by the account's time rounding, as reports and invoices count them.",
+        "rounded_hours": "Hours by the account's time rounding, as reports and invoices count.",
         "notes": "What the person wrote about the work.",
         "is_running": "Whether the entry's timer is running.",
         "timer_started_at": "When the running timer was started (UTC); null: it is not running.",
@@ -353,8 +353,8 @@ REPORTS: Words = {
     "expense_category_name": "The category's name, as it was when the report was read.",
     "total_hours": "Rounded hours, billable or not.",
     "billable_hours": "Rounded hours that are billable.",
-    "billable_amount": "What the client is charged for, in `currency`. In reports of time, hours of "
-    "fixed-fee projects count as 0.",
+    "billable_amount": "What the client is charged for, in `currency`. In reports of time, hours "
+    "of fixed-fee projects count as 0.",
     "total_amount": "Expenses, billable or not, in `currency`.",
     **{
         name: TABLES[table][name]

@@ -35,7 +35,14 @@ from ..settings import DEFAULT_HISTORY, Settings, Sizes
 from .access import Access
 from .focus import Focus, demand_known
 from .freshness import FRESHNESS, freshness_row, prepare_freshness
-from .hints import adapt_disposition, disposition, made_of, refuse_harmful, shape_of
+from .hints import (
+    adapt_disposition,
+    describe_anew,
+    disposition,
+    made_of,
+    refuse_harmful,
+    shape_of,
+)
 from .history import History, demand_comparable, make_again, prepare_history, schema_of
 from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState, tell
@@ -173,10 +180,12 @@ class Run:
             account_named=account.named,
         )
         self.anchor = self._anchor()
-        self.destination = Destination(extraction.pipeline, extraction.schema_name, self.account_id)
+        self.destination = Destination(extraction.pipeline, extraction.schema.name, self.account_id)
         # What a package that is still to be loaded will write is not there yet.
         self._pending = extraction.others_pending()
         self.can = self._adapt_to_destination()
+        for endpoint in self.selected:
+            describe_anew(extraction.schema, self.resource(endpoint))
         self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
         self._shapes = {e.name: self._shape_of(e) for e in self.selected}
         self._before: dict[str, TableState] = {}
@@ -484,7 +493,7 @@ class Run:
 
     def _shape_of(self, endpoint: Endpoint) -> str:
         extraction = self.extraction
-        return shape_of(self.resource(endpoint), extraction.naming, extraction.rules)
+        return shape_of(self.resource(endpoint), extraction.schema.naming, extraction.rules)
 
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there.
@@ -536,7 +545,7 @@ class Run:
             for table in {*tables} - missing
             for column in self.destination.missing_columns(table, there[table])
         }
-        self.destination.check_types(there, self.resource(endpoint), self.extraction.naming)
+        self.destination.check_types(there, self.resource(endpoint), self.extraction.schema.naming)
         if (missing or lost) and self.store.forget_table(endpoint.name, self.store.accounts):
             self._tell_of_whole_read(
                 [endpoint.name], f"the destination lacks {', '.join(sorted(missing | lost))}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from dlt.common.normalizers.naming import NamingConvention
+from dlt.common.schema import Schema
 from dlt.extract import DltResource
 
 from ..abilities import Abilities
@@ -97,6 +98,25 @@ def adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities)
         write_disposition=remembering,
         merge_key="" if upsert else endpoint.merge_key,  # with upsert, dlt has no use for one
     )
+
+
+def describe_anew(schema: Schema, resource: DltResource) -> None:
+    """Let the schema say what a table means by now: dlt looks at hints only where rows come.
+
+    Args:
+        schema: The source's schema in this run.
+        resource: What writes the table.
+    """
+    for table in resource.compute_tables(schema.naming):
+        if not (known := schema.tables.get(str(table["name"]))):
+            continue
+        if "description" in table:
+            known["description"] = table["description"]
+        if "references" in table:
+            known["references"] = table["references"]
+        for name, column in table["columns"].items():
+            if name in known["columns"] and "description" in column:
+                known["columns"][name]["description"] = column["description"]
 
 
 def refuse_harmful(

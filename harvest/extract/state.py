@@ -175,8 +175,7 @@ class Extraction:
     Attributes:
         load_id: The id of its load package; "" when a resource is looked at without a pipeline.
         pipeline: The pipeline that runs, None without one.
-        schema_name: The name of the source's schema.
-        naming: How the schema names tables and columns.
+        schema: The source's schema, into which this extraction writes.
         selected: The resources that are extracted, by name.
         rules: What the whole source says of nesting and contract.
         dropped: Tables that a refresh drops when this load begins.
@@ -190,9 +189,7 @@ class Extraction:
         self.load_id = str(package.get("load_id", ""))
         self.dropped = _keep_histories(package.get("state", {}))
         self.pipeline: Pipeline | None = dlt.current.pipeline() if self.load_id else None
-        schema = dlt.current.source_schema()
-        self.schema_name: str = schema.name
-        self.naming = schema.naming
+        self.schema = dlt.current.source_schema()
         source = dlt.current.source()
         self.selected: Mapping[str, DltResource] = source.selected_resources
         self.rules = (source.max_table_nesting, source.schema_contract)
