@@ -98,9 +98,9 @@ def duck(tmp_path: Path) -> Pipeline:
 
 
 @pytest.fixture
-def postgres(postgres_url: str, request: pytest.FixtureRequest) -> Pipeline:
-    """Make a pipeline into an empty Postgres schema."""
-    name = "".join(c if c.isalnum() else "_" for c in request.node.name).lower()[:50]
+def postgres(postgres_url: str, tmp_path: Path) -> Pipeline:
+    """Make a pipeline into an empty Postgres schema, named as the test's folder: for it alone."""
+    name = "_".join(filter(None, tmp_path.name.lower().split("_")))
     destination = dlt.destinations.postgres(postgres_url)
     return dlt.pipeline("harvest_test", destination=destination, dataset_name=name)
 
