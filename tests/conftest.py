@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
@@ -91,10 +92,16 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def duck(tmp_path: Path) -> Pipeline:
-    """Make a pipeline into an empty DuckDB."""
-    destination = dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb"))
-    return dlt.pipeline("harvest_test", destination=destination, dataset_name="harvest_data")
+def duck(tmp_path: Path) -> Iterator[Pipeline]:
+    """Make a pipeline into an empty DuckDB.
+
+    The file stays open meanwhile, since a run opens it six times, which takes a third of a small
+    run. So no other process can open it.
+    """
+    file = str(tmp_path / "warehouse.duckdb")
+    destination = dlt.destinations.duckdb(file)
+    with duckdb.connect(file):
+        yield dlt.pipeline("harvest_test", destination=destination, dataset_name="harvest_data")
 
 
 @pytest.fixture

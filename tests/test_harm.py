@@ -455,13 +455,21 @@ def test_interrupted_then_full(sandbox: Sandbox, settings: dict[str, Any], duck:
     assert_equal(duck, sandbox, *PAID)
 
 
-@pytest.mark.parametrize("path", ["payments$", "invoices$", "time_entries$", "users$", "rates$"])
+@pytest.mark.parametrize(
+    ("path", "tables"),
+    [
+        ("payments$", ("invoices", "invoice_payments", "clients")),
+        ("invoices$", ("invoices", "invoice_payments", "clients")),
+        ("time_entries$", ("time_entries", "clients")),
+        ("users$", ("users", "user_cost_rates", "time_entries")),
+        ("rates$", ("users", "user_cost_rates", "time_entries")),
+    ],
+)
 def test_broken_batch(
-    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, path: str
+    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, path: str, tables: tuple[str, ...]
 ) -> None:
     """What breaks in the second of several batches keeps nothing else away, and is mended later."""
     sandbox.page_cap = 10
-    tables = ("time_entries", "invoices", "invoice_payments", "users", "user_cost_rates")
 
     def tell(_: str) -> None:
         sandbox.fault("status", path=path, status=422, times=-1)
