@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
@@ -91,16 +92,22 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def duck(tmp_path: Path) -> Pipeline:
-    """Make a pipeline into an empty DuckDB."""
-    destination = dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb"))
-    return dlt.pipeline("harvest_test", destination=destination, dataset_name="harvest_data")
+def duck(tmp_path: Path) -> Iterator[Pipeline]:
+    """Make a pipeline into an empty DuckDB.
+
+    The file stays open meanwhile, since a run opens it six times, which takes a third of a small
+    run. So no other process can open it.
+    """
+    file = str(tmp_path / "warehouse.duckdb")
+    destination = dlt.destinations.duckdb(file)
+    with duckdb.connect(file):
+        yield dlt.pipeline("harvest_test", destination=destination, dataset_name="harvest_data")
 
 
 @pytest.fixture
-def postgres(postgres_url: str, request: pytest.FixtureRequest) -> Pipeline:
-    """Make a pipeline into an empty Postgres schema."""
-    name = "".join(c if c.isalnum() else "_" for c in request.node.name).lower()[:50]
+def postgres(postgres_url: str, tmp_path: Path) -> Pipeline:
+    """Make a pipeline into an empty Postgres schema, named as the test's folder: for it alone."""
+    name = "_".join(filter(None, tmp_path.name.lower().split("_")))
     destination = dlt.destinations.postgres(postgres_url)
     return dlt.pipeline("harvest_test", destination=destination, dataset_name=name)
 

@@ -6,10 +6,17 @@ Usage: `python -m tests.crash_child JSON`, with the fields of `Job`.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from decimal import Decimal
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from random import Random
 from typing import Any
 from unittest import mock
 
@@ -21,6 +28,22 @@ from dlt.extract import DltSource
 
 from harvest import harvest_source
 from harvest.run import load
+from harvest_sandbox import Sandbox
+
+from .running import EVER
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(
+    [
+        "tests.kill_child",
+        "dlt.common.libs.pyarrow",
+        "dlt.destinations.impl.duckdb.duck",
+        "sqlalchemy",
+    ]
+)  # what a run imports otherwise, in each process anew
+
+TABLES = ["clients", "time_entries", "invoices", "invoice_messages", "invoice_payments", "company"]
+"""A list, one by date, one with nested lists, children, and a single object."""
 
 
 class Progress(NullCollector):
@@ -91,6 +114,24 @@ class Job:
         return [sys.executable, "-m", "tests.crash_child", json.dumps(asdict(self))]
 
 
+def describe(sandbox: Sandbox, home: Path, destination: str, credentials: str, name: str) -> Job:
+    """Return a run that reads the sandbox."""
+    return Job(
+        destination,
+        credentials,
+        dataset="".join(c if c.isalnum() else "_" for c in name).lower()[:50].strip("_"),
+        pipelines_dir=str(home / "pipelines"),
+        source={
+            "api_key": sandbox.token,
+            "account_id": str(sandbox.account_id),
+            "base_url": sandbox.base_url,
+            "anchor_date": EVER,
+            "rate_limit": 100_000,
+        },
+        tables=TABLES,
+    )
+
+
 def die_before_noting(table: str) -> None:
     """Lose power in the moment between the destination's commit and dlt's note of it."""
     note = PackageStorage.save_pending_transition
@@ -103,8 +144,59 @@ def die_before_noting(table: str) -> None:
     mock.patch.object(PackageStorage, "save_pending_transition", die).start()
 
 
-if __name__ == "__main__":
-    job = Job(**json.loads(sys.argv[1]))
+def crash(job: Job) -> None:
+    """Do a job, and die where it says so."""
     if job.committed:
         die_before_noting(job.committed)
     job.load(Progress(job.step, job.after) if job.step else None)
+
+
+@contextmanager
+def begun(target: Callable[..., None], *arguments: Any, **options: Any) -> Iterator[BaseProcess]:
+    """Run a function in a process of its own, which ends with this block."""
+    process = PROCESSES.Process(target=target, args=arguments, kwargs=options)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def spawn(target: Callable[..., None], *arguments: Any, **options: Any) -> int:
+    """Run a function in a process of its own; return how that ended."""
+    with begun(target, *arguments, **options) as process:
+        process.join(120)
+        assert process.exitcode is not None
+        return process.exitcode
+
+
+def killed(job: Job) -> None:
+    """Run a job that dies."""
+    assert spawn(crash, job) == -signal.SIGKILL
+
+
+def change(sandbox: Sandbox, seed: int = 1) -> None:
+    """Edit and add records as stamps show, so that an ordinary run must find all."""
+    account, r = sandbox.account, Random(seed)  # noqa: S311 - seeded edits
+    sandbox.clock.shift(minutes=5)
+    for table in ("clients", "time_entries", "invoices"):
+        for record in r.sample(account.rows(table), 5):
+            text = {"clients": "address", "invoices": "subject"}.get(table, "notes")
+            changes: dict[str, Any] = {text: f"changed {seed}"}
+            account.update(table, record["id"], **changes)
+    entry = {k: v for k, v in account.rows("time_entries")[0].items() if k != "id"}
+    account.add("time_entries", {**entry, "created_at": account.clock.stamp(),
+        "updated_at": account.clock.stamp()})  # fmt: skip
+    invoice = r.choice([row for row in account.rows("invoices") if row["line_items"]])
+    items = [{**invoice["line_items"][0], "id": seed * 100 + n} for n in range(3)]
+    account.update("invoices", invoice["id"], line_items=items)
+    payment = {**account.rows("invoice_payments")[0], "amount": Decimal("0.01")}
+    for name in ("id", "created_at", "updated_at"):
+        del payment[name]
+    account.add("invoice_payments", payment, invoice["id"])
+    account.company["name"] = f"Agency {seed}"
+
+
+if __name__ == "__main__":
+    crash(Job(**json.loads(sys.argv[1])))

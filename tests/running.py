@@ -17,6 +17,7 @@ from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from harvest import HarvestError
+from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 from harvest_sandbox.service import Request
 
@@ -24,6 +25,16 @@ ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "harvest_pipeline.py"
 EVER = "2010-01-01"
 Make = Callable[..., DltSource]
+
+SMALL = Sizes(
+    parallel_windows=2,
+    window_records=10,
+    first_batch_records=5,
+    first_batch_requests=3,
+    batch_records=40,
+    batch_requests=6,
+)
+"""Sizes that make a tiny account long: its lists come in windows of a few records."""
 
 
 def failure(pipeline: Pipeline, source: DltSource, **how: Any) -> HarvestError:

@@ -12,11 +12,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from random import Random
 from threading import Event
-from typing import Any
 
 import dlt
 import pytest
@@ -26,12 +24,9 @@ from harvest import HarvestError
 from harvest_sandbox import Sandbox
 from harvest_sandbox.service import Request
 
-from .crash_child import Job, Progress
+from .crash_child import TABLES, Job, Progress, begun, change, crash, describe, killed
 from .running import EVER, SCRIPT, running, when_asked
 from .truth import assert_equal
-
-TABLES = ["clients", "time_entries", "invoices", "invoice_messages", "invoice_payments", "company"]
-"""A list, one by date, one with nested lists, children, and a single object."""
 
 ROUNDS = int(os.environ.get("HARVEST_KILLS", "2"))
 """Kills at random moments, for each destination."""
@@ -51,122 +46,76 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> Job
     return describe(sandbox, tmp_path, request.param, credentials, request.node.name)
 
 
-def describe(sandbox: Sandbox, home: Path, destination: str, credentials: str, name: str) -> Job:
-    """Return a run that reads the sandbox."""
-    return Job(
-        destination,
-        credentials,
-        dataset="".join(c if c.isalnum() else "_" for c in name).lower()[:50].strip("_"),
-        pipelines_dir=str(home / "pipelines"),
-        source={
-            "api_key": sandbox.token,
-            "account_id": str(sandbox.account_id),
-            "base_url": sandbox.base_url,
-            "anchor_date": EVER,
-            "rate_limit": 100_000,
-        },
-        tables=TABLES,
-    )
-
-
-def change(sandbox: Sandbox, seed: int = 1) -> None:
-    """Edit and add records as stamps show, so that an ordinary run must find all."""
-    account, r = sandbox.account, Random(seed)  # noqa: S311 - seeded edits
-    sandbox.clock.shift(minutes=5)
-    for table in ("clients", "time_entries", "invoices"):
-        for record in r.sample(account.rows(table), 5):
-            text = {"clients": "address", "invoices": "subject"}.get(table, "notes")
-            changes: dict[str, Any] = {text: f"changed {seed}"}
-            account.update(table, record["id"], **changes)
-    entry = {k: v for k, v in account.rows("time_entries")[0].items() if k != "id"}
-    account.add("time_entries", {**entry, "created_at": account.clock.stamp(),
-        "updated_at": account.clock.stamp()})  # fmt: skip
-    invoice = r.choice([row for row in account.rows("invoices") if row["line_items"]])
-    items = [{**invoice["line_items"][0], "id": seed * 100 + n} for n in range(3)]
-    account.update("invoices", invoice["id"], line_items=items)
-    payment = {**account.rows("invoice_payments")[0], "amount": Decimal("0.01")}
-    for name in ("id", "created_at", "updated_at"):
-        del payment[name]
-    account.add("invoice_payments", payment, invoice["id"])
-    account.company["name"] = f"Agency {seed}"
-
-
 def assert_mended(job: Job, sandbox: Sandbox) -> None:
     """Run once more, and demand that all tables hold what Harvest holds."""
     job.load()
     assert_equal(job.pipeline(), sandbox, *TABLES)
 
 
-def test_killed_while_reading(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_killed_while_reading(job: Job, sandbox: Sandbox) -> None:
     """A run killed between two requests costs nothing: the next one reads all of it again."""
     job.load()
     change(sandbox)
     asked = when_asked(sandbox, 5)
-    with running(job.arguments(), tmp_path) as child:
+    with begun(crash, job) as child:
         assert asked.wait(30)
         child.kill()
-        assert child.wait() == -signal.SIGKILL
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
     assert_mended(job, sandbox)
 
 
 @pytest.mark.parametrize("step", ["Normalize", "Load"])
-def test_killed_in_a_step(job: Job, sandbox: Sandbox, tmp_path: Path, step: str) -> None:
+def test_killed_in_a_step(job: Job, sandbox: Sandbox, step: str) -> None:
     """A run killed between two files loses nothing: the next one brings that and what is new."""
     job.load()
     change(sandbox)
-    killed(replace(job, step=step, after=4), tmp_path)
+    killed(replace(job, step=step, after=4))
     change(sandbox, seed=2)
     assert_mended(job, sandbox)
 
 
-def test_killed_after_commit(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_killed_after_commit(job: Job, sandbox: Sandbox) -> None:
     """A run killed when the destination has taken a file, before dlt notes it, loads none twice."""
     job.load()
     change(sandbox)
-    killed(replace(job, committed="invoices__line_items"), tmp_path)
+    killed(replace(job, committed="invoices__line_items"))
     assert_mended(job, sandbox)
 
 
 @pytest.mark.parametrize("step", ["Normalize", "Load"])
-def test_first_run_killed(job: Job, sandbox: Sandbox, tmp_path: Path, step: str) -> None:
+def test_first_run_killed(job: Job, sandbox: Sandbox, step: str) -> None:
     """A first run killed before the destination holds anything is as good as none."""
-    killed(replace(job, step=step, after=3), tmp_path)
+    killed(replace(job, step=step, after=3))
     assert_mended(job, sandbox)
 
 
-def killed(job: Job, home: Path) -> None:
-    """Run a job that dies."""
-    with running(job.arguments(), home) as child:
-        _, said = child.communicate(timeout=60)
-        assert child.returncode == -signal.SIGKILL, said
-
-
-def test_killed_anytime(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_killed_anytime(job: Job, sandbox: Sandbox) -> None:
     """A run killed at any moment is mended by the next one."""
     random = Random(time.time_ns())  # noqa: S311 - any moments will do
     job.load()
     change(sandbox)
     asked = when_asked(sandbox, 1)
-    with running(job.arguments(), tmp_path) as child:
+    with begun(crash, job) as child:
         assert asked.wait(30)
-        begun = time.monotonic()
-        assert child.wait(30) == 0
-        duration = time.monotonic() - begun
+        start = time.monotonic()
+        child.join(30)
+        assert child.exitcode == 0
+        duration = time.monotonic() - start
     for n in range(ROUNDS):
         change(sandbox, seed=n)
         asked, moment = when_asked(sandbox, 1), duration * random.uniform(0.2, 1)
-        with running(job.arguments(), tmp_path) as child:
+        with begun(crash, job) as child:
             assert asked.wait(30)
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(moment)
+            child.join(moment)
         assert_mended(job, sandbox)
 
 
-def test_new_container(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_new_container(job: Job, sandbox: Sandbox) -> None:
     """When the machine goes with its disk in mid-load, a new one still brings all."""
     job.load()
     change(sandbox)
-    killed(replace(job, step="Load", after=9), tmp_path)
+    killed(replace(job, step="Load", after=9))
     shutil.rmtree(job.pipelines_dir)
     assert_mended(job, sandbox)
 
@@ -282,9 +231,9 @@ def test_interrupted(sandbox: Sandbox, tmp_path: Path, trouble: str) -> None:
     with running(command, tmp_path, **settings) as child:
         assert asked.wait(30)
         child.send_signal(signal.SIGINT)
-        begun = time.monotonic()
+        sent = time.monotonic()
         _, said = child.communicate(timeout=60)
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - sent < 6
     assert child.returncode == 130, said
     assert "Traceback" not in said
     assert "run again" in said

@@ -14,12 +14,15 @@ from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
-from .truth import assert_equal, read
+from .truth import assert_equal, read, read_each
 
 DELETED = (
     "time_entries", "expenses", "invoices", "estimates", "clients", "contacts", "tasks", "users",
     "roles", "user_assignments", "task_assignments", "expense_categories", "invoice_payments",
 )  # fmt: skip
+
+FEW = ("time_entries", "invoices", "invoice_payments", "invoice_messages", "clients", "users")
+"""A list by date, one with nested lists, its children, and lists by page."""
 
 
 def delete_one_of_each(sandbox: Sandbox) -> dict[str, int]:
@@ -79,15 +82,15 @@ def test_in_pieces(sandbox: Sandbox, source: Make, duck: Pipeline, at_once: int)
 
 def test_flag(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """With `flag`, what is gone stays with the time, and lives again when it comes back."""
-    pipeline.run(source(deletions="flag"))
-    before = {table: len(read(pipeline, table)) for table in DELETED}
+    pipeline.run(source(deletions="flag").with_resources(*DELETED))
+    before = {table: len(rows) for table, rows in read_each(pipeline, DELETED).items()}
     items = len(read(pipeline, "invoices__line_items"))
     client = list(sandbox.account.records["clients"])[-1]
     record = {**sandbox.account.records["clients"][client]}
     gone = delete_one_of_each(sandbox)
-    pipeline.run(source(deletions="flag", full_read=True))
-    for table in DELETED:
-        rows = {row["id"]: row["_deleted_at"] for row in read(pipeline, table)}
+    pipeline.run(source(deletions="flag", full_read=True).with_resources(*DELETED))
+    for table, after in read_each(pipeline, DELETED).items():
+        rows = {row["id"]: row["_deleted_at"] for row in after}
         assert len(rows) == before[table]
         assert isinstance(rows[gone[table]], datetime)
         living = sandbox.account.records[table].keys()
@@ -95,28 +98,28 @@ def test_flag(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     assert len(read(pipeline, "invoices__line_items")) == items
     assert client == gone["clients"]
     sandbox.account.add("clients", {**record, "updated_at": sandbox.clock.stamp()})
-    pipeline.run(source(deletions="flag"))
+    pipeline.run(source(deletions="flag").with_resources(*DELETED))
     (row,) = [row for row in read(pipeline, "clients") if row["id"] == client]
     assert row["_deleted_at"] is None
 
 
 def test_keep(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """With `keep`, what is gone stays as it was."""
-    duck.run(source(deletions="keep"))
-    before = {table: read(duck, table) for table in DELETED}
+    duck.run(source(deletions="keep").with_resources(*FEW))
+    before = read_each(duck, FEW)
     delete_one_of_each(sandbox)
-    duck.run(source(deletions="keep", full_read=True))
-    for table, rows in before.items():
-        assert {row["id"] for row in read(duck, table)} == {row["id"] for row in rows}
+    duck.run(source(deletions="keep", full_read=True).with_resources(*FEW))
+    for table, rows in read_each(duck, FEW).items():
+        assert {row["id"] for row in before[table]} == {row["id"] for row in rows}
 
 
 def test_flag_then_remove(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Rows flagged before go when the setting becomes `remove`."""
-    duck.run(source(deletions="flag"))
+    duck.run(source(deletions="flag").with_resources(*FEW))
     delete_one_of_each(sandbox)
-    duck.run(source(deletions="flag", full_read=True))
-    duck.run(source(deletions="remove", full_read=True))
-    assert_equal(duck, sandbox)
+    duck.run(source(deletions="flag", full_read=True).with_resources(*FEW))
+    duck.run(source(deletions="remove", full_read=True).with_resources(*FEW))
+    assert_equal(duck, sandbox, *FEW)
 
 
 def test_when(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
@@ -134,38 +137,38 @@ def test_when(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 def test_suspicious(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Most rows of a table gone is an error that changes nothing, until the user confirms it."""
-    duck.run(source())
+    duck.run(source().with_resources(*FEW))
     before = read(duck, "time_entries")
     for entry in list(sandbox.account.records["time_entries"])[10:]:
         sandbox.account.delete("time_entries", entry)
-    said = str(failure(duck, source(full_read=True)))
+    said = str(failure(duck, source(full_read=True).with_resources(*FEW)))
     assert "`time_entries`: Harvest no longer lists 140 of the 150" in said
     assert "confirm_deletions" in said
     assert read(duck, "time_entries") == before
-    duck.run(source(full_read=True, confirm_deletions=True))
-    assert_equal(duck, sandbox)
+    duck.run(source(full_read=True, confirm_deletions=True).with_resources(*FEW))
+    assert_equal(duck, sandbox, *FEW)
 
 
 def test_suspicious_children(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Children that go while their parents stay are suspicious too."""
-    duck.run(source())
+    duck.run(source().with_resources(*FEW))
     messages = list(sandbox.account.records["invoice_messages"])
     assert len(messages) >= 10
     for message in messages:
         sandbox.account.delete("invoice_messages", message)
-    assert "`invoice_messages`" in str(failure(duck, source()))
-    duck.run(source(confirm_deletions=True))
+    assert "`invoice_messages`" in str(failure(duck, source().with_resources(*FEW)))
+    duck.run(source(confirm_deletions=True).with_resources(*FEW))
     assert read(duck, "invoice_messages") == []
 
 
 def test_suspicious_flags_nothing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """With `flag` too, a suspicious run changes nothing."""
-    duck.run(source(deletions="flag"))
+    duck.run(source(deletions="flag").with_resources(*FEW))
     for message in list(sandbox.account.records["invoice_messages"]):
         sandbox.account.delete("invoice_messages", message)
-    assert "`invoice_messages`" in str(failure(duck, source(deletions="flag")))
+    assert "`invoice_messages`" in str(failure(duck, source(deletions="flag").with_resources(*FEW)))
     assert {row["_deleted_at"] for row in read(duck, "invoice_messages")} == {None}
-    duck.run(source(deletions="flag", confirm_deletions=True))
+    duck.run(source(deletions="flag", confirm_deletions=True).with_resources(*FEW))
     assert None not in {row["_deleted_at"] for row in read(duck, "invoice_messages")}
 
 

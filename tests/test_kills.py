@@ -7,25 +7,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from harvest_sandbox import Sandbox
 
-from .crash_child import Job
+from .crash_child import Job, change, describe, spawn
 from .kill_child import run, run_killed
-from .test_crashes import change, describe
 from .truth import assert_equal
 
 STEPS = os.environ.get("HARVEST_KILL_STEPS", "2")
@@ -33,18 +30,6 @@ STEPS = os.environ.get("HARVEST_KILL_STEPS", "2")
 
 TABLES = ["clients", "invoices", "invoice_payments", "company"]
 """A list, one with nested lists, its children, and a single object."""
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.kill_child"])
-
-
-def spawn(target: Callable[..., None], *arguments: Any, **options: Any) -> int:
-    """Run a function in a process of its own; return how that ended."""
-    process = PROCESSES.Process(target=target, args=arguments, kwargs=options)
-    process.start()
-    process.join(120)
-    assert process.exitcode is not None
-    return process.exitcode
 
 
 class Setting:

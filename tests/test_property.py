@@ -42,12 +42,11 @@ from harvest_sandbox import Sandbox
 from harvest_sandbox.account import PARENTS, Record
 from harvest_sandbox.service import Request
 
-from .crash_child import Job
+from .crash_child import Job, spawn
 from .editor import CHILDRENS, DATED, SILENT, STAMPED, Editor, day
 from .kill_child import run_killed
 from .running import EVER
-from .test_kills import spawn
-from .truth import ALWAYS, assert_equal, read
+from .truth import ALWAYS, assert_equal, read, read_each
 
 SEQUENCES, STEPS = os.environ.get("HARVEST_SEQUENCES"), os.environ.get("HARVEST_STEPS", "12")
 
@@ -470,7 +469,8 @@ class Warehouse(RuleBasedStateMachine):
         if not pipeline.default_schema_name:
             return {}
         tables = pipeline.default_schema.data_table_names(seen_data_only=True)
-        return {table: sorted(map(repr, read(pipeline, table))) for table in tables}
+        found = read_each(pipeline, tables)
+        return {table: sorted(map(repr, rows)) for table, rows in found.items()}
 
 
 def _nothing(_: str) -> None:

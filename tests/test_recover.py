@@ -20,10 +20,9 @@ from harvest.recover import AT_WORK, be_at_work, recover, recover_before_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
-from .crash_child import Job
+from .crash_child import Job, change, describe, killed
 from .kill_child import run
 from .running import failure
-from .test_crashes import change, describe, killed
 from .truth import assert_equal, read
 
 TABLES = ["clients", "invoices", "invoice_payments", "company"]
@@ -63,13 +62,13 @@ def test_restored_backup(
     assert_equal(job.pipeline(), sandbox, *TABLES)
 
 
-def test_lost_package(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_lost_package(job: Job, sandbox: Sandbox) -> None:
     """What was read and never loaded is read again, also when its package is gone."""
     load(job.pipeline(), *job.tables, **job.source)
     change(sandbox, seed=1)
     change(sandbox, seed=2)
     job.step, job.after = "Load", 4
-    killed(job, tmp_path)
+    killed(job)
     job.step = ""
     for package in Path(job.pipeline().working_dir, "load", "normalized").glob("*/"):
         shutil.rmtree(package, ignore_errors=True)
@@ -108,14 +107,13 @@ def test_database_in_first_folder(
 def test_own_script(
     job: Job,
     sandbox: Sandbox,
-    tmp_path: Path,
     source_first: bool,  # noqa: FBT001
 ) -> None:
     """After a kill, one `pipeline.run` of a user's own brings what was left and what is new."""
     load(job.pipeline(), *job.tables, **job.source)
     change(sandbox)
     job.step, job.after = "Load", 4
-    killed(job, tmp_path)
+    killed(job)
     job.step = ""
     change(sandbox, seed=2)
     if source_first:

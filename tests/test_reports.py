@@ -433,12 +433,12 @@ def test_budget_is_apart(sandbox: Sandbox, source: Make, duck: Pipeline, told: l
 
 def test_waits_are_told(sandbox: Sandbox, source: Make, duck: Pipeline, told: list[str]) -> None:
     """Before a run asks for more than Harvest allows in 15 minutes it says what that takes."""
-    anchor = f"{today(sandbox).year - 20}-01-01"
+    anchor = f"{today(sandbox).year - 9}-01-01"
     duck.run(source(anchor_date=anchor).with_resources("report_time_team"))
-    months = (20 * 12) + today(sandbox).month
+    months = (9 * 12) + today(sandbox).month
     (line,) = told
     assert line == (
-        f"Reports take up to {months} requests, 30 min or more: Harvest allows 100 of them in "
+        f"Reports take up to {months} requests, 15 min or more: Harvest allows 100 of them in "
         "15 min. No other table waits for them."
     )
 

@@ -72,7 +72,7 @@ def test_figures(sandbox: Sandbox, settings: Settings, pipeline: Pipeline, delet
 def test_requests(sandbox: Sandbox, settings: Settings, duck: Pipeline) -> None:
     """The requests of all batches are counted, and those that Harvest refused."""
     sandbox.fault("status", path="clients", status=503)
-    summary = load(duck, **settings)
+    summary = load(duck, "clients", "time_entries", "invoices", "invoice_payments", **settings)
     assert summary.requests == len(sandbox.log)
     assert f"{summary.requests:,} requests, " in str(summary)
 

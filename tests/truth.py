@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -26,7 +27,13 @@ def read(pipeline: Pipeline, table: str, account_id: int | None = None) -> list[
         return _rows(client, table, account_id)
 
 
-def _rows(client: SqlClientBase[Any], table: str, account_id: int | None) -> list[Row]:
+def read_each(pipeline: Pipeline, tables: Iterable[str]) -> dict[str, list[Row]]:
+    """Return the rows of several tables."""
+    with pipeline.sql_client() as client:
+        return {table: _rows(client, table) for table in tables}
+
+
+def _rows(client: SqlClientBase[Any], table: str, account_id: int | None = None) -> list[Row]:
     query = f"SELECT * FROM {client.make_qualified_table_name(table)}"
     with client.execute_query(query) as cursor:
         names = [column[0] for column in cursor.description]
