@@ -27,7 +27,7 @@ from .extract.resources import (
     report_table,
     singleton_table,
 )
-from .recover import RunsWatch
+from .recover import watch_runs
 from .settings import (
     BASE_URL,
     RATE_LIMIT,
@@ -200,7 +200,7 @@ def harvest_source(
     if note_accounts:
         note_accounts(read)
     accounts = Accounts(read)
-    RunsWatch(dlt.current.source_schema().name, owner=accounts)
+    watch_runs(dlt.current.source_schema().name, owner=accounts)
     readers: dict[str, DltResource] = {}
     of_reports = report_reader(accounts)
     for endpoint in ENDPOINTS:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 from dlt import Pipeline
 from dlt.common import logger
 from dlt.common.destination.exceptions import SqlClientNotAvailable
-from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
 from dlt.common.schema.utils import has_table_seen_data, is_complete_column
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase, SqlJobClientWithStagingDataset
 from dlt.destinations.sql_client import SqlClientBase
-from dlt.extract import DltResource
 
 from .abilities import Abilities, abilities
 from .catalog import Endpoint
@@ -134,7 +133,7 @@ class Destination:
 
     def loaded_before(self, table: str) -> bool:
         """Tell whether the pipeline remembers that rows of a table were loaded."""
-        known = self._known_table(table)
+        known = self._known_tables.get(table)
         return bool(known and has_table_seen_data(known))
 
     def missing_columns(self, table: str, there: TTableSchemaColumns) -> set[str]:
@@ -148,7 +147,7 @@ class Destination:
         Raises:
             MissingColumnError: One of them is NOT NULL, so it can't be added to rows.
         """
-        columns = (self._known_table(table) or {}).get("columns", {})
+        columns = (self._known_tables.get(table) or {}).get("columns", {})
         missing = self._missing(table, there)
         for name in sorted(missing):
             if not columns[name].get("nullable", True):
@@ -156,36 +155,32 @@ class Destination:
         return missing
 
     def _missing(self, table: str, there: TTableSchemaColumns) -> set[str]:
-        known = self._known_table(table)
+        known = self._known_tables.get(table)
         if not known or not has_table_seen_data(known):
             return set()
         loaded = {name for name, column in known["columns"].items() if is_complete_column(column)}
         return loaded - there.keys() if loaded & there.keys() else set()
 
-    def _known_table(self, table: str) -> TTableSchema | None:
+    @cached_property
+    def _known_tables(self) -> Mapping[str, TTableSchema]:
+        """The tables of the schema. dlt looks at all of it whenever it is asked."""
         name = self._pipeline and self._known_schema(self._pipeline)
-        return self._pipeline.schemas[name].tables.get(table) if self._pipeline and name else None
+        return self._pipeline.schemas[name].tables if self._pipeline and name else {}
 
     def check_types(
-        self,
-        found: dict[str, TTableSchemaColumns],
-        resource: DltResource,
-        naming: NamingConvention,
+        self, found: dict[str, TTableSchemaColumns], tables: Iterable[TTableSchema]
     ) -> None:
         """Refuse a column that would round or cut what is written into it, as DuckDB does silently.
 
         Args:
             found: The tables that are there.
-            resource: What writes into its table and nested tables, with the user's own hints.
-            naming: How the schema names tables and columns.
+            tables: A table and its nested tables as they are written, with the user's own hints.
 
         Raises:
             ColumnTypeError: A table has such a column: somebody changed it, or an earlier version
                 of this connector made it.
         """
-        table = resource.compute_table_schema()
-        root = str(table["name"])
-        for written in (table, *resource.compute_nested_table_schemas(root, naming)):
+        for written in tables:
             name_there = str(written["name"])
             columns = found.get(name_there, {})
             for name, wanted in written["columns"].items():

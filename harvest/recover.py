@@ -167,30 +167,21 @@ class RunsWatch:
 
     Args:
         source_name: Whose packages are given up and read again.
-        owner: An object that lives as long as the source.
+
+    Attributes:
+        sources: How many sources of this name live.
     """
 
-    def __init__(self, source_name: str, owner: object) -> None:
-        self.source_name = source_name
-        watches = trace.TRACKING_MODULES
-        watches.append(self)
-        finalize(owner, lambda: watches.remove(self) if self in watches else None)
+    def __init__(self, source_name: str) -> None:
+        self.source_name, self.sources = source_name, 0
 
     def on_start_trace(self, _: object, step: str, pipeline: SupportsPipeline) -> None:
-        """Recover when a run begins, and not when a user extracts, normalizes or loads by hand.
-
-        Of all sources of one name that live, the first one's watch does it.
-        """
-        alike = (
-            watch
-            for watch in trace.TRACKING_MODULES
-            if isinstance(watch, RunsWatch) and watch.source_name == self.source_name
-        )
+        """Recover when a run begins, and not when a user extracts, normalizes or loads by hand."""
         if not isinstance(pipeline, Pipeline):
             return
         if self.source_name in pipeline.schema_names:
             begin_own_staging(pipeline)
-        if step == "run" and next(alike, self) is self:
+        if step == "run":
             recover_before_run(pipeline, self.source_name)
 
     def on_start_trace_step(self, _: object, step: str, pipeline: SupportsPipeline) -> None:
@@ -222,6 +213,29 @@ class RunsWatch:
         if isinstance(pipeline, Pipeline) and (ran or not pipeline.has_pending_data):
             _at_work(pipeline).release(force=True)
             load_as_before(pipeline)
+
+
+def watch_runs(source_name: str, owner: object) -> None:
+    """Let one watch look at the runs of a source, as long as any source of that name lives.
+
+    Args:
+        source_name: The source.
+        owner: An object that lives as long as the source.
+    """
+    watches = trace.TRACKING_MODULES
+    known = (w for w in watches if isinstance(w, RunsWatch) and w.source_name == source_name)
+    watch = next(known, None)
+    if not watch:
+        watch = RunsWatch(source_name)
+        watches.append(watch)
+    watch.sources += 1
+
+    def leave() -> None:
+        watch.sources -= 1
+        if not watch.sources and watch in watches:
+            watches.remove(watch)
+
+    finalize(owner, leave)
 
 
 def recover_before_run(pipeline: Pipeline, source_name: str) -> None:

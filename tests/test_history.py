@@ -18,8 +18,7 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .crash_child import Job
-from .running import Make, failure, running
-from .test_batches import SMALL
+from .running import SMALL, Make, failure, running
 from .truth import Row, _same, assert_equal, flatten, read
 
 TABLES = ("time_entries", "invoices")

@@ -184,10 +184,15 @@ class Run:
         # What a package that is still to be loaded will write is not there yet.
         self._pending = extraction.others_pending()
         self.can = self._adapt_to_destination()
-        for endpoint in self.selected:
-            describe_anew(extraction.schema, self.resource(endpoint))
+        naming = extraction.schema.naming
+        self._tables = {e.name: self.resource(e).compute_tables(naming) for e in self.selected}
+        for tables in self._tables.values():
+            describe_anew(extraction.schema, tables)
         self.client.answers.keeps_nul = all(can.keeps_nul for can in self.can.values())
-        self._shapes = {e.name: self._shape_of(e) for e in self.selected}
+        self._shapes = {
+            name: shape_of(self.resource(BY_NAME[name]), tables, extraction.rules)
+            for name, tables in self._tables.items()
+        }
         self._before: dict[str, TableState] = {}
         self._there = self._look_at_destination()
         if self.settings.children == "differing" and self._there is None and self.can:
@@ -491,10 +496,6 @@ class Run:
     def _with_history(self) -> list[Endpoint]:
         return [endpoint for endpoint in self.selected if endpoint.name in self.settings.history]
 
-    def _shape_of(self, endpoint: Endpoint) -> str:
-        extraction = self.extraction
-        return shape_of(self.resource(endpoint), extraction.schema.naming, extraction.rules)
-
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there.
 
@@ -545,7 +546,7 @@ class Run:
             for table in {*tables} - missing
             for column in self.destination.missing_columns(table, there[table])
         }
-        self.destination.check_types(there, self.resource(endpoint), self.extraction.schema.naming)
+        self.destination.check_types(there, self._tables[endpoint.name])
         if (missing or lost) and self.store.forget_table(endpoint.name, self.store.accounts):
             self._tell_of_whole_read(
                 [endpoint.name], f"the destination lacks {', '.join(sorted(missing | lost))}"

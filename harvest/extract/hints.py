@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from dlt.common.normalizers.naming import NamingConvention
 from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableSchema
 from dlt.extract import DltResource
 
 from ..abilities import Abilities
@@ -22,7 +22,7 @@ def disposition(resource: DltResource) -> str:
     return str(chosen["disposition"] if isinstance(chosen, dict) else chosen)
 
 
-def shape_of(resource: DltResource, naming: NamingConvention, rules: object) -> str:
+def shape_of(resource: DltResource, tables: Iterable[TTableSchema], rules: object) -> str:
     """Return a digest of what shapes the rows of a table and of its nested tables.
 
     It differs once the catalog, `public_links` or the user's own hints do: the rows that are there
@@ -30,11 +30,9 @@ def shape_of(resource: DltResource, naming: NamingConvention, rules: object) -> 
 
     Args:
         resource: What writes the table.
-        naming: How the schema names tables and columns.
+        tables: The table and its nested tables, as the resource writes them.
         rules: What the whole source says of nesting and contract.
     """
-    table = resource.compute_table_schema()
-    tables = (table, *resource.compute_nested_table_schemas(str(table["name"]), naming))
     # dlt's own columns get hints with the first rows of a run.
     columns = [
         {
@@ -60,7 +58,7 @@ def made_of(resource: DltResource, endpoint: Endpoint, nesting: int | None) -> s
         nesting: How deep the source's tables are nested; None for dlt's default.
     """
     own = resource.max_table_nesting
-    if (nesting if own is None else own) == 0:
+    if not endpoint.nested or (nesting if own is None else own) == 0:
         return {endpoint.name}
     columns = resource.compute_table_schema()["columns"]
     lists = {name for name, _ in endpoint.nested if "data_type" not in columns.get(name, {})}
@@ -100,14 +98,14 @@ def adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities)
     )
 
 
-def describe_anew(schema: Schema, resource: DltResource) -> None:
+def describe_anew(schema: Schema, tables: Iterable[TTableSchema]) -> None:
     """Let the schema say what a table means by now: dlt looks at hints only where rows come.
 
     Args:
         schema: The source's schema in this run.
-        resource: What writes the table.
+        tables: Its tables as they are written in this run.
     """
-    for table in resource.compute_tables(schema.naming):
+    for table in tables:
         if not (known := schema.tables.get(str(table["name"]))):
             continue
         if "description" in table:
