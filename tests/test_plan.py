@@ -23,6 +23,9 @@ LOADED = TableState(cursor=NOW - HOUR, full_read_at=NOW - HOUR, anchor=ANCHOR)
 PART = Backfill(NOW - HOUR, until=date(2026, 1, 1))
 CHILD_PART = Backfill(NOW - HOUR, below_id=50)
 PART_LOADED = TableState(cursor=NOW, anchor=ANCHOR, backfill=PART)
+LIMITED = TableState(
+    cursor=NOW - HOUR, full_read_at=NOW - HOUR, anchor=ANCHOR, focus={"projects": [7]}
+)
 CHILD_PART_LOADED = TableState(anchor=ANCHOR, backfill=CHILD_PART)
 
 
@@ -50,6 +53,11 @@ def plan(table: str, state: TableState, chosen: Settings = DEFAULT, **given: Any
         ("time_entries", LOADED, {}, {}, "changes"),
         ("time_entries", LOADED, {}, {"anchor": ANCHOR - HOUR}, "whole"),
         ("time_entries", LOADED, {}, {"anchor": ANCHOR + HOUR}, "changes"),
+        ("time_entries", LOADED, {"projects": (7,)}, {}, "whole"),
+        ("time_entries", LIMITED, {"projects": (7,)}, {}, "changes"),
+        ("time_entries", LIMITED, {}, {}, "whole"),
+        ("invoices", LOADED, {"projects": (7,)}, {}, "changes"),
+        ("time_entries", PART_LOADED, {"projects": (7,)}, {}, "whole"),
         ("time_entries", PART_LOADED, {}, {}, "backfill"),
         ("time_entries", PART_LOADED, {"full_read": True}, {}, "whole"),
         ("invoices", PART_LOADED, {}, {"has_children": True}, "whole"),
