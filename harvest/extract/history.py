@@ -77,6 +77,7 @@ def prepare_history(resource: DltResource, endpoint: Endpoint) -> None:
         primary_key=(*endpoint.primary_key, VERSION),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         columns=columns,
+        schema_contract=resource.schema_contract,  # it may let no new columns in
         table_format=resource.table_format,
     )
     # `apply_hints` would begin with a copy of the hints of the resource's own table.
