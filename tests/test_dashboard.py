@@ -167,7 +167,9 @@ def test_names_apart() -> None:
     labels = [row["label"] for row in label(rows, {})]
     assert labels == ["Ann (5)", "Ann (6)", "Bo", "without a name (8)"]
     twice = [{"_account_id": account, "id": 5, "name": "Ann"} for account in (1, 2)]
-    assert [row["label"] for row in label(twice, {1: "A", 2: "B"})] == ["Ann · A", "Ann · B"]
+    other = {"_account_id": 1, "id": 6, "name": "Bo"}
+    labels = [row["label"] for row in label([*twice, other], {1: "A", 2: "B"})]
+    assert labels == ["Ann · A", "Ann · B", "Bo"]
 
 
 ROWS = [

@@ -287,17 +287,20 @@ class Look:
 
 
 def label(rows: list[Row], accounts: Mapping[int, str]) -> list[Row]:
-    """Give each row a `label`: its `name`, told apart where two ids have the same.
+    """Give each row a `label`: its `name`, by account or id where others have the same.
 
     Args:
         rows: Each with `_account_id`, `id` and `name`.
         accounts: Names of the accounts, where there are several.
     """
-    names = {}
-    for row in rows:
-        key = (row[ACCOUNT_ID], row["id"])
-        name = row["name"] or f"without a name ({row['id']})"
-        names[key] = f"{name} · {accounts[key[0]]}" if accounts else name
+    names = {
+        (row[ACCOUNT_ID], row["id"]): row["name"] or f"without a name ({row['id']})" for row in rows
+    }
+    seen = Counter(names.values())
+    names = {
+        key: f"{name} · {accounts[key[0]]}" if seen[name] > 1 and accounts else name
+        for key, name in names.items()
+    }
     unique = _unique(names)
     return [{**row, "label": unique[row[ACCOUNT_ID], row["id"]]} for row in rows]
 
