@@ -154,7 +154,7 @@ def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing is named, with the command that installs it."""
     demand()
     monkeypatch.setitem(sys.modules, "marimo", None)
-    with pytest.raises(MissingDashboardError, match=r"needs marimo: .*requirements.txt"):
+    with pytest.raises(MissingDashboardError, match=r"needs marimo: .*libraries.txt"):
         demand()
 
 
