@@ -16,7 +16,7 @@ class Dependencies(MetadataHookInterface):
         needed = self._listed("harvest", "requirements.txt")
         metadata["dependencies"] = [line.replace("dlt>", "dlt[duckdb]>") for line in needed]
         metadata["optional-dependencies"] = {
-            "dashboard": self._listed("harvest", "dashboard", "requirements.txt")
+            "dashboard": self._listed("harvest", "dashboard", "libraries.txt")
         }
 
     def _listed(self, *path: str) -> list[str]:

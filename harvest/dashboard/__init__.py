@@ -1,4 +1,4 @@
-"""A page that shows the metrics: `--dashboard`. What else it needs stands in requirements.txt."""
+"""A page that shows the metrics: `--dashboard`. What else it needs stands in libraries.txt."""
 
 from .serving import PORT, demand, export, has_metrics, serve
 

@@ -412,7 +412,7 @@ def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> tuple[Chart, Legend] | N
                 labelExpr="timeFormat(toDate(datum.value + 'T12:00'), '%e %b')"),
                 scale=alt.Scale(padding=0)),
             y=alt.Y("name:N", sort=names, title=None,
-                    axis=alt.Axis(labelLimit=130, labelColor=INK), scale=alt.Scale(padding=0)),
+                    axis=alt.Axis(labelLimit=190, labelColor=INK), scale=alt.Scale(padding=0)),
             color=alt.Color("fullness:N", sort=groups, legend=None,
                             scale=alt.Scale(domain=groups, range=list(WEEK_COLOURS))),
             opacity=alt.condition("datum.whole", alt.value(1), alt.value(0.4)),
@@ -453,9 +453,11 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> tuple[Chart, Legend] | N
     if not values:
         return None
     names = list(by_name)
+    # They are there to be pointed at; a line of one day would not be seen without.
+    dots = alt.OverlayMarkDef(size=60, opacity=0 if len(values) > 2 * len(names) else 1)
     lines = (
         alt.Chart(alt.InlineData(values))
-        .mark_line(strokeWidth=2, strokeCap="round", point=alt.OverlayMarkDef(size=60, opacity=0))
+        .mark_line(strokeWidth=2, strokeCap="round", point=dots)
         .encode(
             x=alt.X("day:T", title=None, axis=alt.Axis(
                 format="%b %y", tickCount={"interval": "month", "step": 1}, grid=False,

@@ -168,6 +168,8 @@ def answer(
         most: How many rows at most; None for all.
     """
     rows = reading.rows(question.sql, choice, most)
+    if question.of_last_run:
+        rows = reading.with_last_run(rows)
     if not question.label:
         return rows
     column = "person" if question.label == "user" else question.label

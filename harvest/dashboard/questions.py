@@ -70,6 +70,7 @@ class Question:
         note: What must be known to read the answer.
         empty: What is said where there is nothing.
         label: Whose names stand in the column of the same name, told apart by its id.
+        of_last_run: Whether each table's row says what the last run wrote, and what is gone.
     """
 
     screen: str
@@ -81,6 +82,7 @@ class Question:
     note: str = ""
     empty: str = "Nothing here for this choice."
     label: str = ""
+    of_last_run: bool = False
 
     @property
     def tables(self) -> list[str]:
@@ -421,9 +423,11 @@ QUESTIONS = (
         ORDER BY CASE WHEN problem IS NULL THEN 1 ELSE 0 END, table_name, _account_id
         """,
         {"table": TEXT, "read_at": MOMENT, "full_read_at": MOMENT, "changed_at": MOMENT,
-         "history_from": MOMENT, "requests_left": COUNT, "problem": TEXT},
+         "history_from": MOMENT, "written": COUNT, "gone": COUNT, "requests_left": COUNT,
+         "problem": TEXT},
         note="Times are UTC. A full read finds what was deleted in Harvest. No date under history "
-        "from: all of it is there.",
+        "from: all of it is there. Written and gone: rows of the last run.",
+        of_last_run=True,
         empty="Nothing was loaded by a version that notes how fresh tables are.",
     ),
     Question(

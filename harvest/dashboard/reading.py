@@ -22,6 +22,7 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from ..catalog.schema import ACCOUNT_ID
 from ..errors import NoMetricsError, WarehouseBusyError
+from ..extract.state import last_run
 
 Row = dict[str, Any]
 
@@ -97,11 +98,12 @@ class Reading:
 
     Args:
         client: dlt's client of the dataset that was loaded.
-        metrics: The dataset of the metrics.
+        pipeline: The pipeline that loaded it.
     """
 
-    def __init__(self, client: SqlClientBase[Any], metrics: str) -> None:
-        self._client, self._metrics = client, metrics
+    def __init__(self, client: SqlClientBase[Any], pipeline: Pipeline) -> None:
+        self._client, self._metrics = client, f"{client.dataset_name}_metrics"
+        self._pipeline = pipeline
 
     def rows(self, sql: str, choice: Choice, most: int | None = MOST_ROWS) -> list[Row]:
         """Return the rows of a question; none where one of its tables was never loaded.
@@ -121,6 +123,24 @@ class Reading:
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except DatabaseUndefinedRelation:
             return []
+
+    def with_last_run(self, rows: list[Row]) -> list[Row]:
+        """Add to each table's row what the last run wrote into it, and what it removed or flagged.
+
+        The pipeline remembers that; null where it does not, as on another machine.
+        """
+        runs = {
+            account: last_run(self._pipeline, account_id=account)
+            for account in {row[ACCOUNT_ID] for row in rows}
+        }
+        counted = []
+        for row in rows:
+            run, name = runs[row[ACCOUNT_ID]], row["table"]
+            known = bool(run.requests)
+            gone = run.removed.get(name, 0) + run.flagged.get(name, 0)
+            written = run.written.get(name, 0) if known else None
+            counted.append({**row, "written": written, "gone": gone if known else None})
+        return counted
 
     def has_metrics(self) -> bool:
         """Tell whether metrics were built."""
@@ -238,7 +258,7 @@ class Look:
         with client:
             if self.pipeline.destination.destination_type.endswith(".postgres"):
                 client.execute_sql("SET default_transaction_read_only = on")
-            reading = Reading(client, f"{client.dataset_name}_metrics")
+            reading = Reading(client, self.pipeline)
             if not client.has_dataset() or not reading.has_metrics():
                 raise NoMetricsError(client.dataset_name)
             yield reading
@@ -267,17 +287,20 @@ class Look:
 
 
 def label(rows: list[Row], accounts: Mapping[int, str]) -> list[Row]:
-    """Give each row a `label`: its `name`, told apart where two ids have the same.
+    """Give each row a `label`: its `name`, by account or id where others have the same.
 
     Args:
         rows: Each with `_account_id`, `id` and `name`.
         accounts: Names of the accounts, where there are several.
     """
-    names = {}
-    for row in rows:
-        key = (row[ACCOUNT_ID], row["id"])
-        name = row["name"] or f"without a name ({row['id']})"
-        names[key] = f"{name} · {accounts[key[0]]}" if accounts else name
+    names = {
+        (row[ACCOUNT_ID], row["id"]): row["name"] or f"without a name ({row['id']})" for row in rows
+    }
+    seen = Counter(names.values())
+    names = {
+        key: f"{name} · {accounts[key[0]]}" if seen[name] > 1 and accounts else name
+        for key, name in names.items()
+    }
     unique = _unique(names)
     return [{**row, "label": unique[row[ACCOUNT_ID], row["id"]]} for row in rows]
 

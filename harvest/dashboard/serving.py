@@ -18,7 +18,8 @@ from .reading import Look
 PORT = 2719
 """The usual port, next to marimo's own, which is left to notebooks."""
 
-REQUIREMENTS = Path(__file__).parent / "requirements.txt"
+LIBRARIES = Path(__file__).parent / "libraries.txt"
+"""What the page needs. dlt init copies no file that is named requirements.txt."""
 
 NEEDED = ("marimo", "altair", "vl_convert", "openpyxl")
 
@@ -33,7 +34,7 @@ def demand() -> None:
         MissingDashboardError: It is not.
     """
     if missing := [name for name in NEEDED if not find_spec(name)]:
-        raise MissingDashboardError(missing, REQUIREMENTS)
+        raise MissingDashboardError(missing, LIBRARIES)
 
 
 def has_metrics(pipeline: Pipeline) -> bool:

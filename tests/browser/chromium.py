@@ -72,8 +72,6 @@ def watched(page: Page) -> list[str]:
     page.on("requestfailed", lambda request: wrong.append(f"{request.url} {request.failure}"))
     page.on(
         "console",
-        lambda message: (
-            wrong.append(message.text) if message.type in {"error", "warning"} else None
-        ),
+        lambda message: wrong.append(message.text) if message.type == "error" else None,
     )
     return wrong
