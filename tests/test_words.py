@@ -15,6 +15,7 @@ from harvest.catalog.words import (
     SHARED,
     TABLE,
     TABLES,
+    VERSIONS,
     column_words,
     table_words,
 )
@@ -137,6 +138,16 @@ def test_quiet(duck: Pipeline, settings: dict[str, Any], monkeypatch: pytest.Mon
     assert run() == "What it's called: 100 % new."
     assert versions() == 2
     assert run(refresh=True) == "What it's called: 100 % new."
+
+
+def test_history(duck: Pipeline, settings: dict[str, Any]) -> None:
+    """A table of versions says so, and its columns mean what the record's do."""
+    load(duck, "clients", tell=lambda _: None, **settings, history="clients")
+    found = comments(duck)["clients_history"]
+    assert found[TABLE] == "One row is one version of a row of `clients`."
+    assert found["name"] == column_words("clients", "name")
+    assert found["_version"] == VERSIONS["_version"]
+    assert all(found.values())
 
 
 def test_refused(

@@ -49,6 +49,16 @@ DLT_COLUMNS: Words = {
 }
 """Columns that dlt adds."""
 
+VERSIONS: Words = {
+    "_version": "Number of the version, from 1 in each record.",
+    "_seen_at": "When the run began that saw the version, by Harvest's clock (UTC).",
+    "_deleted_at": "When the record was found to be gone from Harvest (UTC); null: it was there.",
+    "line_items": "The lines as they were (a JSON list).",
+}
+"""What columns mean in the tables of versions, beside those of the record."""
+
+_HISTORY = "_history"
+
 _ASSIGNMENT: Words = {
     "is_active": "Whether the person may track time to the project; false: no longer.",
     "is_project_manager": "Whether the person manages the project.",
@@ -370,6 +380,8 @@ REPORTS: Words = {
 
 def table_words(table: str) -> str:
     """Return what a table holds: what one of its rows is."""
+    if table.endswith(_HISTORY):
+        return f"One row is one version of a row of `{table.removesuffix(_HISTORY)}`."
     row = BY_NAME[table].row if table in BY_NAME else TABLES[table][TABLE]
     return f"One row is {row}."
 
@@ -380,21 +392,20 @@ def column_words(table: str, column: str) -> str:
     Raises:
         KeyError: Nobody said it.
     """
+    if table.endswith(_HISTORY):
+        return VERSIONS.get(column) or column_words(table.removesuffix(_HISTORY), column)
     own = TABLES.get(table, {})
     if column in own:
         return own[column]
-    if (other := referenced(table, column)) and column != "id":
-        stem = column.removesuffix("id").rstrip("_").replace("_", " ")
+    if other := referenced(table, column):
+        stem = column.removesuffix("id").rstrip("_").replace("_", " ") or "same record as there"
         return f"The {stem}: `id` in `{other}`."
-    if other:
-        return f"The same record as in `{other}`: its `id` there."
-    if table in BY_NAME and BY_NAME[table].report and column in REPORTS:
-        return REPORTS[column]
-    if column in SHARED:
-        return SHARED[column]
+    reports = REPORTS if table in BY_NAME and BY_NAME[table].report else {}
+    if words := reports.get(column) or SHARED.get(column):
+        return words
     owner, _, part = column.partition("__")
-    words = column_words(OBJECTS[owner], part)
-    return f"{words} Copied from `{OBJECTS[owner]}`, and as old as this row."
+    copied = column_words(OBJECTS[owner], part)
+    return f"{copied} Copied from `{OBJECTS[owner]}`, and as old as this row."
 
 
 def described(table: str, columns: TTableSchemaColumns) -> TTableSchemaColumns:

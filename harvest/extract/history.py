@@ -22,6 +22,7 @@ from dlt.extract.items import DataItemWithMeta, TableNameMeta
 from ..abilities import Abilities
 from ..catalog import ENDPOINTS, Endpoint
 from ..catalog.schema import ACCOUNT_ID
+from ..catalog.words import VERSIONS, table_words
 from ..destination import DELETED_AT, VERSION, Destination
 from ..errors import ConfigurationError
 from ..settings import parts_of, pasted
@@ -34,7 +35,7 @@ SEEN_AT = "_seen_at"
 
 NO_CONTENT = bytes(FINGERPRINT)
 
-KEPT_HINTS = ("name", "data_type", "precision", "scale", "timezone")
+KEPT_HINTS = ("name", "data_type", "precision", "scale", "timezone", "description")
 """What a column of a version has in common with that of the record."""
 
 
@@ -72,6 +73,8 @@ def prepare_history(resource: DltResource, endpoint: Endpoint) -> None:
         columns[name] = {"name": name, "data_type": "json"}
     columns[VERSION] = {"name": VERSION, "data_type": "bigint"}
     columns[SEEN_AT] = {"name": SEEN_AT, "data_type": "timestamp", "timezone": True}
+    for name in VERSIONS.keys() & columns.keys():
+        columns[name]["description"] = VERSIONS[name]
     hints = dlt.mark.make_hints(
         table_name=endpoint.history_table,
         primary_key=(*endpoint.primary_key, VERSION),
@@ -79,6 +82,7 @@ def prepare_history(resource: DltResource, endpoint: Endpoint) -> None:
         columns=columns,
         schema_contract=resource.schema_contract,  # it may let no new columns in
         table_format=resource.table_format,
+        additional_table_hints={"description": table_words(endpoint.history_table)},
     )
     # `apply_hints` would begin with a copy of the hints of the resource's own table.
     resource._set_hints(hints, create_table_variant=True)  # noqa: SLF001 - see above

@@ -1,0 +1,1 @@
+{{ harvest.stitch('project_users') }}
