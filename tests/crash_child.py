@@ -1,20 +1,11 @@
-"""Runs `harvest.run.load` in a process of its own, which may kill itself at a chosen moment.
-
-Usage: `python -m tests.crash_child JSON`, with the fields of `Job`.
-"""
+"""Runs `harvest.run.load` in a process of its own, which may kill itself at a chosen moment."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,17 +21,8 @@ from harvest import harvest_source
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
+from .processes import spawn
 from .running import EVER
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    [
-        "tests.kill_child",
-        "dlt.common.libs.pyarrow",
-        "dlt.destinations.impl.duckdb.duck",
-        "sqlalchemy",
-    ]
-)  # what a run imports otherwise, in each process anew
 
 TABLES = ["clients", "time_entries", "invoices", "invoice_messages", "invoice_payments", "company"]
 """A list, one by date, one with nested lists, children, and a single object."""
@@ -109,10 +91,6 @@ class Job:
         """Do this job here."""
         load(self.pipeline(progress), *self.tables, **self.source)
 
-    def arguments(self) -> list[str]:
-        """Return the command line that does this job in another process."""
-        return [sys.executable, "-m", "tests.crash_child", json.dumps(asdict(self))]
-
 
 def describe(sandbox: Sandbox, home: Path, destination: str, credentials: str, name: str) -> Job:
     """Return a run that reads the sandbox."""
@@ -151,26 +129,6 @@ def crash(job: Job) -> None:
     job.load(Progress(job.step, job.after) if job.step else None)
 
 
-@contextmanager
-def begun(target: Callable[..., None], *arguments: Any, **options: Any) -> Iterator[BaseProcess]:
-    """Run a function in a process of its own, which ends with this block."""
-    process = PROCESSES.Process(target=target, args=arguments, kwargs=options)
-    process.start()
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.join()
-
-
-def spawn(target: Callable[..., None], *arguments: Any, **options: Any) -> int:
-    """Run a function in a process of its own; return how that ended."""
-    with begun(target, *arguments, **options) as process:
-        process.join(120)
-        assert process.exitcode is not None
-        return process.exitcode
-
-
 def killed(job: Job) -> None:
     """Run a job that dies."""
     assert spawn(crash, job) == -signal.SIGKILL
@@ -196,7 +154,3 @@ def change(sandbox: Sandbox, seed: int = 1) -> None:
         del payment[name]
     account.add("invoice_payments", payment, invoice["id"])
     account.company["name"] = f"Agency {seed}"
-
-
-if __name__ == "__main__":
-    crash(Job(**json.loads(sys.argv[1])))

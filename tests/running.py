@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Event
 from typing import Any
 
@@ -20,6 +20,8 @@ from harvest import HarvestError
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 from harvest_sandbox.service import Request
+
+from .processes import as_script, spawn
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "harvest_pipeline.py"
@@ -49,12 +51,12 @@ def failure(pipeline: Pipeline, source: DltSource, **how: Any) -> HarvestError:
 
 
 def run_script(*arguments: str, home: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the script as a user does."""
+    """Run the script as a user does, and return what it printed."""
     ours = {"PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(home / "dlt")}
-    return subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, str(SCRIPT), *arguments],
-        cwd=home, env={**os.environ, **ours, **env}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    with NamedTemporaryFile("w+") as out, NamedTemporaryFile("w+") as err:
+        printed = out.name, err.name
+        code = spawn(as_script, SCRIPT, arguments, home, {**os.environ, **ours, **env}, printed)
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 
 @contextmanager

@@ -462,8 +462,9 @@ def test_rate_limit(tmp_path: Path) -> None:
         sandbox.add_account(SECOND)
         env = environment(sandbox, RATE_LIMIT="40")
         for _ in range(2):
-            done = run_script(home=tmp_path, **env)
+            done = run_script(*EDITED, home=tmp_path, **env)
             assert done.returncode == 0, done.stderr
+        assert len(sandbox.log) > 40  # which takes a pause
         assert 429 not in {request.status for request in sandbox.log}
 
 

@@ -24,8 +24,9 @@ from harvest import HarvestError
 from harvest_sandbox import Sandbox
 from harvest_sandbox.service import Request
 
-from .crash_child import TABLES, Job, Progress, begun, change, crash, describe, killed
-from .running import EVER, SCRIPT, running, when_asked
+from .crash_child import TABLES, Job, Progress, change, crash, describe, killed
+from .processes import begun
+from .running import EVER, SCRIPT, run_script, running, when_asked
 from .truth import assert_equal
 
 ROUNDS = int(os.environ.get("HARVEST_KILLS", "2"))
@@ -238,9 +239,8 @@ def test_interrupted(sandbox: Sandbox, tmp_path: Path, trouble: str) -> None:
     assert "Traceback" not in said
     assert "run again" in said
     sandbox.faults.clear()
-    with running(command, tmp_path, **settings) as child:
-        _, said = child.communicate(timeout=60)
-        assert child.returncode == 0, said
+    done = run_script(*command[2:], home=tmp_path, **settings)
+    assert done.returncode == 0, done.stderr
     assert_equal(scripts_pipeline(tmp_path), sandbox, *TABLES)
 
 

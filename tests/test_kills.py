@@ -21,8 +21,9 @@ import pytest
 
 from harvest_sandbox import Sandbox
 
-from .crash_child import Job, change, describe, spawn
+from .crash_child import Job, change, describe
 from .kill_child import run, run_killed
+from .processes import spawn
 from .truth import assert_equal
 
 STEPS = os.environ.get("HARVEST_KILL_STEPS", "2")

@@ -42,9 +42,10 @@ from harvest_sandbox import Sandbox
 from harvest_sandbox.account import PARENTS, Record
 from harvest_sandbox.service import Request
 
-from .crash_child import Job, spawn
+from .crash_child import Job
 from .editor import CHILDRENS, DATED, SILENT, STAMPED, Editor, day
 from .kill_child import run_killed
+from .processes import spawn
 from .running import EVER
 from .truth import ALWAYS, assert_equal, read, read_each
 
