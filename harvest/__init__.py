@@ -165,7 +165,8 @@ def harvest_source(
         if api_key is None and not client_id:
             api_key = dlt.secrets["sources.harvest.api_key"]
         account_id = dlt.secrets["sources.harvest.account_id"]
-    id_address = checked_id_url(id_url, base_url)
+    url = checked_base_url(base_url)
+    id_address = checked_id_url(id_url, url)
     application = Application(client_id, client_secret, refresh_token, token_file)
     signed_in = sign_ins(api_key, application, id_address, user_agent)
     auths = auth_by_account(signed_in, account_id, HarvestId(id_address, user_agent))
@@ -191,8 +192,7 @@ def harvest_source(
         users=checked_ids("users", users),
         history=checked_tables(history),
     )
-    url = checked_base_url(base_url)
-    client_of = client_maker(base_url, user_agent, rate_limit, sizes)
+    client_of = client_maker(url, user_agent, rate_limit, sizes)
     read = [
         Account(account, client_of(url, auths[account]), settings, sizes)
         for account in settings.accounts_read
@@ -223,7 +223,7 @@ def client_maker(
     Harvest does not say whether it counts by token, account or address, so all that this machine
     asks of one server counts together.
     """
-    server = urlsplit(checked_base_url(base_url)).netloc.replace(":", "-")
+    server = urlsplit(base_url).netloc.replace(":", "-")
     return partial(
         HarvestClient,
         user_agent=checked_user_agent(user_agent),

@@ -25,7 +25,7 @@ from dlt.common.typing import TSecretStrValue
 from .api.auth import DEVELOPERS
 from .api.oauth import Application, access_tokens
 from .errors import ConfigurationError, HarvestError, RedirectRefusedError
-from .settings import BASE_URL, USER_AGENT, checked_id_url
+from .settings import BASE_URL, USER_AGENT, checked_base_url, checked_id_url
 
 REDIRECT_PORT = 8717
 """Where the browser comes back to, unless the user names another port. An application is registered
@@ -70,7 +70,9 @@ def authorize(
         HarvestError: The application was not authorized; its text says why, and what to do.
     """
     application = Application(client_id, client_secret, refresh_token, token_file)
-    tokens = access_tokens(application, checked_id_url(id_url, base_url), user_agent)
+    tokens = access_tokens(
+        application, checked_id_url(id_url, checked_base_url(base_url)), user_agent
+    )
     state, redirect_uri = secrets.token_urlsafe(32), f"http://127.0.0.1:{port}/"
     address = tokens.authorize_url(redirect_uri, state)
     with _listening(port, partial(tokens.code_of, state=state), tokens.harvest_id.url) as answers:

@@ -492,11 +492,9 @@ def check(
     Raises:
         HarvestError: Harvest can't be asked, or not as this account; its text says what to do.
     """
-    began, id_address = anchor(anchor_date), checked_id_url(id_url, base_url)
-    address, client_of = (
-        checked_base_url(base_url),
-        client_maker(base_url, user_agent, rate_limit, Sizes()),
-    )
+    began, address = anchor(anchor_date), checked_base_url(base_url)
+    id_address = checked_id_url(id_url, address)
+    client_of = client_maker(address, user_agent, rate_limit, Sizes())
     application = Application(client_id, client_secret, refresh_token, token_file)
     signed_in = sign_ins(api_key, application, id_address, user_agent)
     harvest_id = HarvestId(id_address, user_agent)

@@ -57,11 +57,15 @@ REMEDIES = {
     "`account_id` (tokens are made at https://id.getharvest.com/developers)",
     403: "the token's owner may not read this, or the module is switched off; use an "
     "administrator's token, or leave this table out",
-    404: "nothing is there for this account; check `account_id` and `base_url`",
+    404: "nothing is there for this account; check `account_id` and `{setting}`",
     422: "Harvest did not accept the request; run again later, and report it if it stays so",
     429: "the rate limit is used up, perhaps by other tools; lower `rate_limit` or run again later",
 }
-ANCHOR_REFUSED = "Harvest did not accept a parameter; check `anchor_date`"
+MOMENT_REFUSED = (
+    "Harvest did not accept the moment from which changes are asked for; check `anchor_date`, or "
+    "run again later, and report it if it stays so"
+)
+REFUSED = "Harvest refused the request; check `{setting}`, and report it if it stays so"
 NO_TOKEN = {
     "invalid_grant": "the refresh token is expired, revoked or was used elsewhere; authorize the "
     "application again with `dlt-harvest --authorize`",
@@ -220,9 +224,12 @@ class MissingColumnError(HarvestError):
 
     def __init__(self, table: str, column: str) -> None:
         self.table, self.column = table, column
+        if table.startswith("_") or table.endswith("_history"):
+            remedy = "drop the table or rename it, and the next run makes it again"
+        else:
+            remedy = f"make the table again with `--refresh {table.partition('__')[0]}`"
         super().__init__(
-            f"`{table}` lacks its column `{column}`, which no row can do without: make the table "
-            f"anew with `--refresh {table.partition('__')[0]}`, or drop it if it is `_freshness`. "
+            f"`{table}` lacks its column `{column}`, which no row can do without: {remedy}. "
             "Nothing was changed."
         )
 
@@ -611,23 +618,26 @@ class AnswerError(HarvestError, HTTPError):
 class StatusError(AnswerError):
     """A 4xx or 5xx status."""
 
-    def __init__(self, endpoint: str, response: Response) -> None:
+    def __init__(self, endpoint: str, response: Response, *, setting: str = "base_url") -> None:
         self.endpoint = endpoint
         self.status = response.status_code
         self.concerns_everything = self.status == 401
-        remedy = REMEDIES.get(self.status, SERVER_TROUBLE)
+        remedy = REMEDIES.get(self.status, REFUSED if self.status < 500 else SERVER_TROUBLE)
         if self.status == 422 and "updated_since=" in str(response.request.url):
-            remedy = ANCHOR_REFUSED
+            remedy = MOMENT_REFUSED
+        remedy = remedy.format(setting=setting)
         super().__init__(f"`{endpoint}`: Harvest answered {self.status}: {remedy}.", response)
 
 
 class MalformedAnswerError(AnswerError):
     """A 200 that is not the JSON it must be; never taken for an empty list."""
 
-    def __init__(self, endpoint: str, problem: str, response: Response) -> None:
+    def __init__(
+        self, endpoint: str, problem: str, response: Response, *, setting: str = "base_url"
+    ) -> None:
         self.endpoint = endpoint
         super().__init__(
-            f"`{endpoint}`: Harvest answered 200, but {problem}: check `base_url`, or run again "
+            f"`{endpoint}`: Harvest answered 200, but {problem}: check `{setting}`, or run again "
             "later; nothing of it was taken for deleted.",
             response,
         )

@@ -307,15 +307,15 @@ def checked_id_url(text: str | None, base_url: str) -> str:
 
     Args:
         text: The setting; None for the one that goes with `base_url`.
-        base_url: The API's address. A proxy, or the sandbox, stands for both, since a token must
-            not be sent past it.
+        base_url: The API's address, checked. A proxy, or the sandbox, stands for both, since a
+            token must not be sent past it.
 
     Raises:
         ConfigurationError: It is no address that a token may be sent to.
     """
     if text is not None:
         return checked_base_url(text, "id_url", ID_URL)
-    parts = urlsplit(checked_base_url(base_url))
+    parts = urlsplit(base_url)
     usual = parts.hostname == urlsplit(BASE_URL).hostname
     return ID_URL if usual else f"{parts.scheme}://{parts.netloc}"
 

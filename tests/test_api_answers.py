@@ -156,13 +156,13 @@ def test_no_id(sandbox: Sandbox) -> None:
     client = client_of(sandbox)
     rows = b'{"client_id": 1, "currency": "EUR"}, {"client_id": 1, "currency": "USD"}'
     sandbox.fault("not_json", path="tasks", body=ENVELOPE % rows, times=2)
-    (page,) = client.pages("tasks", "tasks", budget="reports", identified=False)
+    (page,) = client.pages("tasks", "tasks", budget="reports", id_name="")
     assert [row["currency"] for row in page] == ["EUR", "USD"]
     with pytest.raises(MalformedAnswerError, match="a record of `tasks` has no id"):
         list(client.pages("tasks", "tasks"))
     sandbox.fault("not_json", path="tasks", body=ENVELOPE % b"5")
     with pytest.raises(MalformedAnswerError, match="a record of `tasks` is not an object"):
-        list(client.pages("tasks", "tasks", identified=False))
+        list(client.pages("tasks", "tasks", id_name=""))
 
 
 def test_attempts(sandbox: Sandbox) -> None:

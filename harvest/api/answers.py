@@ -73,7 +73,7 @@ class Answers:
         self._lock = Lock()
 
     def check(
-        self, response: Response, path: str, key: str | None = None, *, identified: bool = True
+        self, response: Response, path: str, key: str | None = None, *, id_name: str = "id"
     ) -> None:
         """Let only whole data pass.
 
@@ -83,7 +83,7 @@ class Answers:
             response: The answer.
             path: The path that was asked for, which errors name.
             key: The key that holds the list; None for a single object.
-            identified: Whether each record of the list must have an `id`.
+            id_name: The key of the id that each record of the list must have; "" for none.
 
         Raises:
             StatusError: The status is not 200.
@@ -100,7 +100,7 @@ class Answers:
             body, is_odd = _parse(response.content, numbers)
         except (ValueError, RecursionError):
             raise MalformedAnswerError(path, "the body is not JSON", response) from None
-        problem = numbers.problem or _problem(body, key, identified=identified)
+        problem = numbers.problem or _problem(body, key, id_name=id_name)
         if not problem and LONG_NUMBER.search(response.content):
             problem = _too_long(body)
         if problem:
@@ -110,9 +110,9 @@ class Answers:
             self._tell_once(key or path, "number", f"{rounded}, the most that a column holds")
         if is_odd or NUL in response.content:
             self._replace_odd_text(body[key] if key else [body], key or path)
-        if key is not None and identified:
+        if key is not None and id_name:
             for record in body[key]:
-                record["id"] = int(record["id"])  # dlt merges by it, be it written as text
+                record[id_name] = int(record[id_name])  # dlt merges by it, be it written as text
         # RESTClient and its paginator each ask for the body, and would parse it again as floats.
         response.json = lambda **_: body  # type: ignore[method-assign]
         # The answer is kept while its page is read, and the text of a full page is a megabyte.
@@ -222,7 +222,7 @@ def _without(odd: re.Pattern[str], value: Any) -> Any:
     return value
 
 
-def _problem(body: Any, key: str | None, *, identified: bool) -> str:
+def _problem(body: Any, key: str | None, *, id_name: str) -> str:
     """Return what keeps a body from being what was asked for; empty where nothing does."""
     if not isinstance(body, dict):
         return "the body is not a JSON object"
@@ -231,8 +231,8 @@ def _problem(body: Any, key: str | None, *, identified: bool) -> str:
     records, links = body.get(key), body.get("links")
     if not isinstance(records, list):
         return f"the list `{key}` is missing"
-    if not all(isinstance(r, dict) and (not identified or _is_id(r.get("id"))) for r in records):
-        return f"a record of `{key}` " + ("has no id" if identified else "is not an object")
+    if not all(isinstance(r, dict) and (not id_name or _is_id(r.get(id_name))) for r in records):
+        return f"a record of `{key}` " + (f"has no {id_name}" if id_name else "is not an object")
     if not (isinstance(links, dict) and "next" in links) and not _is_whole(body, key):
         return "the links to further pages are missing"
     return ""

@@ -109,7 +109,7 @@ class HarvestClient:
         params: dict[str, Any] | None = None,
         *,
         budget: Budget = "general",
-        identified: bool = True,
+        id_name: str = "id",
     ) -> Iterator[Page]:
         """Yield the pages of a list, following `links.next`.
 
@@ -118,7 +118,7 @@ class HarvestClient:
             key: The key that holds the records in each answer.
             params: Filters, each of which the endpoint documents.
             budget: The rate limit that the requests count against.
-            identified: Whether each record must have an `id`. The rows of a report have none.
+            id_name: The key of the id that each record must have; "" where it needs none.
 
         Raises:
             HarvestError: A page could not be read.
@@ -127,7 +127,7 @@ class HarvestClient:
 
         def check(response: Response, *_: Any, **__: Any) -> None:
             self._note_answer(response)
-            self.answers.check(response, path, key, identified=identified)
+            self.answers.check(response, path, key, id_name=id_name)
 
         for answer in self._paginate(path, query, path_of(key), check, budget):
             yield Page(answer, key)

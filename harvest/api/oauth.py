@@ -125,11 +125,13 @@ class HarvestId:
         bearer = {"Authorization": f"Bearer {token}"}
         answer = self._ask("GET", ACCOUNTS, headers={**self._headers, **bearer})
         if answer.status_code != 200:
-            raise StatusError("accounts", answer)
+            raise StatusError("accounts", answer, setting="id_url")
         try:
             reaches = msgspec.json.decode(answer.content, type=Reaches)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise MalformedAnswerError("accounts", "it lists no accounts", answer) from None
+            raise MalformedAnswerError(
+                "accounts", "it lists no accounts", answer, setting="id_url"
+            ) from None
         return [account for account in reaches.accounts if account.product == "harvest"]
 
     def _ask(self, method: str, path: str, **options: Any) -> Response:

@@ -58,6 +58,18 @@ class ChildReader:
             HarvestError: They could not be read, and the run must not go on without them.
         """
         try:
+            return self._read_or_note(parent_id)
+        except HarvestError as error:
+            self._note_failure(parent_id, error)
+            return []
+        finally:
+            with self._condition:
+                self._under_way -= 1
+                self._condition.notify_all()
+
+    def _read_or_note(self, parent_id: int) -> list[dict[str, Any]]:
+        """Return all children of a parent, or note why Harvest says that there are none."""
+        try:
             return self._read(parent_id)
         except StatusError as error:
             if error.status == self._endpoint.none_status:
@@ -70,15 +82,8 @@ class ChildReader:
                 with self._condition:
                     self._refused[parent_id] = error
             else:
-                self._note_failure(parent_id, error)
+                raise
             return []
-        except HarvestError as error:
-            self._note_failure(parent_id, error)
-            return []
-        finally:
-            with self._condition:
-                self._under_way -= 1
-                self._condition.notify_all()
 
     def finish(self) -> Gone:
         """Wait for all requests, decide what is gone, and remember how far this run came.

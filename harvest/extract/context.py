@@ -559,8 +559,16 @@ class Run:
     def _look_at_histories(self, there: dict[str, TTableSchemaColumns]) -> None:
         for endpoint in self._with_history:
             name = endpoint.history_table
-            if name not in there or self.destination.missing_columns(name, there[name]):
-                self.store.table(endpoint.name).history_kept = False
+            try:
+                lost = name not in there or self.destination.missing_columns(name, there[name])
+            except MissingColumnError as error:
+                self.leave_out(endpoint, error, with_children=False)
+                self.selected.remove(endpoint)
+                continue
+            if lost:
+                table = self.store.table(endpoint.name)
+                table.history_kept = False
+                self.store.save_table(endpoint.name, table)
                 make_again(self.resource(endpoint), endpoint, self.extraction.load_id)
 
     def _look_for_rows(self, there: dict[str, TTableSchemaColumns]) -> None:

@@ -42,8 +42,9 @@ Records = list[dict[str, Any]]
 
 ARCHIVED = "is_active"
 
-PAGES_AHEAD = 2
-"""Pages that may have come before they are taken."""
+CROWD = 2
+"""So many pages may have come before the first of them is taken; where more have, fewer windows are
+read side by side, though never fewer than this."""
 
 MAX_SPLITS = 3
 """A window that is still too long after so many splits is read as one chain of pages."""
@@ -60,11 +61,6 @@ class Part:
 
     filters: Filters
     window: Window
-
-    @property
-    def all_filters(self) -> Filters:
-        """The filters of the list and of the days."""
-        return {**self.filters, **self.window.filters}
 
 
 @dataclass
@@ -217,12 +213,11 @@ class Listing:
             while self._waiting or begun or running:
                 ask()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
-                # Pages that wait take memory. Where they come faster than they are taken, fewer
-                # windows are read side by side.
-                crowded = len(done) > PAGES_AHEAD
-                at_once = max(PAGES_AHEAD, at_once - len(done)) if crowded else at_once + 1
-                at_once = min(most, at_once)
-                for future in done:
+                # Pages that wait take memory.
+                fewer = max(CROWD, at_once - len(done))
+                at_once = fewer if len(done) > CROWD else min(most, at_once + 1)
+                while done:
+                    future = done.pop()
                     chain, came = running.pop(future), future.result()
                     if isinstance(came, Split):
                         waiting = [*came.parts, *self._waiting]
@@ -316,6 +311,10 @@ class Listing:
             known, before = changes, ids
         if totals == {None}:
             self.proven = False  # All that was found is right, but more may be there.
+            logger.warning(
+                f"`{self._key}`: Harvest does not count its records, and the list changed whenever "
+                "it was read, so rows that Harvest no longer has stay until the next full read."
+            )
             return
         raise ShiftingListError(self._path)
 

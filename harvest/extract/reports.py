@@ -198,7 +198,7 @@ class ReportReader:
                 endpoint.key,
                 {**window.filters, **self._fixed_fee},
                 budget="reports",
-                identified=False,
+                id_name=self._report.subject,
             ):
                 batch.requests += 1
                 totals.add(page.total)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dlt
 from dlt.common.schema.typing import TTableSchemaColumns
@@ -52,6 +53,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(lambda item: item)
         self._endpoint = endpoint
+        self._run: Run | None = None
         self._chosen_for: Run | None = None
         self._columnar: Columnar | None = None
         self._chose_format = False
@@ -118,6 +120,8 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
 
     def _with_account(self, run: Run, rows: list[Record]) -> list[Record]:
         """Return the rows, each with its account, which a user's step may have lost."""
+        if run is not self._run:  # an extraction that failed left what it had noted
+            self._run, self._filled = run, set()
         for row in rows:
             if not isinstance(row, dict):
                 raise NoRowError(self._endpoint.name, type(row).__name__)
@@ -240,7 +244,7 @@ def child_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> 
         with account.named_in_errors():
             return DataItemWithMeta(children.finish(), [])
 
-    expected: dict[Run, int] = {}
+    expected: WeakKeyDictionary[Run, int] = WeakKeyDictionary()
     """The requests that were told to be needed when the first page of parents came, by run. A short
     list's end may come before its page."""
 

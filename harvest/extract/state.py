@@ -285,6 +285,11 @@ class StateStore:
             name: _parse(by_account.get(self._key), TableState, f"`{name}`")
             for name, by_account in tables.items()
         }
+        if known.get(self._key) and not self.account.anchor_date:
+            # It could not be read: each run remembers how far back the account is read.
+            anchors = [table.anchor for table in self._tables.values() if table.anchor]
+            self.account.anchor_date = min(anchors, default=None)
+            self._tables = {}
         self.account.left_at = None
         for left in self.accounts - {*configured}:
             self._tell_once_of_leaving(left)

@@ -157,7 +157,7 @@ def ask(client: HarvestClient, comparison: Comparison, by: str, window: Window) 
         rows: list[dict[str, Any]] = []
         totals: set[int | None] = set()
         for page in client.pages(
-            endpoint.path, endpoint.key, filters, budget="reports", identified=False
+            endpoint.path, endpoint.key, filters, budget="reports", id_name=""
         ):
             rows += page
             totals.add(page.total)
