@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..errors import StatusError
 from ..extract.focus import Focus
 from ..extract.state import TableState
 from ..extract.windows import Filters, Window
-from ..settings import EVERYTHING
+from ..settings import EVERYTHING, OVERLAP_SECONDS
 from .ledger import SUBJECTS, Ledger
 from .records import EXPENSES, LINES, TIME, Kind, Project, TimeEntry, Warehouse, listed, rows_of
 from .reported import Comparison, Result
@@ -217,7 +217,9 @@ class Reasons:
             )
         moment = _moment(stamp)
         table = self._tables[kind.table]
-        read_until, why = table.cursor or table.full_read_at, ""
+        # The cursor may be the stamp of the newest record, which was read.
+        read_until = table.read_at and table.read_at - timedelta(seconds=OVERLAP_SECONDS)
+        why = ""
         if moment and read_until and moment >= read_until:
             why = f", changed in Harvest since the last run, at {stamp}"
         elif moment and ours is None and BY_NAME[kind.table].anchored and moment < self._anchor:
