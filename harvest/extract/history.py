@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import dlt
+import msgspec
 from dlt.common.schema.typing import C_DLT_ID, TTableSchema, TTableSchemaColumns
 from dlt.extract import DltResource
 from dlt.extract.items import DataItemWithMeta, TableNameMeta
@@ -203,10 +204,12 @@ class History:
             version[DELETED_AT] = self._seen_at
         for name, _ in self._endpoint.nested:
             if name in row:
-                version[name] = [
+                items = [
                     {key: value for key, value in item.items() if key != ACCOUNT_ID}
                     for item in items_of(row, name)
                 ]
+                # Decimals become texts here, since not each destination can put them into JSON.
+                version[name] = msgspec.to_builtins(items, enc_hook=str)
         return version
 
     def _place(self, record: int) -> int | None:
