@@ -255,7 +255,7 @@ class Destination:
             endpoint: Whose records.
         """
         columns = f"v.id, v.{VERSION}, v._dlt_id"
-        return self._ask(endpoint.history_table, f"SELECT {columns} {self._latest()} ORDER BY v.id")  # type: ignore[return-value] # as selected
+        return self._ask(endpoint.history_table, f"SELECT {columns} {self._latest()} ORDER BY v.id")
 
     def living(self, endpoint: Endpoint, changed_after: datetime | None) -> list[int]:
         """Return the account's records that are not gone by their latest version.
