@@ -246,14 +246,15 @@ class Destination:
         )
         return [row[0] for row in self._ask(endpoint.name, statement, *values)]
 
-    def latest_versions(self, endpoint: Endpoint) -> list[tuple[int, int, str, Any]]:
-        """Return of the latest version of each of the account's records, in the order of ids: its
-        record, its number, dlt's id of it, and since when the record is gone.
+    def latest_versions(self, endpoint: Endpoint) -> list[tuple[int, int, str]]:
+        """Return the latest version of each of the account's records, in the order of ids.
+
+        Of each version its record, its number and dlt's id of it.
 
         Args:
             endpoint: Whose records.
-        """  # noqa: D205 - a list
-        columns = f"v.id, v.{VERSION}, v._dlt_id, v.{DELETED_AT}"
+        """
+        columns = f"v.id, v.{VERSION}, v._dlt_id"
         return self._ask(endpoint.history_table, f"SELECT {columns} {self._latest()} ORDER BY v.id")
 
     def living(self, endpoint: Endpoint, changed_after: datetime | None) -> list[int]:

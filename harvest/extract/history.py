@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import dlt
+import msgspec
 from dlt.common.schema.typing import C_DLT_ID, TTableSchema, TTableSchemaColumns
 from dlt.extract import DltResource
 from dlt.extract.items import DataItemWithMeta, TableNameMeta
@@ -34,6 +35,7 @@ SEEN_AT = "_seen_at"
 """The column that says when the run began that saw a version, by Harvest's clock (UTC)."""
 
 NO_CONTENT = bytes(FINGERPRINT)
+"""The fingerprint of a version that says that a record is gone."""
 
 KEPT_HINTS = ("name", "data_type", "precision", "scale", "timezone", "description")
 """What a column of a version has in common with that of the record."""
@@ -158,10 +160,10 @@ class History:
 
     def look_at(self, destination: Destination) -> None:
         """Learn which versions the destination holds."""
-        for record, number, row_id, deleted_at in destination.latest_versions(self._endpoint):
+        for record, number, row_id in destination.latest_versions(self._endpoint):
             self._ids.append(record)
             self._numbers.append(number)
-            self._prints.append((read_id(row_id, 0) or 0) if deleted_at is None else 0)
+            self._prints.append(read_id(row_id, 0) or 0)
 
     def versions(self, rows: Iterable[Record]) -> Iterator[Any]:
         """Yield the versions among rows that were read, as dlt takes them."""
@@ -203,10 +205,12 @@ class History:
             version[DELETED_AT] = self._seen_at
         for name, _ in self._endpoint.nested:
             if name in row:
-                version[name] = [
+                items = [
                     {key: value for key, value in item.items() if key != ACCOUNT_ID}
                     for item in items_of(row, name)
                 ]
+                # Decimals become texts here, since not each destination can put them into JSON.
+                version[name] = msgspec.to_builtins(items, enc_hook=str)
         return version
 
     def _place(self, record: int) -> int | None:
