@@ -278,8 +278,12 @@ class Destination:
             f"WHERE {mine} GROUP BY id) l ON v.id = l.id AND v.{VERSION} = l.latest WHERE v.{mine}"
         )
 
-    def emptied(self, tables: Collection[str]) -> set[str]:
-        """Return those of the tables that hold no row of the account, by one question for all."""
+    def emptied(self, tables: Mapping[str, TTableSchemaColumns]) -> set[str]:
+        """Return the tables without a row of the account, by one question for all.
+
+        Args:
+            tables: Their columns. Where rows can be flagged as gone, those do not count.
+        """
         if not (self._pipeline and tables):
             return set()
 
@@ -287,8 +291,9 @@ class Destination:
             statement = " UNION ALL ".join(
                 f"SELECT {number}, CASE WHEN EXISTS (SELECT 1 FROM "  # noqa: S608 - our names
                 f"{client.make_qualified_table_name(table)} WHERE {ACCOUNT_ID} = {self._account_id}"
+                f"{f' AND {DELETED_AT} IS NULL' if DELETED_AT in columns else ''}"
                 ") THEN 1 ELSE 0 END"
-                for number, table in enumerate(names)
+                for number, (table, columns) in enumerate(tables.items())
             )
             rows = client.execute_sql(statement) or ()
             return {names[number] for number, there in rows if not there}

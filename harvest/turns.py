@@ -36,6 +36,7 @@ def take_turn(pipeline: Pipeline) -> None:
         sql: Any = pipeline.sql_client()
         client: SqlClientBase[Any] = opened.enter_context(sql)
         opened.enter_context(client.begin_transaction())
+        client.execute_sql("SET LOCAL idle_in_transaction_session_timeout = 0")  # it waits idle
         lock = f"dlt-harvest {client.fully_qualified_dataset_name()}"
         got = client.execute_sql("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", lock)
         if not (got and got[0][0]):
@@ -46,6 +47,6 @@ def take_turn(pipeline: Pipeline) -> None:
 
 def end_turn(pipeline: Pipeline) -> None:
     """Let others load."""
-    with suppress(DestinationException):  # the connection broke, and the lock went with it
+    with suppress(Exception):  # The connection broke, and the lock went with it.
         if opened := HELD.pop(pipeline.working_dir, None):
             opened.close()

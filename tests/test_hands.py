@@ -59,6 +59,17 @@ def test_emptied(
     assert not any(last_run(pipeline).written.values())
 
 
+def test_emptied_but_flagged(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Rows that are flagged as gone do not hide that somebody deleted all others."""
+    duck.run(changes(source, "tasks"))
+    sandbox.account.delete("tasks", list(sandbox.account.records["tasks"])[-1])
+    duck.run(source(full_read=True, deletions="flag").with_resources("tasks"))
+    execute(duck, "DELETE FROM {dataset}.tasks WHERE _deleted_at IS NULL")
+    duck.run(changes(source, "tasks", deletions="flag"))
+    living = [row["id"] for row in read(duck, "tasks") if row["_deleted_at"] is None]
+    assert sorted(living) == sorted(sandbox.account.records["tasks"])
+
+
 def test_all_gone_for_good(sandbox: Sandbox, source: Make, duck: Pipeline, told: list[str]) -> None:
     """A table that is empty in Harvest too, or by a filter of the user's, is not read whole."""
 

@@ -270,7 +270,9 @@ class Run:
         if endpoint.name not in self._unchanged:
             unchanged = None
             if self.compares_rows(endpoint):
-                unchanged = UnchangedRows(endpoint, self._shapes[endpoint.name])
+                unchanged = UnchangedRows(
+                    endpoint, self._shapes[endpoint.name], self._made_of(endpoint)
+                )
             if unchanged and self.holds(endpoint.name):
                 plan = self.plans[endpoint.parent or endpoint.name]
                 own = plan.tables[endpoint.name]
@@ -337,9 +339,7 @@ class Run:
             return
         if not self.reads_whole(endpoint):
             filled = filled.union(self._before[name].filled)
-        nesting, _ = self.extraction.rules
-        made = made_of(self.resource(endpoint), endpoint, nesting)
-        table.shape, table.filled = self._shapes[name], sorted(filled & made)
+        table.shape, table.filled = self._shapes[name], sorted(filled & self._made_of(endpoint))
         self.store.save_table(name, table)
 
     def must_make(self, endpoint: Endpoint) -> bool:
@@ -496,6 +496,10 @@ class Run:
     def _with_history(self) -> list[Endpoint]:
         return [endpoint for endpoint in self.selected if endpoint.name in self.settings.history]
 
+    def _made_of(self, endpoint: Endpoint) -> set[str]:
+        nesting, _ = self.extraction.rules
+        return made_of(self.resource(endpoint), endpoint, nesting)
+
     def _look_at_destination(self) -> dict[str, TTableSchemaColumns] | None:
         """Return the tables that are there.
 
@@ -581,7 +585,8 @@ class Run:
             for table in self.store.table(endpoint.name).filled
             if not endpoint.snapshots
         }
-        for table in sorted(self.destination.emptied(tables.keys() & tell_account(there))):
+        asked = {name: there[name] for name in sorted(tables.keys() & tell_account(there))}
+        for table in sorted(self.destination.emptied(asked)):
             if self.store.forget_table(tables[table]):
                 self._tell_of_whole_read(
                     [tables[table]], f"the destination holds no row of {table} any more"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from hashlib import blake2b
 from os import urandom
@@ -40,10 +40,13 @@ class UnchangedRows:
         endpoint: The table.
         shape: What shapes its rows. A change makes all of them differ, so that they are written
             anew.
+        made: The tables that its rows fill. Lists that the user makes a JSON column have none.
     """
 
-    def __init__(self, endpoint: Endpoint, shape: str) -> None:
+    def __init__(self, endpoint: Endpoint, shape: str, made: Collection[str]) -> None:
         self._endpoint, self._shape = endpoint, shape.encode()
+        tables = zip(endpoint.nested, endpoint.nested_tables, strict=True)
+        self._lists = {name: table for (name, _), table in tables if table in made}
         self._held = array("q")
 
     def look_at(self, destination: Destination, changed_since: datetime | None) -> None:
@@ -55,7 +58,7 @@ class UnchangedRows:
                 without a stamp; None for all rows.
         """
         ids = destination.row_ids(self._endpoint, changed_since=changed_since)
-        nested = self._endpoint.nested_tables if ids else ()
+        nested = self._lists.values() if ids else ()
         items = [destination.items_by_row(name) for name in nested]
         held = (read_id(row_id, sum(n.get(row_id, 0) for n in items)) for row_id in ids)
         self._held = array("q", sorted(number for number in held if number is not None))
@@ -71,7 +74,7 @@ class UnchangedRows:
             number = int.from_bytes(fingerprint, "big", signed=True)
             place = bisect_left(self._held, number)
             if place == len(self._held) or self._held[place] != number:
-                items = sum(len(items_of(row, name)) for name, _ in self._endpoint.nested)
+                items = sum(len(items_of(row, name)) for name in self._lists)
                 row[C_DLT_ID] = make_id(fingerprint, items)
                 changed.append(row)
         return changed
