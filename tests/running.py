@@ -11,6 +11,7 @@ from tempfile import NamedTemporaryFile
 from threading import Event
 from typing import Any
 
+import dlt
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
@@ -48,6 +49,19 @@ def failure(pipeline: Pipeline, source: DltSource, **how: Any) -> HarvestError:
         link = link.__cause__
     assert isinstance(link, HarvestError)
     return link
+
+
+def execute(pipeline: Pipeline, statement: str) -> None:
+    """Run a statement of the user's own."""
+    with pipeline.sql_client() as client:
+        client.execute_sql(statement.format(dataset=client.fully_qualified_dataset_name()))
+
+
+def second_pipeline(pipeline: Pipeline) -> Pipeline:
+    """Return another pipeline into the same dataset."""
+    return dlt.pipeline(
+        "harvest_second", destination=pipeline.destination, dataset_name=pipeline.dataset_name
+    )
 
 
 def run_script(*arguments: str, home: Path, **env: str) -> subprocess.CompletedProcess[str]:

@@ -18,8 +18,7 @@ from harvest.extract.state import last_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
-from .running import Make, failure
-from .test_harm import execute, second_pipeline
+from .running import Make, execute, failure, second_pipeline
 from .truth import assert_equal, read
 
 OTHER = {"account_id": "777", "api_key": "777.pt.sandbox-secret"}

@@ -24,25 +24,12 @@ from harvest.run import load
 from harvest.settings import DEFAULT_HISTORY, Sizes
 from harvest_sandbox import Sandbox
 
-from .running import SMALL, Make, failure
+from .running import SMALL, Make, execute, failure, second_pipeline
 from .truth import assert_equal, read
 
 FILLED = ("invoices", "estimates")
 PAID = ("invoices", "invoice_payments", "invoice_messages", "time_entries", "clients")
 """Lists with and without an anchor, and two tables of children."""
-
-
-def execute(pipeline: Pipeline, statement: str) -> None:
-    """Run a statement of the user's own."""
-    with pipeline.sql_client() as client:
-        client.execute_sql(statement.format(dataset=client.fully_qualified_dataset_name()))
-
-
-def second_pipeline(pipeline: Pipeline) -> Pipeline:
-    """Return another pipeline into the same dataset."""
-    return dlt.pipeline(
-        "harvest_second", destination=pipeline.destination, dataset_name=pipeline.dataset_name
-    )
 
 
 def test_two_accounts_in_one_dataset(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
