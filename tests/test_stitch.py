@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import dlt
 from dlt import Pipeline
 from dlt.common.runners import Venv
 
@@ -33,8 +34,10 @@ PARENTS = {
 MODELS = [path.stem.partition("__")[2] for path in Path(metrics.PACKAGE).rglob("stitch__*.sql")]
 
 
-def test_tables(duck: Pipeline, settings: dict[str, Any], dbt: Venv) -> None:
+def test_tables(tmp_path: Path, settings: dict[str, Any], dbt: Venv) -> None:
     """Each table has the rows of the loaded one, its columns the values of theirs."""
+    destination = dlt.destinations.duckdb(str(tmp_path / "closed.duckdb"))  # dbt opens it too
+    duck = dlt.pipeline("harvest_test", destination=destination, dataset_name="harvest_data")
     load(duck, tell=lambda _: None, **settings)
     runner = metrics.runner(duck, dbt)
     variables = {"source_dataset_name": "harvest_data", "stitch": True}

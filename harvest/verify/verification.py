@@ -45,6 +45,8 @@ SCHEMA = "harvest_verification"
 
 _NUMBER = {"data_type": "decimal", "precision": DECIMAL_PRECISION, "scale": DECIMAL_SCALE}
 
+DESCRIPTION = "One row is one figure, as the loaded records have it and as Harvest reports it."
+
 COLUMNS: dict[str, Any] = {
     ACCOUNT_ID: {"data_type": "bigint", "description": "the Harvest account"},
     "verified_at": {"data_type": "timestamp", "description": "when, by Harvest's clock (UTC)"},
@@ -416,6 +418,7 @@ def store(pipeline: Pipeline, source: str, verifications: Iterable[Verification]
     columns: Any = {name: {"name": name, **column} for name, column in COLUMNS.items()}
     resource = dlt.resource(rows, name=VERIFICATION, write_disposition="append", columns=columns)
     table = resource.compute_table_schema()
+    resource.apply_hints(additional_table_hints={"description": DESCRIPTION})
     can = Destination(pipeline, source, 0).abilities({VERIFICATION: table})[VERIFICATION]
     if can.file_format:
         resource.apply_hints(file_format=can.file_format)
