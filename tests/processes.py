@@ -32,8 +32,9 @@ PROCESSES.set_forkserver_preload(
 
 @contextmanager
 def begun(target: Callable[..., None], *arguments: Any, **options: Any) -> Iterator[BaseProcess]:
-    """Run a function in a process of its own, which ends with this block."""
-    process = PROCESSES.Process(target=target, args=arguments, kwargs=options)
+    """Run a function in a process of its own, in this folder, which ends with this block."""
+    here = Path.cwd(), dict(os.environ)  # else they would be those of the first test that forked
+    process = PROCESSES.Process(target=_settled, args=(here, target, arguments, options))
     process.start()
     try:
         yield process
@@ -48,6 +49,24 @@ def spawn(target: Callable[..., None], *arguments: Any, **options: Any) -> int:
         process.join(120)
         assert process.exitcode is not None
         return process.exitcode
+
+
+def _settled(
+    here: tuple[Path, dict[str, str]],
+    target: Callable[..., None],
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+) -> None:
+    _settle(*here)
+    target(*arguments, **options)
+
+
+def _settle(home: Path, env: dict[str, str]) -> None:
+    """Let dlt find the settings of this folder and environment."""
+    os.chdir(home)
+    os.environ.clear()
+    os.environ.update(env)
+    Container.reset_main_thread()
 
 
 def as_script(
@@ -69,9 +88,6 @@ def as_script(
     for number, path in enumerate(printed, 1):
         os.dup2(os.open(path, os.O_WRONLY), number)
     sys.stdout, sys.stderr = (open(n, "w", encoding="utf-8", closefd=False) for n in (1, 2))  # noqa: SIM115
-    os.chdir(home)
-    os.environ.clear()
-    os.environ.update(env)
-    Container.reset_main_thread()  # dlt finds its settings by folder and environment
+    _settle(home, env)
     sys.argv = [str(script), *arguments]
     runpy.run_path(str(script), run_name="__main__")

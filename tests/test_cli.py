@@ -186,7 +186,7 @@ def test_waiting(tmp_path: Path) -> None:
             "SOURCES__HARVEST__BASE_URL": limited.base_url,
             "SOURCES__HARVEST__API_KEY": limited.token,
             "SOURCES__HARVEST__ACCOUNT_ID": str(limited.account_id),
-            "SOURCES__HARVEST__RATE_LIMIT": "12",
+            "SOURCES__HARVEST__RATE_LIMIT": "8",
         }
         shown = on_terminal("invoices", "invoice_payments", home=tmp_path, settings=settings)
     assert re.search(r"waiting for Harvest's rate limit, 1\d s +about [123]\d s left", shown)
