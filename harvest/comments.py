@@ -19,7 +19,9 @@ from dlt.destinations.sql_client import SqlClientBase
 
 from .catalog.words import DLT_COLUMNS
 
-DIALECTS = ("duckdb", "postgres")
+KINDS = ("duckdb", "motherduck", "postgres")
+"""Of dlt's destinations, those that take the comments. Others speak a dialect of these too, such as
+plain files, which are read as DuckDB's."""
 
 Meanings = dict[str, str]
 """What a table and its columns mean; the table's own words under the empty name."""
@@ -48,7 +50,8 @@ def comment(pipeline: Pipeline, loaded: LoadInfo) -> None:
         loaded: What was loaded.
     """
     before = DESCRIBED.pop(pipeline.working_dir, None)
-    if before is None or pipeline.destination.capabilities().sqlglot_dialect not in DIALECTS:
+    kind = pipeline.destination.destination_type.rpartition(".")[2]
+    if before is None or kind not in KINDS:
         return
     for package in loaded.load_packages:
         schema = pipeline.schemas[package.schema_name]
