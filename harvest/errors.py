@@ -124,7 +124,7 @@ class UnknownIdError(ConfigurationError):
         super().__init__(
             setting,
             f"names {unknown}, which this account does not have, or not for this token",
-            "correct the id, or leave it out; nothing was loaded",
+            "correct the id, or leave it out; nothing of what it limits was loaded",
         )
 
 

@@ -282,7 +282,8 @@ def be_at_work(pipeline: Pipeline) -> None:
     """
     if error := NOT_RECOVERED.pop(pipeline.working_dir, None):
         raise LoadError("sync", error) from error
-    begin_own_staging(pipeline)
+    if pipeline.config.enable_runtime_trace:  # which tells us when the run ends
+        begin_own_staging(pipeline)
     with suppress(Timeout):
         _at_work(pipeline).acquire()
 

@@ -36,11 +36,12 @@ def take_turn(pipeline: Pipeline) -> None:
         sql: Any = pipeline.sql_client()
         client: SqlClientBase[Any] = opened.enter_context(sql)
         opened.enter_context(client.begin_transaction())
-        client.execute_sql("SET LOCAL idle_in_transaction_session_timeout = 0")  # it waits idle
+        for timeout in ("idle_in_transaction_session", "statement", "lock"):  # It waits long.
+            client.execute_sql(f"SET LOCAL {timeout}_timeout = 0")
         lock = f"dlt-harvest {client.fully_qualified_dataset_name()}"
         got = client.execute_sql("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", lock)
         if not (got and got[0][0]):
-            logger.info(f"Another pipeline loads into {pipeline.dataset_name}: it comes first.")
+            logger.warning(f"Another pipeline loads into {pipeline.dataset_name}: it comes first.")
             client.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", lock)
         HELD[pipeline.working_dir] = opened.pop_all()
 

@@ -114,7 +114,14 @@ class Deletions:
         return result
 
     def _ended(self, found: set[int]) -> list[int]:
-        """Return the records that are gone by now, though not by their latest version.
+        """Return the records that are gone by now, though not by their latest version."""
+        living = self._living()
+        ended = sorted({*living} - found)
+        self._demand_plausible(self._endpoint.history_table, len(ended), len(living))
+        return ended
+
+    def _living(self) -> list[int]:
+        """Return the records that are there by their latest version.
 
         A history tells of deletions whatever becomes of rows in the main table, which may have been
         read anew since the versions came.
@@ -127,18 +134,17 @@ class Deletions:
             or run.access.module_disabled(endpoint)
         ):
             return []
-        living = run.destination.living(endpoint, run.scope_of(endpoint))
-        ended = sorted({*living} - found)
-        self._demand_plausible(endpoint.history_table, len(ended), len(living))
-        return ended
+        return run.destination.living(endpoint, run.scope_of(endpoint))
 
-    def of_moved(self, moved: Collection[int]) -> Gone:
-        """Remove or flag what was moved to what the table is not limited to, as its record says."""
+    def of_moved(self, moved: set[int]) -> Gone:
+        """Remove or flag what was moved to what the table is not limited to, as its record says.
+
+        However many they are, no one need confirm it: each was seen where it is now.
+        """
         held = self._held((min(moved), max(moved) + 1))
         gone = [key for key in held if key[0] in moved]
         result = self._let_go(gone, 0, len(held))
-        if self._run.keeps_history(self._endpoint):
-            result.ended = [key[0] for key in gone]
+        result.ended = sorted(moved & {*self._living()})
         return result
 
     def of_children(self, found: dict[int, set[int]], missing_parents: set[int]) -> Gone:

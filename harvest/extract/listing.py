@@ -18,7 +18,7 @@ and the next run brings the change: a cursor never passes the moment at which th
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -32,7 +32,13 @@ from dlt.common import logger
 from ..api.answers import Page
 from ..api.client import HarvestClient
 from ..catalog import Endpoint
-from ..errors import CountMismatchError, ShiftingListError, StatusError, UnheededFilterError
+from ..errors import (
+    CountMismatchError,
+    ShiftingListError,
+    StatusError,
+    UnheededFilterError,
+    UnknownIdError,
+)
 from ..settings import OVERLAP_SECONDS, Sizes
 from .focus import Focus, demand_known, ids_in, limits_in, unheeded
 from .plan import Read
@@ -126,6 +132,7 @@ class Listing:
         self._lists = self._focus.lists if chosen else [Filters()]
         self._waiting = deque(Part(each, self._span) for each in self._lists)
         self._pages, self._totals = 0, dict[str, int | None]()
+        self._on_day: Counter[date | None] = Counter()  # where the list may be left at a day
         self._counting, self._trying = Lock(), Lock()
         # Archived records that are missed would be taken for deleted.
         self._looks_for_archived = endpoint.archives and self._filters == {} and not path
@@ -181,6 +188,8 @@ class Listing:
                 elif record["id"] not in self.ids:
                     self.ids.add(record["id"])
                     fresh.append(record)
+                    if self._limit:
+                        self._on_day[day_of(record, self._date)] += 1
             if self._looks_for_archived:  # until one came
                 self._looks_for_archived = all(r.get(ARCHIVED) is not False for r in page)
             if len(fresh) == len(page) and len(self._lists) == 1:
@@ -194,6 +203,9 @@ class Listing:
 
     def _found(self) -> int:
         """Return how many of the records were found that Harvest counts."""
+        if self.left_at:  # Windows of earlier days may have been under way already.
+            days = self._on_day.items()
+            return sum(found for day, found in days if day is None or day > self.left_at)
         unfiltered = self._focus and not any(self._lists)
         return len(self.ids | self.outside.keys() if unfiltered else self.ids)
 
@@ -390,7 +402,11 @@ class Listing:
                 del page  # It must not be held while the next one comes.
         except StatusError as error:
             if error.status in (404, 422):
-                demand_known(self._client, ids_in(filters))
+                try:
+                    demand_known(self._client, ids_in(filters))
+                except UnknownIdError as unknown:
+                    unknown.concerns_everything = False  # It was known when the limit was set.
+                    raise
             raise
 
     def _note_page(self, page: Page, limits: Filters) -> None:

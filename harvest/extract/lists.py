@@ -153,6 +153,7 @@ class ListReader:
         if self._own:
             changes = zip(self._plan.reads, self._listings, strict=False)
             moved = {i for read, listing in changes if read.changes for i in listing.outside}
+            moved.difference_update(*(listing.ids for listing in self._listings))  # and back
             if complete:
                 gone = Deletions(self._run, self._endpoint).of_list(first.ids)
             elif moved:
