@@ -1,4 +1,4 @@
-"""All that is asked of the destination: what it holds, and in which file format it loads best."""
+"""What the destination holds: all that is asked of it, and what is changed there beside dlt's loads."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ HarvestError
 ├── StepError                  something else failed, such as a disk that is full
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
+├── NoRowError                 a step that the user added returned no row
 ├── MetricsError               the data was loaded, but no metrics were built from it
 ├── NoMetricsError             a page should be shown of metrics that are not there
 ├── WarehouseBusyError         a page should be shown while a load writes the database

@@ -136,8 +136,9 @@ class Run:
     """What one run knows.
 
     Threads: any. Everything is set while the run is opened, when no other thread has begun to read,
-    hints of resources included. Later changes are those that `store` and `access` guard, and which
-    rows are unchanged, which is asked for only where dlt extracts.
+    hints of resources included. Later changes are those that `store` and `access` guard; and which
+    rows are unchanged, the histories and the rows that `_freshness` lacks, which are asked for only
+    where dlt extracts.
 
     Attributes:
         account: Whose run.
@@ -431,15 +432,18 @@ class Run:
             run.written.setdefault(endpoint.name, 0)
             (run.flagged if flagged else run.removed)[endpoint.name] = rows
 
+    def note_requests(self) -> None:
+        """Note how many requests the run took so far."""
+        with self.store.noting() as run:
+            run.requests = self.client.requests - self._requests_before
+
     def freshness(self, endpoint: Endpoint) -> list[dict[str, Any]]:
         """Return the rows that say how fresh a table is, now that it was read to its end or left.
 
         Where the destination has none so far, they speak of the tables that are not read too.
         """
         lacking, self._freshness_lacks = self._freshness_lacks, []
-        with self.store.noting() as run:
-            run.requests = self.client.requests - self._requests_before
-        table = self.store.table(endpoint.name)
+        table, run = self.store.table(endpoint.name), self.store.account.last_run
         return [freshness_row(self.account_id, endpoint.name, table, run), *lacking]
 
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:

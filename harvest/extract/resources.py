@@ -98,6 +98,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             if history := run.history(self._endpoint):
                 yield from history.end(end.ended, make=run.must_make_history(self._endpoint))
                 run.note_versions(self._endpoint, history.written)
+        run.note_requests()
         # Who looks at a resource without a pipeline wants its records only. And a function that
         # names the table of each row knows nothing of these.
         if run.extraction.pipeline and not run.resource(self._endpoint).has_dynamic_table_name:

@@ -148,7 +148,7 @@ class AccountState(_Remembered):
         Moment | None, Note(description="the earliest anchor that was ever given (UTC)")
     ] = None
     token_scope: Annotated[
-        TokenScope | None, Note(description="the widest token that was trusted with deletions")
+        TokenScope | None, Note(description="the token that was trusted with deletions last")
     ] = None
     last_run: Annotated[LastRun, Note(description="what a user must know of the last run")] = (
         msgspec.field(default_factory=LastRun)
@@ -431,7 +431,7 @@ def tables_of(pipeline: Pipeline, source_name: str, account_id: int) -> dict[str
 
 
 def scope_of(pipeline: Pipeline, source_name: str, account_id: int) -> TokenScope | None:
-    """Return what the widest token may see that read an account; None where that is not known."""
+    """Return what the token may see that was trusted with deletions last; None where that is not known."""
     return _account_of(pipeline, source_name, account_id).token_scope
 
 
