@@ -1,4 +1,4 @@
-"""What the destination holds: all that is asked of it, and what is changed there beside dlt's loads."""
+"""What the destination holds: what is asked of it, and what is changed beside dlt's loads."""
 
 from __future__ import annotations
 

@@ -431,7 +431,7 @@ def tables_of(pipeline: Pipeline, source_name: str, account_id: int) -> dict[str
 
 
 def scope_of(pipeline: Pipeline, source_name: str, account_id: int) -> TokenScope | None:
-    """Return what the token may see that was trusted with deletions last; None where that is not known."""
+    """Return what the token may see that was trusted with deletions last; None if not known."""
     return _account_of(pipeline, source_name, account_id).token_scope
 
 
