@@ -247,6 +247,8 @@ def test_page_agrees(built: Metrics, choose: str) -> None:
                 rows = reading.rows(figure.sql, choice)
                 by_unit = {row["unit"]: row["value"] for row in rows if row["value"] is not None}
                 assert comparable([by_unit]) == comparable([expected]), figure.title
+                left_out = sum(row.get("left_out", 0) for row in rows)
+                assert left_out == answers.left_out(figure.title), figure.title
 
 
 def test_page_changes_nothing(built: Metrics) -> None:

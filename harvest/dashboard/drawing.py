@@ -255,7 +255,7 @@ def _pieces(how: Bars, rows: list[Row]) -> list[Row]:
             part = str(row[how.by]) if how.by else heading(piece)
             values.append({
                 "name": str(row[how.of]), "value": float(value), "part": part, "exact": value,
-                "figure": words(value, how.kind),
+                "figure": words(value, how.kind), "whole": row.get("is_whole") is not False,
             })  # fmt: skip
     return values
 
@@ -279,8 +279,12 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> tuple[Chart, Legend] | No
         v["over"] = v["value"] < 0 if how.signed else bool(how.target and v["value"] > how.target)
     figures = [{"name": n, "total": words(totals[n], how.kind)} for n in names]
     y = alt.Y("name:N", sort=names, axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
-    most = max([float(t) for t in totals.values()] + [how.target or 0, 0])
-    least = min([float(t) for t in totals.values()] + [0]) if how.signed else 0
+    # A stack's pieces below zero, such as hours taken back, are drawn to the left of it.
+    above, below = Counter[str](), Counter[str]()
+    for v in values:
+        (below if v["value"] < 0 else above)[v["name"]] += v["value"]
+    most = max([*above.values(), how.target or 0])
+    least = min([*below.values(), 0])
     scale = alt.Scale(domain=[least, most or 1], nice=False)
     colour: Any
     legend: Legend = []
@@ -301,7 +305,8 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> tuple[Chart, Legend] | No
         alt.Chart(alt.InlineData(values))
         .mark_bar(height=9, yOffset=9, cornerRadius=1)
         .encode(y=y, x=alt.X("value:Q", axis=None, scale=scale, stack="zero"), color=colour,
-                order=alt.Order("place:Q"), tooltip=tooltip)
+                order=alt.Order("place:Q"), tooltip=tooltip,
+                opacity=alt.condition("datum.whole", alt.value(1), alt.value(0.4)))
     )  # fmt: skip
     text = alt.Chart(alt.InlineData(figures)).encode(y=y)
     layers = [

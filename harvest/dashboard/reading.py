@@ -6,10 +6,10 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from struct import pack, unpack
 from threading import Lock
@@ -32,22 +32,31 @@ FLOCK = "hhqqi4x"
 MOST_ROWS = 20_000
 """Rows of an answer that the page takes; its downloads hold all."""
 
-DAY, CLIENT, PERSON, CURRENCY = "day", "client", "person", "currency"
+DAY, WEEK, MONTH = "day", "week", "month"
+CLIENT, PERSON, CURRENCY = "client", "person", "currency"
+
+REACHES_BACK: Mapping[str, Callable[[date], date]] = {
+    DAY: lambda first: first,
+    WEEK: lambda first: first - timedelta(days=6),
+    MONTH: lambda first: first.replace(day=1),
+}
+"""The earliest row that reaches into a period, by what a row stands for and the period's first day.
+Weeks and months that a period cuts are chosen whole: no row could be divided."""
 
 CHOSEN_BY: Mapping[str, Mapping[str, str]] = {
     "accounts": {},
     "hours": {DAY: "spent_date", CLIENT: "client_id", PERSON: "user_id", CURRENCY: "currency"},
-    "utilization": {DAY: "week_start", PERSON: "user_id"},
-    "profit_time_and_materials": {DAY: "month", CLIENT: "client_id", CURRENCY: "currency"},
-    "profit_fixed_fee": {DAY: "month", CLIENT: "client_id", CURRENCY: "currency"},
+    "utilization": {WEEK: "week_start", PERSON: "user_id"},
+    "profit_time_and_materials": {MONTH: "month", CLIENT: "client_id", CURRENCY: "currency"},
+    "profit_fixed_fee": {MONTH: "month", CLIENT: "client_id", CURRENCY: "currency"},
     "budget_burn": {DAY: "day", CLIENT: "client_id", CURRENCY: "currency"},
     # What is open is open, however old: no period.
     "work_in_progress": {CLIENT: "client_id", CURRENCY: "currency"},
     "receivables_aging": {CLIENT: "client_id", CURRENCY: "currency"},
-    "approvals": {DAY: "week_start", PERSON: "user_id"},
-    "missing_timesheets": {DAY: "week_start", PERSON: "user_id"},
-    "expenses": {DAY: "month", CURRENCY: "currency"},
-    "estimates": {DAY: "month", CURRENCY: "currency"},
+    "approvals": {WEEK: "week_start", PERSON: "user_id"},
+    "missing_timesheets": {WEEK: "week_start", PERSON: "user_id"},
+    "expenses": {MONTH: "month", CURRENCY: "currency"},
+    "estimates": {MONTH: "month", CURRENCY: "currency"},
     "edits_after_invoicing": {
         DAY: "spent_date", CLIENT: "client_id", PERSON: "user_id", CURRENCY: "currency",
     },
@@ -198,10 +207,11 @@ class Reading:
         by, where = CHOSEN_BY.get(table, {}), []
         if choice.account is not None:
             where.append(f"{ACCOUNT_ID} = {int(choice.account)}")
-        if DAY in by and choice.first:
-            where.append(f"{by[DAY]} >= DATE '{choice.first:%Y-%m-%d}'")
-        if DAY in by and choice.last:
-            where.append(f"{by[DAY]} <= DATE '{choice.last:%Y-%m-%d}'")
+        for span, earliest in REACHES_BACK.items():
+            if span in by and choice.first:
+                where.append(f"{by[span]} >= DATE '{earliest(choice.first):%Y-%m-%d}'")
+            if span in by and choice.last:
+                where.append(f"{by[span]} <= DATE '{choice.last:%Y-%m-%d}'")
         for name, pair in ((CLIENT, choice.client), (PERSON, choice.person)):
             if name in by and pair:
                 account, its_id = map(int, pair)
