@@ -263,6 +263,8 @@ def _card(
             f"no profit, since an exchange rate or a fee or its dates are missing ({currencies}): "
             "what else they have is in the figures."
         )
+    if len(rows) == MOST_ROWS:
+        notes.append(f"The first {MOST_ROWS:,} rows; the downloads hold all.")
     wide = isinstance(question.chart, (Weeks, Burns)) or not question.chart
     inside = f"<h2>{escape(question.title)}</h2>"
     inside += f'<p class="note">{escape(" ".join(notes))}</p>' if notes and rows else ""
@@ -270,6 +272,7 @@ def _card(
         return _section(wide, inside + f'<p class="empty">{escape(question.empty)}</p>')
     for drawn in charts(question, rows):
         inside += f"<h3>{escape(heading(drawn.apart))}</h3>" if drawn.apart else ""
+        inside += f'<p class="note">{drawn.left_out}</p>' if drawn.left_out else ""
         inside += f'{explained(drawn.legend)}<div class="chart">{embed(drawn.chart)}</div>'
     shown = table(question, rows) + downloads(question, rows)
     if question.chart:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -21,13 +21,21 @@ from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.destinations.sql_client import SqlClientBase
 
 from ..catalog.schema import ACCOUNT_ID
-from ..errors import NoMetricsError, WarehouseBusyError
+from ..errors import (
+    NoMetricsError,
+    OtherDatabaseError,
+    UnreadableWarehouseError,
+    WarehouseBusyError,
+)
 from ..extract.state import last_run
 
 Row = dict[str, Any]
 
 FLOCK = "hhqqi4x"
 """`struct flock` of Linux on 64 bits: type, whence, start, length, process."""
+
+DATABASES = {"duckdb": "DuckDB", "postgres": "Postgres"}
+"""Whose SQL the questions are in."""
 
 MOST_ROWS = 20_000
 """Rows of an answer that the page takes; its downloads hold all."""
@@ -247,6 +255,7 @@ class Look:
         self._lock = Lock()
         self._copies = tempfile.TemporaryDirectory(prefix="harvest-dashboard-")
         self._copied: tuple[object, Path] | None = None
+        self._readers: Counter[Path] = Counter()
 
     def close(self) -> None:
         """Delete the copies."""
@@ -259,21 +268,45 @@ class Look:
         Raises:
             NoMetricsError: No metrics were built.
             WarehouseBusyError: The database is being written, and was not read before.
+            UnreadableWarehouseError: It can't be opened.
+            OtherDatabaseError: The questions are in another SQL.
         """
-        with self._lock:
-            client: Any = self.pipeline.sql_client()
+        database = self.pipeline.destination.destination_type.rpartition(".")[2]
+        if database not in DATABASES:
+            raise OtherDatabaseError(database, DATABASES.values())
+        client: Any = self.pipeline.sql_client()
+        with ExitStack() as closing:
             if path := _file(client):
-                client.credentials.database = str(self._copy(path))
+                client.credentials.database = str(closing.enter_context(self._copy(path)))
                 client.credentials.read_only = True
-        with client:
-            if self.pipeline.destination.destination_type.endswith(".postgres"):
+            try:
+                closing.enter_context(client)
+            except Exception as error:  # each driver has its own
+                raise UnreadableWarehouseError(self.pipeline.pipeline_name, error) from error
+            if database == "postgres":
                 client.execute_sql("SET default_transaction_read_only = on")
             reading = Reading(client, self.pipeline)
             if not client.has_dataset() or not reading.has_metrics():
                 raise NoMetricsError(client.dataset_name)
             yield reading
 
-    def _copy(self, path: Path) -> Path:
+    @contextmanager
+    def _copy(self, path: Path) -> Iterator[Path]:
+        """Let a copy be read; it is deleted when a newer one is there and nobody reads it."""
+        with self._lock:
+            copy = self._newest_copy(path)
+            self._readers[copy] += 1
+        try:
+            yield copy
+        finally:
+            with self._lock:
+                self._readers[copy] -= 1
+                for old in [old for old, readers in self._readers.items() if not readers]:
+                    if self._copied and old != self._copied[1]:
+                        del self._readers[old]
+                        shutil.rmtree(old.parent, ignore_errors=True)
+
+    def _newest_copy(self, path: Path) -> Path:
         """Return a copy of a DuckDB file as it was when nobody wrote it."""
         if not path.exists():
             raise NoMetricsError(self.pipeline.dataset_name)
@@ -287,7 +320,6 @@ class Look:
                     if each.exists():
                         shutil.copyfile(each, folder / each.name)
                 if _stamp(path) == before and not _is_written(path):
-                    # Another look may still read the last copy, which leaves with the process.
                     self._copied = before, folder / path.name
                     return self._copied[1]
         shutil.rmtree(folder)
