@@ -387,7 +387,7 @@ class Answers:
             },
             "Billable of tracked": {"": ratio(weeks, "billable_hours", "tracked_hours")},
             "Tracked": {"hours": total(weeks, "tracked_hours")},
-            "Missing from timesheets": {
+            "Hours missing from timesheets": {
                 f"{who}s": total(rows, "missing_hours") for who, rows in by_role(self._missing())
             },
             "Budgets used up": {"": sum(row["share"] >= 1 for row in latest)},

@@ -550,7 +550,7 @@ FIGURES = (
            "FROM {utilization} AS weeks"),
     Figure(PEOPLE, "Tracked", HOURS,
            "SELECT sum(tracked_hours) AS value, 'hours' AS unit FROM {utilization} AS weeks"),
-    Figure(PEOPLE, "Missing from timesheets", HOURS,
+    Figure(PEOPLE, "Hours missing from timesheets", HOURS,
            "SELECT sum(missing_hours) AS value, " + _ROLES + " FROM {missing_timesheets} AS weeks "
            "INNER JOIN {accounts} AS accounts ON weeks._account_id = accounts._account_id "
            "WHERE status = 'due' AND missing_hours > 0 AND week_start <= today - 7"
