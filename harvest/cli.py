@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
@@ -77,12 +77,16 @@ M_ARENA_MAX = -8  # as malloc.h has it
 
 Warehouse = Callable[[], dlt.Pipeline]
 
+DEMO_VARIABLES = {"exchange_rates": {"USD": "0.92"}}
+"""Of the demo's metrics: some of its clients pay in dollars."""
+
 
 def load(
     warehouse: Warehouse,
     *tables: str,
     as_json: bool = False,
     metrics: bool = False,
+    variables: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> None:
     """Load the named tables, or all, and print what arrived, also where the rest could not be read.
@@ -92,6 +96,7 @@ def load(
         tables: What to load; everything if none is named.
         as_json: Print the summary as one line of JSON, and all else to stderr.
         metrics: Build the metrics from all that the dataset holds then.
+        variables: Of the metrics, as `harvest.metrics.build` takes them.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
     Raises:
@@ -113,7 +118,7 @@ def load(
     if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
     if metrics and not failed:
-        place["metrics"] = build(pipeline, tell=tell)
+        place["metrics"] = build(pipeline, tell=tell, variables=variables)
         if not as_json:
             print(f"Metrics in dataset {place['metrics']}.")
     if as_json:
@@ -213,7 +218,7 @@ def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> 
 
 def _load_demo(program: str, *args: Any, **options: Any) -> None:
     """Load the demo's account, and say how to look at it."""
-    in_demo(load, *args, **options)
+    in_demo(load, *args, variables=DEMO_VARIABLES, **options)
     if not options.get("as_json"):
         print(f"Look at it: `make dashboard`, or {program} --demo --dashboard.")
 
@@ -385,7 +390,11 @@ def _command(
         compare = partial(in_demo, verify) if args.demo else verify
         return partial(compare, chosen, **by, **only)
     if args.dashboard:
-        fill = partial(in_demo, load, chosen, metrics=True) if args.demo else None
+        fill = (
+            partial(in_demo, load, chosen, metrics=True, variables=DEMO_VARIABLES)
+            if args.demo
+            else None
+        )
         return partial(dashboard, chosen, port=args.port, file=args.export, fill=fill)
     start = partial(_load_demo, program) if args.demo else load
     return partial(start, chosen, *args.tables, **options)

@@ -24,6 +24,9 @@ HarvestError
 ├── MetricsError               the data was loaded, but no metrics were built from it
 ├── NoMetricsError             a page should be shown of metrics that are not there
 ├── WarehouseBusyError         a page should be shown while a load writes the database
+├── UnreadableWarehouseError   a page should be shown of a database that does not answer
+├── OtherDatabaseError         a page should be shown of a database that it can't ask
+├── UnwritableFileError        a page should be written where no file can be
 ├── MissingDashboardError      what shows the page is not installed
 ├── PortTakenError             the page's port is used by another program
 ├── UnverifiableError          what the warehouse holds can't be compared with Harvest's reports
@@ -417,6 +420,33 @@ class WarehouseBusyError(HarvestError):
             f"The database of pipeline `{pipeline}` is being written: wait until the load ends, "
             "then look again. Nothing was changed."
         )
+
+
+class UnreadableWarehouseError(HarvestError):
+    """The database that the dashboard reads can't be opened."""
+
+    def __init__(self, pipeline: str, cause: BaseException) -> None:
+        super().__init__(
+            f"The database of pipeline `{pipeline}` can't be opened ({_in_brief(cause)}): check "
+            "that it runs, and its credentials. Nothing was changed."
+        )
+
+
+class OtherDatabaseError(HarvestError):
+    """The dashboard's SQL is not that of the database."""
+
+    def __init__(self, destination: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"The dashboard reads {' and '.join(known)}, not {destination}: look at the tables of "
+            "the metrics with a tool that knows it."
+        )
+
+
+class UnwritableFileError(HarvestError):
+    """The dashboard can't be written into a file."""
+
+    def __init__(self, file: object, cause: str) -> None:
+        super().__init__(f"`{file}` can't be written ({cause}): choose another file with --export.")
 
 
 class MissingDashboardError(HarvestError):

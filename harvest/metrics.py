@@ -17,6 +17,7 @@ from dlt.common.runners import Venv
 from dlt.common.utils import custom_environ
 from dlt.helpers.dbt.exceptions import DBTRunnerException
 from dlt.helpers.dbt.runner import DBTPackageRunner
+from filelock import FileLock
 
 from .errors import MetricsError
 from .settings import data_folder
@@ -25,6 +26,9 @@ PACKAGE = Path(__file__).parent / "dbt"
 
 DBT_VERSION = "~=1.11.0"
 """What the package is tested with."""
+
+EXCHANGE_RATES = "sources.harvest.metrics.exchange_rates"
+"""Where dlt's configuration says what currencies are worth in the company's."""
 
 OUR_PROFILES = ("duckdb", "postgres")
 """Destinations that the package's `profiles.yml` connects to. For others there are dlt's."""
@@ -48,6 +52,7 @@ def build(
         tell: Takes lines for the user.
         venv: Where dbt and dlt are installed. Default: an environment in dlt's data folder.
         variables: Of the dbt package, see its `dbt_project.yml`: `today`, `exchange_rates`, ….
+            Without exchange rates here, those of `sources.harvest.metrics` in dlt's configuration.
 
     Returns:
         The dataset (schema) that holds the metrics: that of the pipeline with `_metrics`.
@@ -59,8 +64,10 @@ def build(
         dataset = client.dataset_name
     try:
         dbt = runner(pipeline, venv or _environment(pipeline, tell))
+        rates = dlt.config.get(EXCHANGE_RATES, dict) or {}
+        given = {"source_dataset_name": dataset, "exchange_rates": rates, **(variables or {})}
         with aside(pipeline):
-            dbt.run(additional_vars={"source_dataset_name": dataset, **(variables or {})})
+            dbt.run(additional_vars=given)
     except DBTRunnerException as error:
         raise MetricsError(*_first_failure(error)) from error
     except CannotInstallDependencies as error:
@@ -110,10 +117,14 @@ def _environment(pipeline: Pipeline, tell: Callable[[str], object]) -> Venv:
     ready = folder / "ready"
     if ready.exists():
         return Venv.restore(str(folder))
-    tell("Installing dbt for the metrics, once: this takes a minute.")
-    made = dlt.dbt.get_venv(pipeline, str(folder), DBT_VERSION)
-    ready.touch()
-    return made
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):  # another pipeline of this user may be making it
+        if ready.exists():
+            return Venv.restore(str(folder))
+        tell("Installing dbt for the metrics, once: this takes a minute.")
+        made = dlt.dbt.get_venv(pipeline, str(folder), DBT_VERSION)
+        ready.touch()
+        return made
 
 
 def _last_line(text: object) -> str:

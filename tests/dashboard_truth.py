@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,13 +15,11 @@ from .truth import Row
 
 Tables = dict[str, list[Row]]
 
-DAYS = {
-    "hours": "spent_date", "utilization": "week_start", "profit_time_and_materials": "month",
-    "profit_fixed_fee": "month", "budget_burn": "day", "approvals": "week_start",
-    "missing_timesheets": "week_start", "expenses": "month", "estimates": "month",
-    "edits_after_invoicing": "spent_date",
-}  # fmt: skip
-"""What the period chooses by; it does not choose of what is open."""
+DATED = ("spent_date", "day", "week_start")
+"""Columns that say on which day begins what a row stands for, if that is no month."""
+
+UNDATED = ("accounts", "work_in_progress", "receivables_aging")
+"""What is open is open, whatever the period."""
 
 
 def _client(tables: Tables, name: str) -> int:
@@ -65,15 +64,17 @@ class Answers:
 
     def rows(self, model: str) -> list[Row]:
         """Return the chosen rows of a model."""
-        c, day = self.choice, DAYS.get(model)
+        c = self.choice
         chosen = []
         for row in self.tables[model]:
             account = row["_account_id"]
             keep = c.account in {None, account}
-            if day and c.first:
-                keep = keep and row[day] >= c.first
-            if day and c.last:
-                keep = keep and row[day] <= c.last
+            if model not in UNDATED:
+                days = days_of(row)
+                keep = keep and any(
+                    (not c.first or day >= c.first) and (not c.last or day <= c.last)
+                    for day in days
+                )
             if c.client and "client_id" in row:
                 keep = keep and (account, row["client_id"]) == c.client
             if c.person and "user_id" in row:
@@ -94,7 +95,7 @@ class Answers:
         return [
             {
                 **key, "person": rows[0]["user_name"],
-                "role": "contractor" if rows[0]["is_contractor"] else "employee",
+                "role": role(rows[0]),
                 "capacity": total(rows, "capacity_hours"), "tracked": total(rows, "tracked_hours"),
                 "billable": total(rows, "billable_hours"),
                 "utilization": ratio(rows, "tracked_hours", "capacity_hours"),
@@ -106,7 +107,7 @@ class Answers:
     def _whose_timesheets_are_missing(self) -> list[Row]:
         return [
             {
-                **key, "person": rows[0]["user_name"],
+                **key, "person": rows[0]["user_name"], "role": role(rows[0]),
                 "missing_hours": total(rows, "missing_hours"),
                 "weeks": len(rows), "newest_week": most(rows, "week_start"),
             }
@@ -166,7 +167,7 @@ class Answers:
         return [
             {
                 **taken(row, "_account_id", "project_id", "budget_by", "budget", "spent",
-                        "remaining", "unit", "runs_out_on"),
+                        "remaining", "unit", "runs_out_on", "is_whole"),
                 "project": row["project_name"], "client": row["client_name"],
                 "renewed": "each month" if row["budget_is_monthly"] else "once",
                 "used": row["share"], "as_of": row["day"],
@@ -210,6 +211,7 @@ class Answers:
                 "hours": total(rows, "hours"),
                 "hours_without_cost": total(rows, "hours_without_cost_rate"),
                 "starts_on": rows[0]["starts_on"], "ends_on": rows[0]["ends_on"],
+                "months_without_profit": without_profit(rows),
             }
             for key, rows in groups(self.rows("profit_fixed_fee"), *by)
         ]  # fmt: skip
@@ -223,6 +225,7 @@ class Answers:
                 **key, "project": rows[0]["project_name"], "client": rows[0]["client_name"],
                 **{name: total(rows, name) for name in summed},
                 "hours_without_cost": total(rows, "hours_without_cost_rate"),
+                "months_without_profit": without_profit(rows),
             }
             for key, rows in groups(self.rows("profit_time_and_materials"), *by)
         ]  # fmt: skip
@@ -235,6 +238,7 @@ class Answers:
                 **{name: total(rows, name) for name in ("hours", "amount", "expenses")},
                 "not_invoiced": total(rows, "amount") + total(rows, "expenses"),
                 "oldest_days": max(row["age_days"] for row in rows),
+                "is_whole": all(row["is_whole"] for row in rows),
             }
             for key, rows in groups(self.rows("work_in_progress"), *by)
         ]  # fmt: skip
@@ -249,6 +253,7 @@ class Answers:
                 **key, "client": rows[0]["client_name"], "owed": total(rows, "due_amount"),
                 "invoices": len(rows),
                 "days_late": most(rows, "days_past_due"),
+                "is_whole": all(row["is_whole"] for row in rows),
             }
             for key, rows in groups(self._owed(), *by)
         ]  # fmt: skip
@@ -283,6 +288,7 @@ class Answers:
             {
                 **key, "client": rows[0]["client_name"],
                 **{name: total(rows, name) for name in ("revenue", "expenses", "cost", "profit")},
+                "months_without_profit": without_profit(rows),
             }
             for key, rows in groups([*self._by_time(), *self._by_fee()], *by)
         ]  # fmt: skip
@@ -339,17 +345,31 @@ class Answers:
             })  # fmt: skip
         return answer
 
-    def _which_invoiced_hours_were_changed_later(self) -> list[Row]:
+    def _which_entries_were_touched_after_invoicing(self) -> list[Row]:
         return [
             {
                 **taken(row, "_account_id", "time_entry_id", "spent_date", "invoiced_at",
-                        "changed_at", "days_after", "hours", "currency"),
+                        "changed_at", "days_after", "hours_invoiced", "hours", "currency"),
+                "amount_invoiced": row["billable_amount_invoiced"],
                 "person": row["user_name"], "client": row["client_name"],
                 "project": row["project_name"], "invoice": row["invoice_number"],
                 "amount": row["billable_amount"],
             }
             for row in self.rows("edits_after_invoicing")
         ]  # fmt: skip
+
+    def left_out(self, title: str) -> int:
+        """Return how many projects a figure leaves out, at least in some months."""
+        models = {
+            "Profit of fixed fees": self._by_fee(),
+            "Profit of time and materials": self._by_time(),
+            "Profit": [*self._by_fee(), *self._by_time()],
+        }
+        return len({
+            (row["_account_id"], row["project_id"])
+            for row in models.get(title, ())
+            if row["profit"] is None
+        })  # fmt: skip
 
     def figure(self, title: str) -> Row | None:
         """Return a figure by unit; None where it is not of the metrics."""
@@ -361,10 +381,15 @@ class Answers:
         late = [row for row in owed if row["age"] != "not due"]
         soon = [r for r in latest if r["runs_out_on"] and (r["runs_out_on"] - r["day"]).days <= 28]
         figures: dict[str, Row] = {
-            "Tracked of capacity": {"": ratio(weeks, "tracked_hours", "capacity_hours")},
+            "Tracked of capacity": {
+                f"{who}s": ratio(rows, "tracked_hours", "capacity_hours")
+                for who, rows in by_role(weeks)
+            },
             "Billable of tracked": {"": ratio(weeks, "billable_hours", "tracked_hours")},
             "Tracked": {"hours": total(weeks, "tracked_hours")},
-            "Missing from timesheets": {"hours": total(self._missing(), "missing_hours")},
+            "Hours missing from timesheets": {
+                f"{who}s": total(rows, "missing_hours") for who, rows in by_role(self._missing())
+            },
             "Budgets used up": {"": sum(row["share"] >= 1 for row in latest)},
             "Used up within 28 days": {"": len(soon)},
             "Profit of fixed fees": by_unit(self._by_fee(), "profit", "profit_currency"),
@@ -379,9 +404,34 @@ class Answers:
         return {unit: value for unit, value in figures[title].items() if value is not None}
 
 
+def days_of(row: Row) -> list[date]:
+    """Return the first and the last day of what a row stands for, and those between."""
+    if "month" in row:
+        first, length = row["month"], monthrange(row["month"].year, row["month"].month)[1]
+    else:
+        first = next(row[name] for name in DATED if name in row)
+        length = 7 if "week_start" in row else 1
+    return [first + timedelta(days=n) for n in range(length)]
+
+
+def role(row: Row) -> str:
+    """Return what somebody is."""
+    return "contractor" if row["is_contractor"] else "employee"
+
+
+def without_profit(rows: Iterable[Row]) -> int:
+    """Count the rows without a profit."""
+    return len([row for row in rows if row["profit"] is None])
+
+
 def taken(row: Row, *names: str) -> Row:
     """Return some columns of a row."""
     return {name: row[name] for name in names}
+
+
+def by_role(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """Return rows of employees, and of contractors."""
+    return [(who, [r for r in rows if role(r) == who]) for who in ("employee", "contractor")]
 
 
 def groups(rows: Iterable[Row], *by: str) -> list[tuple[Row, list[Row]]]:

@@ -337,8 +337,10 @@ class Truth:
         since = day - timedelta(days=27)
         lately = sum((amount for d, amount in spent.items() if since <= d <= day), NONE)
         left, out = budget - until, None
-        if lately > 0 and left > 0 and left * 28 / lately < 3650:
-            precise = (left * 28 / lately).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+        first = min((d for d, amount in spent.items() if amount), default=day)
+        days = min(28, (day - first).days + 1)
+        if lately > 0 and left > 0 and left * days / lately < 3650:
+            precise = (left * days / lately).quantize(Decimal("0.000001"), ROUND_HALF_UP)
             out = day + timedelta(days=int(precise.to_integral_value(ROUND_CEILING)))
             if monthly and out.replace(day=1) != begin:
                 out = None

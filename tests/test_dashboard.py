@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import dlt
 import duckdb
@@ -20,20 +21,24 @@ from dlt import Pipeline
 from openpyxl import load_workbook
 
 from harvest.dashboard import demand, export, has_metrics, serve
-from harvest.dashboard.drawing import as_csv, as_excel, words
+from harvest.dashboard.drawing import as_csv, as_excel, charts, words
 from harvest.dashboard.page import PERIODS, Page, days_of
-from harvest.dashboard.questions import AMOUNT, QUESTIONS, SCREENS, SHARE
+from harvest.dashboard.questions import AMOUNT, HOURS, QUESTIONS, SCREENS, SHARE, Bars, Question
 from harvest.dashboard.reading import CHOSEN_BY, Choice, Look, label
 from harvest.errors import (
     MissingDashboardError,
     NoMetricsError,
+    OtherDatabaseError,
     PortTakenError,
+    UnreadableWarehouseError,
+    UnwritableFileError,
     WarehouseBusyError,
 )
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
 from .running import run_script
+from .truth import Row
 
 METRICS = """
 CREATE SCHEMA harvest_data_metrics;
@@ -119,6 +124,24 @@ def test_fresh(warehouse: Pipeline) -> None:
     assert '<td class="number">1</td>' in shown  # the one row that was written
 
 
+def test_old_copies_go(warehouse: Pipeline) -> None:
+    """Of a file that changes there is one copy, and another only while something reads it."""
+    look = Look(warehouse)
+    copies = Path(look._copies.name)  # noqa: SLF001 - nothing else shows them
+    with look.open() as reading:
+        for n in range(3):
+            with warehouse.sql_client() as client:
+                client.execute_sql(f"CREATE TABLE another_{n} (a int)")
+            with look.open() as another:
+                assert another.options().accounts
+        assert reading.options().accounts
+        assert len(list(copies.iterdir())) == 2
+    assert len(list(copies.iterdir())) == 1
+    with look.open() as reading:
+        assert reading.options().accounts
+    look.close()
+
+
 def test_names_are_text(warehouse: Pipeline) -> None:
     """A name is never taken for HTML, on the page and in the file to send."""
     export(warehouse, "page.html", tell=lambda _: None)
@@ -138,6 +161,124 @@ def test_not_whole(warehouse: Pipeline) -> None:
         for first in (date(2025, 2, 1), date(2025, 3, 1))
     }  # fmt: skip
     assert told == {date(2025, 2, 1): True, date(2025, 3, 1): False}
+
+
+PROFIT = """
+CREATE TABLE harvest_data_metrics.profit_time_and_materials AS SELECT 7 AS _account_id, *,
+  5 AS client_id, 'Ann' AS client_name, project_id::text AS project_name, 8.0 AS hours,
+  8.0 AS billable_hours, 90.0 AS revenue, 0.0 AS expenses, 40.0 AS cost, 'EUR' AS profit_currency,
+  0.0 AS hours_without_rate, 0.0 AS hours_without_cost_rate, true AS is_whole
+FROM (VALUES (1, DATE '2026-01-01', 'EUR', 50.0), (2, DATE '2026-01-01', 'USD', NULL),
+  (2, DATE '2026-02-01', 'USD', NULL)) AS months (project_id, month, currency, profit);
+CREATE TABLE harvest_data_metrics.profit_fixed_fee AS
+  SELECT *, 1.0 AS fee, 1.0 AS invoiced, month AS starts_on, month AS ends_on
+  FROM harvest_data_metrics.profit_time_and_materials WHERE false;
+"""
+
+
+def test_left_out(warehouse: Pipeline) -> None:
+    """Where profit lacks projects, its figure says how many, and the answer why."""
+    with warehouse.sql_client() as client:
+        client.execute_sql(PROFIT)
+    page = Page(Look(warehouse))
+    shown = page.screen(SCREENS[2], Choice(), page.options(), str, lambda *_: "")
+    assert "50.00 <small>EUR</small></dd><dd><small>without 1 project</small>" in shown
+    assert "2 months of projects have no profit, since an exchange rate" in shown
+    assert "missing (USD)" in shown
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "months"),
+    [
+        (date(2026, 1, 1), None, ""),
+        (date(2026, 1, 1), date(2026, 2, 28), ""),
+        (date(2026, 1, 9), None, "Months count whole: from January 2026 on."),
+        (date(2026, 1, 1), date(2026, 2, 9),
+         "Months count whole: from January 2026 to February 2026."),
+        (None, None, ""),
+    ],
+)  # fmt: skip
+def test_cut_spans(warehouse: Pipeline, first: date | None, last: date | None, months: str) -> None:
+    """Where a period cuts weeks or months, the page says which it counts."""
+    page, choice = Page(Look(warehouse)), Choice(first, last)
+    options = page.options()
+    people, _, money, health = (
+        page.screen(screen, choice, options, str, lambda *_: "") for screen in SCREENS
+    )
+    assert ("Weeks that the period cuts count whole." in people) is bool(first)
+    assert ("Months count whole" in money) is bool(months)
+    assert months in money
+    assert "count whole" not in health
+
+
+def test_reaches_back(warehouse: Pipeline) -> None:
+    """What is open counts from its beginning, so its screen says what was not loaded."""
+    page, choice = Page(Look(warehouse)), Choice(date(2026, 1, 1))
+    options = page.options()
+    told = [
+        "in full from 1 March 2025" in page.screen(screen, choice, options, str, lambda *_: "")
+        for screen in SCREENS
+    ]
+    assert told == [False, True, True, False]
+
+
+def drawn(parts: tuple[str, ...], rows: list[Row]) -> tuple[dict[str, Any], str]:
+    """Return the bars of a chart of hours, and what it says that it leaves out."""
+    bars = Bars("name", "hours", HOURS, parts=parts)
+    (one,) = charts(Question(SCREENS[0], "", "", {}, bars), rows)
+    made = one.chart.to_dict()
+    bars_alone: dict[str, Any] = made["layer"][0]
+    return {**bars_alone, "values": made["datasets"][bars_alone["data"]["name"]]}, one.left_out
+
+
+def test_room() -> None:
+    """A chart that has no room for all says so."""
+    rows = [{"name": f"Ann {n}", "a": n} for n in range(40)]
+    assert drawn(("a",), rows)[1] == "The first 25 of 40; Figures holds all."
+    assert drawn(("a",), rows[:25])[1] == ""
+
+
+def test_below_zero() -> None:
+    """Hours that were taken back are drawn, below zero, and do not shorten the others."""
+    bars, _ = drawn(("a", "b"), [{"name": "Ann", "a": 8, "b": -2}, {"name": "Bo", "a": 6, "b": 1}])
+    assert bars["encoding"]["x"]["scale"]["domain"] == [-2, 8]
+
+
+def test_pale() -> None:
+    """A bar that is known to lack records is pale."""
+    row = {"name": "Ann", "a": 8}
+    bars, _ = drawn(("a",), [{**row, "is_whole": False}, {**row, "is_whole": None}, row])
+    assert [v["whole"] for v in bars["values"]] == [False, True, True]
+
+
+def test_database_does_not_answer() -> None:
+    """A database that can't be opened is one clear error, without its password."""
+    nowhere = dlt.destinations.postgres("postgresql://reader:s3cret@127.0.0.1:1/nothing")
+    pipeline = dlt.pipeline("harvest_test", destination=nowhere, dataset_name="harvest_data")
+    with pytest.raises(UnreadableWarehouseError, match="can't be opened") as caught:
+        export(pipeline, "page.html")
+    assert "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_other_database(tmp_path: Path) -> None:
+    """A database whose SQL is another is refused before anything is asked."""
+    files = dlt.destinations.filesystem(str(tmp_path / "lake"))
+    pipeline = dlt.pipeline("harvest_test", destination=files, dataset_name="harvest_data")
+    with pytest.raises(OtherDatabaseError, match="reads DuckDB and Postgres, not filesystem"):
+        serve(pipeline)
+
+
+def test_no_such_folder(duck: Pipeline) -> None:
+    """A page can't be written into a folder that is not there; that is said first."""
+    with pytest.raises(UnwritableFileError, match="its folder is not there"):
+        export(duck, "no/such/page.html")
+
+
+def test_no_file(warehouse: Pipeline, tmp_path: Path) -> None:
+    """A page can't be written where a folder is."""
+    with pytest.raises(UnwritableFileError, match="Is a directory"):
+        export(warehouse, tmp_path)
 
 
 def test_nothing_to_show(duck: Pipeline, tmp_path: Path) -> None:

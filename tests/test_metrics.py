@@ -51,6 +51,13 @@ def dbt() -> Venv:
     return made
 
 
+@pytest.fixture
+def duck(tmp_path: Path) -> Pipeline:
+    """Make a pipeline into a DuckDB that nothing holds open: dbt's process must open it."""
+    destination = dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb"))
+    return dlt.pipeline("harvest_test", destination=destination, dataset_name="harvest_data")
+
+
 @pytest.fixture(scope="module", params=["duckdb", "postgres"])
 def built(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, dbt: Venv
@@ -81,8 +88,9 @@ def built(
         variables = {
             "today": today.isoformat(),
             "history_from": {str(account): since.isoformat() for account in accounts},
-            "exchange_rates": {code: str(rate) for code, rate in RATES.items()},
         }
+        rates = {code: str(rate) for code, rate in RATES.items()}
+        patch.setenv("SOURCES__HARVEST__METRICS__EXCHANGE_RATES", json.dumps(rates))
         dataset = metrics.build(pipeline, venv=dbt, variables=variables)
         assert dataset == "of_metrics_metrics"
         runner = metrics.runner(pipeline, dbt)
@@ -247,6 +255,8 @@ def test_page_agrees(built: Metrics, choose: str) -> None:
                 rows = reading.rows(figure.sql, choice)
                 by_unit = {row["unit"]: row["value"] for row in rows if row["value"] is not None}
                 assert comparable([by_unit]) == comparable([expected]), figure.title
+                left_out = sum(row.get("left_out", 0) for row in rows)
+                assert left_out == answers.left_out(figure.title), figure.title
 
 
 def test_page_changes_nothing(built: Metrics) -> None:

@@ -44,6 +44,9 @@ Chart: TypeAlias = "alt.Chart | alt.LayerChart"
 Legend: TypeAlias = "list[tuple[str, str]]"
 """What colours stand for: words and a colour. It is HTML, which breaks into lines where it must."""
 
+Made: TypeAlias = "tuple[Chart, Legend, str]"
+"""A chart, what its colours stand for, and what it leaves out, if anything."""
+
 OTHERS = "Others"
 
 MOST_BARS = 25
@@ -198,11 +201,12 @@ class Drawn:
     apart: str
     chart: Chart
     legend: Legend
+    left_out: str
 
 
 def charts(question: Question, rows: list[Row]) -> list[Drawn]:
     """Draw an answer."""
-    draw: dict[type, Callable[[Any, list[Row], list[Row]], tuple[Chart, Legend] | None]] = {
+    draw: dict[type, Callable[[Any, list[Row], list[Row]], Made | None]] = {
         Bars: _bars, Months: _months, Weeks: _weeks, Burns: _burns,
     }  # fmt: skip
     if not question.chart or not rows:
@@ -213,8 +217,8 @@ def charts(question: Question, rows: list[Row]) -> list[Drawn]:
     drawn = []
     for apart, its_rows in parts.items():
         if done := draw[type(question.chart)](question.chart, its_rows, rows):
-            chart, legend = done
-            drawn.append(Drawn(apart, _styled(chart), legend))
+            chart, legend, left_out = done
+            drawn.append(Drawn(apart, _styled(chart), legend, left_out))
     return drawn
 
 
@@ -235,12 +239,15 @@ def _colours(series: tuple[int, ...], parts: int) -> list[str]:
     return [SERIES[n - 1] for n in series[:parts]]
 
 
-def _some(labels: Iterable[str], *, both_ends: bool = False) -> list[str]:
+def _some(labels: Iterable[str], *, both_ends: bool = False) -> tuple[list[str], str]:
+    """Return those that a chart has room for, and words for what it leaves out."""
     every = list(dict.fromkeys(labels))
     if len(every) <= MOST_BARS:
-        return every
+        return every, ""
     half = MOST_BARS // 2
-    return [*every[:half], *every[half - MOST_BARS :]] if both_ends else every[:MOST_BARS]
+    some = [*every[:half], *every[half - MOST_BARS :]] if both_ends else every[:MOST_BARS]
+    which = "first and last" if both_ends else "first"
+    return some, f"The {which} {MOST_BARS} of {len(every):,}; Figures holds all."
 
 
 def _pieces(how: Bars, rows: list[Row]) -> list[Row]:
@@ -255,17 +262,17 @@ def _pieces(how: Bars, rows: list[Row]) -> list[Row]:
             part = str(row[how.by]) if how.by else heading(piece)
             values.append({
                 "name": str(row[how.of]), "value": float(value), "part": part, "exact": value,
-                "figure": words(value, how.kind),
+                "figure": words(value, how.kind), "whole": row.get("is_whole") is not False,
             })  # fmt: skip
     return values
 
 
-def _bars(how: Bars, rows: list[Row], _: list[Row]) -> tuple[Chart, Legend] | None:
+def _bars(how: Bars, rows: list[Row], _: list[Row]) -> Made | None:
     """Draw a bar below each name, with its figure at the right."""
     values = _pieces(how, rows)
     if not values:
         return None
-    names = _some((v["name"] for v in values), both_ends=how.signed)
+    names, left_out = _some((v["name"] for v in values), both_ends=how.signed)
     values = [v for v in values if v["name"] in set(names)]
     totals: dict[str, Any] = {}
     for v in values:
@@ -279,8 +286,12 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> tuple[Chart, Legend] | No
         v["over"] = v["value"] < 0 if how.signed else bool(how.target and v["value"] > how.target)
     figures = [{"name": n, "total": words(totals[n], how.kind)} for n in names]
     y = alt.Y("name:N", sort=names, axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
-    most = max([float(t) for t in totals.values()] + [how.target or 0, 0])
-    least = min([float(t) for t in totals.values()] + [0]) if how.signed else 0
+    # A stack's pieces below zero, such as hours taken back, are drawn to the left of it.
+    above, below = Counter[str](), Counter[str]()
+    for v in values:
+        (below if v["value"] < 0 else above)[v["name"]] += v["value"]
+    most = max([*above.values(), how.target or 0])
+    least = min([*below.values(), 0])
     scale = alt.Scale(domain=[least, most or 1], nice=False)
     colour: Any
     legend: Legend = []
@@ -301,7 +312,8 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> tuple[Chart, Legend] | No
         alt.Chart(alt.InlineData(values))
         .mark_bar(height=9, yOffset=9, cornerRadius=1)
         .encode(y=y, x=alt.X("value:Q", axis=None, scale=scale, stack="zero"), color=colour,
-                order=alt.Order("place:Q"), tooltip=tooltip)
+                order=alt.Order("place:Q"), tooltip=tooltip,
+                opacity=alt.condition("datum.whole", alt.value(1), alt.value(0.4)))
     )  # fmt: skip
     text = alt.Chart(alt.InlineData(figures)).encode(y=y)
     layers = [
@@ -319,10 +331,10 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> tuple[Chart, Legend] | No
             .encode(y=y, x=alt.X("at:Q", axis=None, scale=scale))
         )
     chart = alt.LayerChart(layer=layers).properties(width="container", height=38 * len(names))
-    return chart, legend
+    return chart, legend, left_out
 
 
-def _months(how: Months, rows: list[Row], every: list[Row]) -> tuple[Chart, Legend] | None:
+def _months(how: Months, rows: list[Row], every: list[Row]) -> Made | None:
     """Draw a column for each month; months without anything have their place too."""
     values = []
     for row in rows:
@@ -371,7 +383,7 @@ def _months(how: Months, rows: list[Row], every: list[Row]) -> tuple[Chart, Lege
         )
         .properties(width="container", height=200)
     )  # fmt: skip
-    return columns, list(zip(parts, colours, strict=True)) if len(parts) > 1 else []
+    return columns, list(zip(parts, colours, strict=True)) if len(parts) > 1 else [], ""
 
 
 def _between(first: str, last: str) -> list[str]:
@@ -383,9 +395,9 @@ def _between(first: str, last: str) -> list[str]:
     return months
 
 
-def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> tuple[Chart, Legend] | None:
+def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> Made | None:
     """Draw a square for each person and week."""
-    names = _some(row["person"] for row in rows)
+    names, left_out = _some(row["person"] for row in rows)
     values = [
         {
             "name": row["person"], "week": row["week_start"].isoformat(),
@@ -422,14 +434,14 @@ def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> tuple[Chart, Legend] | N
         )
         .properties(width="container", height=24 * len(names))
     )  # fmt: skip
-    return squares, list(zip(groups, WEEK_COLOURS, strict=True))
+    return squares, list(zip(groups, WEEK_COLOURS, strict=True)), left_out
 
 
 def _fullness(share: Any) -> str:
     return next((text for limit, text in FULLNESS if share < limit), FULLEST)
 
 
-def _burns(_: Burns, rows: list[Row], __: list[Row]) -> tuple[Chart, Legend] | None:
+def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Made | None:
     """Draw a line for each budget, and a dashed one to the day that it runs out."""
     by_name: dict[str, list[Row]] = {}
     for row in rows:
@@ -476,7 +488,7 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> tuple[Chart, Legend] | N
         alt.Chart(alt.InlineData([{"at": 1}])).mark_rule(color=SOFT, strokeWidth=1).encode(y="at:Q")
     )
     chart = alt.LayerChart(layer=[budget, lines]).properties(width="container", height=260)
-    return chart, list(zip(names, SERIES, strict=False))
+    return chart, list(zip(names, SERIES, strict=False)), ""
 
 
 def _ahead(row: Row, latest: date) -> tuple[date, Decimal, Row, str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from html import escape
 from pathlib import Path
 from string import Template
@@ -14,9 +14,20 @@ from typing import Any
 
 import vl_convert
 
-from .drawing import Chart, as_csv, as_excel, charts, explained, table, words
-from .questions import FIGURES, QUESTIONS, SCREENS, Burns, Question, Weeks
-from .reading import MOST_ROWS, Choice, Look, Options, Reading, Row, label
+from .drawing import Chart, as_csv, as_excel, charts, explained, heading, table, words
+from .questions import COUNT, FIGURES, QUESTIONS, SCREENS, Burns, Question, Weeks
+from .reading import (
+    CHOSEN_BY,
+    MONTH,
+    MOST_ROWS,
+    WEEK,
+    Choice,
+    Look,
+    Options,
+    Reading,
+    Row,
+    label,
+)
 
 STYLE = Path(__file__).parent / "page.css"
 EXPORT = Path(__file__).parent / "page.html"
@@ -25,6 +36,12 @@ PERIODS = ("Last 3 months", "Last 6 months", "Last 12 months", "This year", "Las
            "Everything", "Days of my own")  # fmt: skip
 USUAL, EVERYTHING, OWN = PERIODS[1], PERIODS[5], PERIODS[6]
 """Periods count whole months, this one included."""
+
+BEGINNING = date(1900, 1, 1)
+"""From when on history is whole where all of it was loaded."""
+
+REACHING_BACK = {"budget_burn", "work_in_progress", "receivables_aging"}
+"""Metrics that count what came before the period."""
 
 Embed = Callable[[Chart], str]
 Downloads = Callable[[Question, list[Row]], str]
@@ -69,6 +86,8 @@ class Page:
             embed: Makes HTML of a chart.
             downloads: Makes HTML that lets a user take an answer away.
         """
+        questions = [question for question in QUESTIONS if question.screen == name]
+        models = {model for question in questions for model in question.tables}
         with self.look.open() as reading:
             figures = "".join(
                 _figure(figure.title, figure.kind, reading.rows(figure.sql, choice), figure.worry)
@@ -83,11 +102,11 @@ class Page:
                     embed,
                     downloads,
                 )
-                for question in QUESTIONS
-                if question.screen == name
+                for question in questions
             ]  # fmt: skip
         return (
-            f'<div class="harvest">{_banner(choice, options)}<dl class="figures">{figures}</dl>'
+            f'<div class="harvest">{_banner(choice, options, models)}'
+            f'<dl class="figures">{figures}</dl>{_cut(choice, models)}'
             f'<div class="cards">{"".join(cards)}</div></div>'
         )
 
@@ -217,6 +236,9 @@ def _figure(name: str, kind: str, rows: list[Row], worry: bool) -> str:  # noqa:
         f"<dd>{escape(words(row['value'], kind))} <small>{escape(row['unit'] or '')}</small></dd>"
         for row in known
     )
+    if left_out := sum(row.get("left_out") or 0 for row in rows):
+        projects = "project" if left_out == 1 else "projects"
+        values += f"<dd><small>without {words(left_out, COUNT)} {projects}</small></dd>"
     return (
         f'<div class="figure{" worry" * worries}"><dt>{escape(name)}</dt>{values or "<dd>–</dd>"}'
         "</div>"
@@ -233,19 +255,24 @@ def _card(
     notes = [question.note] if question.note else []
     if unchosen := choice.without_effect(question.tables):
         notes.append(f"The {' and the '.join(unchosen)} chosen above does not choose here.")
-    if "profit" in question.columns:
-        lacking = sorted({row["currency"] or "?" for row in rows if row["profit"] is None})
-        if lacking:
-            notes.append(
-                f"No profit where an exchange rate or a term is missing ({', '.join(lacking)})."
-            )
+    if lacking := [row for row in rows if row.get("months_without_profit")]:
+        months = sum(row["months_without_profit"] for row in lacking)
+        currencies = ", ".join(sorted({row["currency"] or "?" for row in lacking}))
+        notes.append(
+            f"{months:,} {'month of a project has' if months == 1 else 'months of projects have'} "
+            f"no profit, since an exchange rate or a fee or its dates are missing ({currencies}): "
+            "what else they have is in the figures."
+        )
+    if len(rows) == MOST_ROWS:
+        notes.append(f"The first {MOST_ROWS:,} rows; the downloads hold all.")
     wide = isinstance(question.chart, (Weeks, Burns)) or not question.chart
     inside = f"<h2>{escape(question.title)}</h2>"
     inside += f'<p class="note">{escape(" ".join(notes))}</p>' if notes and rows else ""
     if not rows:
         return _section(wide, inside + f'<p class="empty">{escape(question.empty)}</p>')
     for drawn in charts(question, rows):
-        inside += f"<h3>{escape(drawn.apart)}</h3>" if drawn.apart else ""
+        inside += f"<h3>{escape(heading(drawn.apart))}</h3>" if drawn.apart else ""
+        inside += f'<p class="note">{drawn.left_out}</p>' if drawn.left_out else ""
         inside += f'{explained(drawn.legend)}<div class="chart">{embed(drawn.chart)}</div>'
     shown = table(question, rows) + downloads(question, rows)
     if question.chart:
@@ -261,13 +288,33 @@ def _day(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-def _banner(choice: Choice, options: Options) -> str:
-    """Say from when on history is whole, where the period begins before."""
+def _banner(choice: Choice, options: Options, models: Iterable[str]) -> str:
+    """Say from when on history is whole, where something is shown that reaches back further."""
     first = choice.first or options.first_day
     whole = options.whole_from
-    if not first or not whole or whole <= first:
+    if not whole:
         return ""
-    return (
-        '<p class="banner">History was loaded in full from '
-        f"{_day(whole)} on. Figures of earlier days lack records, and are pale in charts.</p>"
-    )
+    if first and whole > first:
+        lacking = "Figures of earlier days lack records, and are pale in charts."
+    elif whole > BEGINNING and not REACHING_BACK.isdisjoint(models):
+        lacking = (
+            "Budgets, and what is open or was paid, count from their beginning: what is older "
+            "lacks there. What is known to lack records is pale."
+        )
+    else:
+        return ""
+    return f'<p class="banner">History was loaded in full from {_day(whole)} on. {lacking}</p>'
+
+
+def _cut(choice: Choice, models: Iterable[str]) -> str:
+    """Say that weeks and months count whole, where the period cuts them."""
+    first, last = choice.first, choice.last
+    spans = {span for model in models for span in CHOSEN_BY.get(model, ())}
+    said = []
+    if WEEK in spans and (first or last):
+        said.append("Weeks that the period cuts count whole.")
+    ends = last and (last + timedelta(days=1)).day == 1
+    if MONTH in spans and ((first and first.day > 1) or (last and not ends)):
+        begin = f" from {first:%B %Y}" if first else ""
+        said.append(f"Months count whole:{begin}{f' to {last:%B %Y}' if last else ' on'}.")
+    return f'<p class="note">{" ".join(said)}</p>' if said else ""

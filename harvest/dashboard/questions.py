@@ -98,19 +98,18 @@ QUESTIONS = (
         PEOPLE, "Who is overbooked?",
         """
         SELECT _account_id, user_id, min(user_name) AS person,
-          CASE WHEN max(CASE WHEN is_contractor THEN 1 ELSE 0 END) = 1
-            THEN 'contractor' ELSE 'employee' END AS role,
+          CASE WHEN bool_or(is_contractor) THEN 'contractor' ELSE 'employee' END AS role,
           sum(capacity_hours) AS capacity, sum(tracked_hours) AS tracked,
           sum(billable_hours) AS billable,
           sum(tracked_hours) / nullif(sum(capacity_hours), 0) AS utilization,
           sum(billable_hours) / nullif(sum(tracked_hours), 0) AS billable_share
         FROM {utilization} AS weeks
         GROUP BY _account_id, user_id
-        ORDER BY utilization DESC NULLS LAST, person, user_id
+        ORDER BY role DESC, utilization DESC NULLS LAST, person, user_id
         """,
         {"person": TEXT, "role": TEXT, "capacity": HOURS, "tracked": HOURS, "utilization": SHARE,
          "billable": HOURS, "billable_share": SHARE},
-        Bars("person", "utilization", SHARE, target=1),
+        Bars("person", "utilization", SHARE, target=1), split="role",
         note="All tracked hours of the period ÷ capacity. The line is 100 %: public holidays are "
         "not known.",
         label="user",
@@ -119,15 +118,17 @@ QUESTIONS = (
         PEOPLE, "Whose timesheets are missing?",
         """
         SELECT weeks._account_id, user_id, min(user_name) AS person,
+          CASE WHEN bool_or(is_contractor) THEN 'contractor' ELSE 'employee' END AS role,
           sum(missing_hours) AS missing_hours, count(*) AS weeks, max(week_start) AS newest_week
         FROM {missing_timesheets} AS weeks
         INNER JOIN {accounts} AS accounts ON weeks._account_id = accounts._account_id
         WHERE status = 'due' AND missing_hours > 0 AND week_start <= today - 7
         GROUP BY weeks._account_id, user_id
-        ORDER BY missing_hours DESC, person, user_id
+        ORDER BY role DESC, missing_hours DESC, person, user_id
         """,
-        {"person": TEXT, "missing_hours": HOURS, "weeks": COUNT, "newest_week": DAY},
-        Bars("person", "missing_hours", HOURS),
+        {"person": TEXT, "role": TEXT, "missing_hours": HOURS, "weeks": COUNT,
+         "newest_week": DAY},
+        Bars("person", "missing_hours", HOURS), split="role",
         note="Capacity less tracked hours of weeks that are over. Time off that nobody tracks is "
         "missing too.",
         empty="No timesheet is missing.", label="user",
@@ -181,7 +182,8 @@ QUESTIONS = (
         """
         SELECT _account_id, project_id, project_name AS project, client_name AS client, budget_by,
           CASE WHEN budget_is_monthly THEN 'each month' ELSE 'once' END AS renewed,
-          budget, spent, remaining, unit, share AS used, runs_out_on, day AS as_of
+          budget, spent, remaining, unit, share AS used, runs_out_on, day AS as_of,
+          is_whole
         FROM (
           SELECT *, row_number() OVER (PARTITION BY _account_id, project_id ORDER BY day DESC) AS n
           FROM {budget_burn} AS days
@@ -194,7 +196,7 @@ QUESTIONS = (
          "runs_out_on": DAY},
         Bars("project", "used", SHARE, target=1),
         note="The line is the budget. It runs out on the day that the pace of the last 28 days "
-        "leads to.",
+        "leads to, or of those since its first spending.",
         empty="No active project has a budget.", label="project",
     ),
     Question(
@@ -242,7 +244,8 @@ QUESTIONS = (
         SELECT _account_id, project_id, min(project_name) AS project, min(client_name) AS client,
           max(fee) AS fee, max(invoiced) AS invoiced, sum(revenue) AS earned,
           sum(expenses) AS expenses, currency, sum(cost) AS cost, sum(profit) AS profit,
-          profit_currency, sum(hours) AS hours, sum(hours_without_cost_rate) AS hours_without_cost,
+          profit_currency, count(*) - count(profit) AS months_without_profit,
+          sum(hours) AS hours, sum(hours_without_cost_rate) AS hours_without_cost,
           min(starts_on) AS starts_on, max(ends_on) AS ends_on
         FROM {profit_fixed_fee} AS months
         GROUP BY _account_id, project_id, currency, profit_currency
@@ -261,7 +264,8 @@ QUESTIONS = (
         SELECT _account_id, project_id, min(project_name) AS project, min(client_name) AS client,
           sum(hours) AS hours, sum(billable_hours) AS billable_hours, sum(revenue) AS revenue,
           sum(expenses) AS expenses, currency, sum(cost) AS cost, sum(profit) AS profit,
-          profit_currency, sum(hours_without_rate) AS hours_without_rate,
+          profit_currency, count(*) - count(profit) AS months_without_profit,
+          sum(hours_without_rate) AS hours_without_rate,
           sum(hours_without_cost_rate) AS hours_without_cost
         FROM {profit_time_and_materials} AS months
         GROUP BY _account_id, project_id, currency, profit_currency
@@ -277,7 +281,8 @@ QUESTIONS = (
         """
         SELECT _account_id, project_id, min(project_name) AS project, min(client_name) AS client,
           age, sum(hours) AS hours, sum(amount) AS amount, sum(expenses) AS expenses,
-          sum(amount) + sum(expenses) AS not_invoiced, currency, max(age_days) AS oldest_days
+          sum(amount) + sum(expenses) AS not_invoiced, currency, max(age_days) AS oldest_days,
+          bool_and(is_whole) AS is_whole
         FROM {work_in_progress} AS days
         GROUP BY _account_id, project_id, age, currency
         ORDER BY currency, sum(sum(amount) + sum(expenses))
@@ -294,7 +299,8 @@ QUESTIONS = (
         MONEY, "Who owes, and how late?",
         """
         SELECT _account_id, client_id, min(client_name) AS client, age,
-          sum(due_amount) AS owed, currency, count(*) AS invoices, max(days_past_due) AS days_late
+          sum(due_amount) AS owed, currency, count(*) AS invoices, max(days_past_due) AS days_late,
+          bool_and(is_whole) AS is_whole
         FROM {receivables_aging} AS invoices
         WHERE age IS NOT NULL
         GROUP BY _account_id, client_id, age, currency
@@ -340,7 +346,7 @@ QUESTIONS = (
         """
         SELECT _account_id, client_id, min(client_name) AS client, sum(revenue) AS revenue,
           sum(expenses) AS expenses, currency, sum(cost) AS cost, sum(profit) AS profit,
-          profit_currency
+          profit_currency, count(*) - count(profit) AS months_without_profit
         FROM (
           SELECT _account_id, client_id, client_name, revenue, expenses, currency, cost, profit,
             profit_currency
@@ -354,7 +360,7 @@ QUESTIONS = (
         ORDER BY profit_currency, profit DESC NULLS LAST, client, client_id
         """,
         {"client": TEXT, "revenue": AMOUNT, "expenses": AMOUNT, "currency": TEXT, "cost": AMOUNT,
-         "profit": AMOUNT, "profit_currency": TEXT},
+         "profit": AMOUNT, "profit_currency": TEXT, "months_without_profit": COUNT},
         Bars("client", "profit", AMOUNT, signed=True), split="profit_currency",
         label="client",
     ),
@@ -362,13 +368,12 @@ QUESTIONS = (
         MONEY, "What does each month bring?",
         """
         SELECT month, currency, sum(by_time) AS time_and_materials, sum(by_fee) AS fixed_fees,
-          min(whole) = 1 AS is_whole
+          bool_and(is_whole) AS is_whole
         FROM (
-          SELECT month, currency, revenue AS by_time, 0 * revenue AS by_fee,
-            CASE WHEN is_whole THEN 1 ELSE 0 END AS whole
+          SELECT month, currency, revenue AS by_time, 0 * revenue AS by_fee, is_whole
           FROM {profit_time_and_materials} AS by_time
           UNION ALL
-          SELECT month, currency, 0 * revenue, revenue, CASE WHEN is_whole THEN 1 ELSE 0 END
+          SELECT month, currency, 0 * revenue, revenue, is_whole
           FROM {profit_fixed_fee} AS by_fee
         ) AS months
         GROUP BY month, currency
@@ -385,7 +390,7 @@ QUESTIONS = (
         SELECT month, coalesce(expense_category_name, 'Without a category') AS category, currency,
           sum(amount) AS amount, sum(billable_amount) AS billable,
           sum(uninvoiced_amount) AS not_invoiced, sum(expenses) AS expenses,
-          min(CASE WHEN is_whole THEN 1 ELSE 0 END) = 1 AS is_whole
+          bool_and(is_whole) AS is_whole
         FROM {expenses} AS months
         GROUP BY 1, 2, 3
         ORDER BY currency, month, category
@@ -403,7 +408,7 @@ QUESTIONS = (
           sum(sent_amount - accepted_amount - declined_amount) AS undecided,
           sum(declined_amount) AS declined,
           sum(accepted_amount) / nullif(sum(accepted_amount + declined_amount), 0) AS won,
-          min(CASE WHEN is_whole THEN 1 ELSE 0 END) = 1 AS is_whole
+          bool_and(is_whole) AS is_whole
         FROM {estimates} AS months
         GROUP BY month, currency
         ORDER BY currency, month
@@ -472,18 +477,20 @@ QUESTIONS = (
         empty="None that is known.",
     ),
     Question(
-        HEALTH, "Which invoiced hours were changed later?",
+        HEALTH, "Which entries were touched after invoicing?",
         """
         SELECT _account_id, time_entry_id, spent_date, user_name AS person, client_name AS client,
           project_name AS project, invoice_number AS invoice, invoiced_at, changed_at,
-          days_after, hours, billable_amount AS amount, currency
+          days_after, hours_invoiced, hours, billable_amount_invoiced AS amount_invoiced,
+          billable_amount AS amount, currency
         FROM {edits_after_invoicing} AS entries
         ORDER BY changed_at DESC, time_entry_id
         """,
         {"spent_date": DAY, "person": TEXT, "project": TEXT, "invoice": TEXT,
-         "invoiced_at": MOMENT, "changed_at": MOMENT, "hours": HOURS, "amount": AMOUNT,
-         "currency": TEXT},
-        note="As they are now: Harvest keeps no earlier state.",
+         "invoiced_at": MOMENT, "changed_at": MOMENT, "hours_invoiced": HOURS, "hours": HOURS,
+         "amount_invoiced": AMOUNT, "amount": AMOUNT, "currency": TEXT},
+        note="Any change counts, also of notes. What was invoiced is known where the history of "
+        "time entries is kept and a run saw it.",
         empty="None in this period.",
     ),
 )  # fmt: skip
@@ -497,7 +504,7 @@ class Figure:
         screen: Where it stands.
         title: What it is.
         kind: As what it is shown.
-        sql: What answers it, by `value` and `unit`.
+        sql: What answers it, by `value` and `unit`; `left_out` counts the projects that lack in it.
         worry: Whether anything above zero is bad.
     """
 
@@ -516,33 +523,47 @@ _LATEST = """
 
 _OWED = "SELECT sum(due_amount) AS value, currency AS unit FROM {receivables_aging} AS invoices "
 
-_PROFIT = "SELECT profit AS value, profit_currency AS unit FROM {%s} AS months"
+_ROLES = "CASE WHEN is_contractor THEN 'contractors' ELSE 'employees' END AS unit"
+_BY_ROLE = " GROUP BY 2 ORDER BY 2 DESC"
+
+_PROFIT = "SELECT _account_id, project_id, profit, profit_currency AS unit FROM {%s} AS months"
+
+
+def _profit(*models: str) -> str:
+    """Return the SQL of the profit of all projects, and of how many it leaves some months out."""
+    months = " UNION ALL ".join(_PROFIT % model for model in models)
+    return (
+        "SELECT sum(profit) AS value, unit, "
+        "sum(CASE WHEN known < months THEN 1 ELSE 0 END) AS left_out FROM ("
+        "SELECT unit, sum(profit) AS profit, count(profit) AS known, count(*) AS months "
+        f"FROM ({months}) AS months GROUP BY _account_id, project_id, unit"
+        ") AS projects GROUP BY unit ORDER BY unit"
+    )
+
 
 FIGURES = (
     Figure(PEOPLE, "Tracked of capacity", SHARE,
-           "SELECT sum(tracked_hours) / nullif(sum(capacity_hours), 0) AS value, '' AS unit "
-           "FROM {utilization} AS weeks"),
+           "SELECT sum(tracked_hours) / nullif(sum(capacity_hours), 0) AS value, "
+           + _ROLES + " FROM {utilization} AS weeks" + _BY_ROLE),
     Figure(PEOPLE, "Billable of tracked", SHARE,
            "SELECT sum(billable_hours) / nullif(sum(tracked_hours), 0) AS value, '' AS unit "
            "FROM {utilization} AS weeks"),
     Figure(PEOPLE, "Tracked", HOURS,
            "SELECT sum(tracked_hours) AS value, 'hours' AS unit FROM {utilization} AS weeks"),
-    Figure(PEOPLE, "Missing from timesheets", HOURS,
-           "SELECT sum(missing_hours) AS value, 'hours' AS unit FROM {missing_timesheets} AS weeks "
+    Figure(PEOPLE, "Hours missing from timesheets", HOURS,
+           "SELECT sum(missing_hours) AS value, " + _ROLES + " FROM {missing_timesheets} AS weeks "
            "INNER JOIN {accounts} AS accounts ON weeks._account_id = accounts._account_id "
-           "WHERE status = 'due' AND missing_hours > 0 AND week_start <= today - 7", worry=True),
+           "WHERE status = 'due' AND missing_hours > 0 AND week_start <= today - 7"
+           + _BY_ROLE, worry=True),
     Figure(PROJECTS, "Budgets used up", COUNT,
            "SELECT count(*) AS value, '' AS unit FROM" + _LATEST + " WHERE share >= 1",
            worry=True),
     Figure(PROJECTS, "Used up within 28 days", COUNT,
            "SELECT count(*) AS value, '' AS unit FROM" + _LATEST
            + " WHERE runs_out_on <= day + 28", worry=True),
-    Figure(PROJECTS, "Profit of fixed fees", AMOUNT,
-           "SELECT sum(value) AS value, unit FROM (" + _PROFIT % "profit_fixed_fee"
-           + ") AS months GROUP BY unit ORDER BY unit"),
+    Figure(PROJECTS, "Profit of fixed fees", AMOUNT, _profit("profit_fixed_fee")),
     Figure(PROJECTS, "Profit of time and materials", AMOUNT,
-           "SELECT sum(value) AS value, unit FROM (" + _PROFIT % "profit_time_and_materials"
-           + ") AS months GROUP BY unit ORDER BY unit"),
+           _profit("profit_time_and_materials")),
     Figure(MONEY, "Not invoiced", AMOUNT,
            "SELECT sum(amount) + sum(expenses) AS value, currency AS unit "
            "FROM {work_in_progress} AS days GROUP BY currency ORDER BY currency"),
@@ -551,9 +572,7 @@ FIGURES = (
     Figure(MONEY, "Overdue", AMOUNT,
            _OWED + "WHERE age IS NOT NULL AND age <> 'not due' "
            "GROUP BY currency ORDER BY currency", worry=True),
-    Figure(MONEY, "Profit", AMOUNT,
-           "SELECT sum(value) AS value, unit FROM (" + _PROFIT % "profit_fixed_fee" + " UNION ALL "
-           + _PROFIT % "profit_time_and_materials" + ") AS months GROUP BY unit ORDER BY unit"),
+    Figure(MONEY, "Profit", AMOUNT, _profit("profit_fixed_fee", "profit_time_and_materials")),
     Figure(HEALTH, "Last read (UTC)", MOMENT,
            "SELECT max(read_at) AS value, '' AS unit FROM {_freshness} AS tables"),
     Figure(HEALTH, "History is whole from", TEXT,

@@ -6,10 +6,10 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from struct import pack, unpack
 from threading import Lock
@@ -21,7 +21,12 @@ from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.destinations.sql_client import SqlClientBase
 
 from ..catalog.schema import ACCOUNT_ID
-from ..errors import NoMetricsError, WarehouseBusyError
+from ..errors import (
+    NoMetricsError,
+    OtherDatabaseError,
+    UnreadableWarehouseError,
+    WarehouseBusyError,
+)
 from ..extract.state import last_run
 
 Row = dict[str, Any]
@@ -29,25 +34,37 @@ Row = dict[str, Any]
 FLOCK = "hhqqi4x"
 """`struct flock` of Linux on 64 bits: type, whence, start, length, process."""
 
+DATABASES = {"duckdb": "DuckDB", "postgres": "Postgres"}
+"""Whose SQL the questions are in."""
+
 MOST_ROWS = 20_000
 """Rows of an answer that the page takes; its downloads hold all."""
 
-DAY, CLIENT, PERSON, CURRENCY = "day", "client", "person", "currency"
+DAY, WEEK, MONTH = "day", "week", "month"
+CLIENT, PERSON, CURRENCY = "client", "person", "currency"
+
+REACHES_BACK: Mapping[str, Callable[[date], date]] = {
+    DAY: lambda first: first,
+    WEEK: lambda first: first - timedelta(days=6),
+    MONTH: lambda first: first.replace(day=1),
+}
+"""The earliest row that reaches into a period, by what a row stands for and the period's first day.
+Weeks and months that a period cuts are chosen whole: no row could be divided."""
 
 CHOSEN_BY: Mapping[str, Mapping[str, str]] = {
     "accounts": {},
     "hours": {DAY: "spent_date", CLIENT: "client_id", PERSON: "user_id", CURRENCY: "currency"},
-    "utilization": {DAY: "week_start", PERSON: "user_id"},
-    "profit_time_and_materials": {DAY: "month", CLIENT: "client_id", CURRENCY: "currency"},
-    "profit_fixed_fee": {DAY: "month", CLIENT: "client_id", CURRENCY: "currency"},
+    "utilization": {WEEK: "week_start", PERSON: "user_id"},
+    "profit_time_and_materials": {MONTH: "month", CLIENT: "client_id", CURRENCY: "currency"},
+    "profit_fixed_fee": {MONTH: "month", CLIENT: "client_id", CURRENCY: "currency"},
     "budget_burn": {DAY: "day", CLIENT: "client_id", CURRENCY: "currency"},
     # What is open is open, however old: no period.
     "work_in_progress": {CLIENT: "client_id", CURRENCY: "currency"},
     "receivables_aging": {CLIENT: "client_id", CURRENCY: "currency"},
-    "approvals": {DAY: "week_start", PERSON: "user_id"},
-    "missing_timesheets": {DAY: "week_start", PERSON: "user_id"},
-    "expenses": {DAY: "month", CURRENCY: "currency"},
-    "estimates": {DAY: "month", CURRENCY: "currency"},
+    "approvals": {WEEK: "week_start", PERSON: "user_id"},
+    "missing_timesheets": {WEEK: "week_start", PERSON: "user_id"},
+    "expenses": {MONTH: "month", CURRENCY: "currency"},
+    "estimates": {MONTH: "month", CURRENCY: "currency"},
     "edits_after_invoicing": {
         DAY: "spent_date", CLIENT: "client_id", PERSON: "user_id", CURRENCY: "currency",
     },
@@ -198,10 +215,11 @@ class Reading:
         by, where = CHOSEN_BY.get(table, {}), []
         if choice.account is not None:
             where.append(f"{ACCOUNT_ID} = {int(choice.account)}")
-        if DAY in by and choice.first:
-            where.append(f"{by[DAY]} >= DATE '{choice.first:%Y-%m-%d}'")
-        if DAY in by and choice.last:
-            where.append(f"{by[DAY]} <= DATE '{choice.last:%Y-%m-%d}'")
+        for span, earliest in REACHES_BACK.items():
+            if span in by and choice.first:
+                where.append(f"{by[span]} >= DATE '{earliest(choice.first):%Y-%m-%d}'")
+            if span in by and choice.last:
+                where.append(f"{by[span]} <= DATE '{choice.last:%Y-%m-%d}'")
         for name, pair in ((CLIENT, choice.client), (PERSON, choice.person)):
             if name in by and pair:
                 account, its_id = map(int, pair)
@@ -237,6 +255,7 @@ class Look:
         self._lock = Lock()
         self._copies = tempfile.TemporaryDirectory(prefix="harvest-dashboard-")
         self._copied: tuple[object, Path] | None = None
+        self._readers: Counter[Path] = Counter()
 
     def close(self) -> None:
         """Delete the copies."""
@@ -249,21 +268,45 @@ class Look:
         Raises:
             NoMetricsError: No metrics were built.
             WarehouseBusyError: The database is being written, and was not read before.
+            UnreadableWarehouseError: It can't be opened.
+            OtherDatabaseError: The questions are in another SQL.
         """
-        with self._lock:
-            client: Any = self.pipeline.sql_client()
+        database = self.pipeline.destination.destination_type.rpartition(".")[2]
+        if database not in DATABASES:
+            raise OtherDatabaseError(database, DATABASES.values())
+        client: Any = self.pipeline.sql_client()
+        with ExitStack() as closing:
             if path := _file(client):
-                client.credentials.database = str(self._copy(path))
+                client.credentials.database = str(closing.enter_context(self._copy(path)))
                 client.credentials.read_only = True
-        with client:
-            if self.pipeline.destination.destination_type.endswith(".postgres"):
+            try:
+                closing.enter_context(client)
+            except Exception as error:  # each driver has its own
+                raise UnreadableWarehouseError(self.pipeline.pipeline_name, error) from error
+            if database == "postgres":
                 client.execute_sql("SET default_transaction_read_only = on")
             reading = Reading(client, self.pipeline)
             if not client.has_dataset() or not reading.has_metrics():
                 raise NoMetricsError(client.dataset_name)
             yield reading
 
-    def _copy(self, path: Path) -> Path:
+    @contextmanager
+    def _copy(self, path: Path) -> Iterator[Path]:
+        """Let a copy be read; it is deleted when a newer one is there and nobody reads it."""
+        with self._lock:
+            copy = self._newest_copy(path)
+            self._readers[copy] += 1
+        try:
+            yield copy
+        finally:
+            with self._lock:
+                self._readers[copy] -= 1
+                for old in [old for old, readers in self._readers.items() if not readers]:
+                    if self._copied and old != self._copied[1]:
+                        del self._readers[old]
+                        shutil.rmtree(old.parent, ignore_errors=True)
+
+    def _newest_copy(self, path: Path) -> Path:
         """Return a copy of a DuckDB file as it was when nobody wrote it."""
         if not path.exists():
             raise NoMetricsError(self.pipeline.dataset_name)
@@ -277,7 +320,6 @@ class Look:
                     if each.exists():
                         shutil.copyfile(each, folder / each.name)
                 if _stamp(path) == before and not _is_written(path):
-                    # Another look may still read the last copy, which leaves with the process.
                     self._copied = before, folder / path.name
                     return self._copied[1]
         shutil.rmtree(folder)

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from dlt import Pipeline
 
-from ..errors import MissingDashboardError, NoMetricsError, PortTakenError
+from ..errors import (
+    MissingDashboardError,
+    NoMetricsError,
+    PortTakenError,
+    UnwritableFileError,
+)
 from .reading import Look
 
 PORT = 2719
@@ -59,6 +64,8 @@ def serve(pipeline: Pipeline, *, port: int = PORT, tell: Callable[[str], object]
     Raises:
         MissingDashboardError: marimo is not installed.
         NoMetricsError: No metrics were built.
+        UnreadableWarehouseError: The database can't be opened.
+        OtherDatabaseError: The page can't ask the database.
         PortTakenError: Another program listens at the port.
     """
     demand()
@@ -98,10 +105,19 @@ def export(pipeline: Pipeline, file: str | Path, *, tell: Callable[[str], object
     Raises:
         MissingDashboardError: altair is not installed.
         NoMetricsError: No metrics were built.
+        UnreadableWarehouseError: The database can't be opened.
+        OtherDatabaseError: The page can't ask the database.
+        UnwritableFileError: The file can't be written.
     """
     demand()
+    if not Path(file).absolute().parent.is_dir():
+        raise UnwritableFileError(file, "its folder is not there")
     from .page import Page  # noqa: PLC0415 - altair need not be installed
 
     with closing(Look(pipeline)) as look:
-        Path(file).write_text(Page(look).export(), encoding="utf-8")
+        page = Page(look).export()
+    try:
+        Path(file).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UnwritableFileError(file, error.strerror or str(error)) from error
     tell(f"The dashboard is in {file}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..running import ROOT
 from .chromium import READY, chromium, dashboard
 
-PICTURES = {"people": "People", "projects": "Projects"}
+PICTURES = {"people": "People", "projects": "Projects", "money": "Money"}
 
 
 def main() -> None:

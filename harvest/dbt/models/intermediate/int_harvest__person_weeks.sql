@@ -20,7 +20,7 @@ tracked_days as (
   group by _account_id, user_id
 ),
 
-people as (
+present as (
   select
     users.*,
     accounts.first_week,
@@ -41,6 +41,16 @@ people as (
     and users.user_id = tracked_days.user_id
 ),
 
+people as (
+  select
+    *,
+    case
+      when first_entry < present_from then first_entry
+      else coalesce(present_from, first_entry)
+    end as first_day
+  from present
+),
+
 working_days as (
   select
     people._account_id,
@@ -55,12 +65,7 @@ working_days as (
     ) }} as days_before_first_entry
   from people
   inner join {{ ref('int_harvest__days') }} as days
-    on days.day between
-      case
-        when people.first_entry < people.present_from then people.first_entry
-        else coalesce(people.present_from, people.first_entry)
-      end
-      and people.last_day
+    on days.day between people.first_day and people.last_day
   group by 1, 2, 3
 ),
 

@@ -105,11 +105,22 @@ burned as (
       'sum(daily.spent_that_day) over (partition by daily._account_id, daily.project_id '
       ~ 'order by daily.day_number range between ' ~ (var('forecast_days') - 1)
       ~ ' preceding and current row)'
-    ) }} as spent_lately
+    ) }} as spent_lately,
+    daily.day_number + 1 - min(case when daily.spent_that_day <> 0 then daily.day_number end) over (
+      partition by daily._account_id, daily.project_id
+    ) as days_since_first
   from daily
   inner join budgeted
     on daily._account_id = budgeted._account_id
     and daily.project_id = budgeted.project_id
+),
+
+-- A project that began a week ago has the pace of that week.
+paced as (
+  select
+    *,
+    least({{ var('forecast_days') }}, days_since_first) as pace_days
+  from burned
 ),
 
 forecast as (
@@ -119,12 +130,12 @@ forecast as (
     case
       when
         spent_lately > 0 and spent < budget
-        and (budget - spent) * {{ var('forecast_days') }} < spent_lately * 3650
+        and (budget - spent) * pace_days < spent_lately * 3650
         then cast(ceiling(
-          {{ harvest.divide('(budget - spent) * ' ~ var('forecast_days'), 'spent_lately', 6) }}
+          {{ harvest.divide('(budget - spent) * pace_days', 'spent_lately', 6) }}
         ) as integer)
     end as days_left
-  from burned
+  from paced
 )
 
 select
@@ -151,6 +162,7 @@ select
       {{ harvest.month_of(harvest.add_days('day', 'days_left')) }} = month
       then {{ harvest.add_days('day', 'days_left') }}
   end as runs_out_on,
+  -- A budget that is given once holds all since the project was made, a monthly one the month only.
   case
     when budget_is_monthly then month >= history_from
     else created_on >= history_from

@@ -95,6 +95,7 @@ select
   {{ harvest.decimal('coalesce(work.hours, 0)') }} as hours,
   projects.fee,
   {{ harvest.decimal('projects.invoiced') }} as invoiced,
+  -- `0 * total`: a month of work outside of the term earns 0, and null where there is no fee at all.
   {{ harvest.decimal(
     'case when projects.total_days > 0 then coalesce(earned.revenue, 0 * projects.total) end'
   ) }} as revenue,
