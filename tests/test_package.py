@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import venv
@@ -86,6 +87,22 @@ def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
         "print(dict(pipeline.dataset().row_counts().fetchall()))"
     )
     assert "'clients': 8" in run(folder / "python", "-c", code, cwd=home)
+
+
+def test_image_holds(dist: Path, tmp_path: Path) -> None:
+    """The image gets what the package is built from by name, and no settings, secrets or data."""
+    copied = re.findall(
+        r"^COPY (.+) /connector/", (ROOT / "examples" / "Dockerfile").read_text(), re.MULTILINE
+    )
+    for name in " ".join(copied).split():
+        assert tracked(name), name
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    python = dist / "build-env" / "bin" / "python"
+    run(python, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=tmp_path)
+    (wheel,), (whole,) = tmp_path.glob("*.whl"), dist.glob("*.whl")
+    with ZipFile(wheel) as here, ZipFile(whole) as there:
+        assert {*here.namelist()} == {*there.namelist()}
 
 
 def test_lock() -> None:
