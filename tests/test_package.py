@@ -13,6 +13,8 @@ from zipfile import ZipFile
 
 import pytest
 
+from harvest.settings import VERSION
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -79,7 +81,7 @@ def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
     run(folder / "pip", "check")
     home = tmp_path / "home"
     home.mkdir()
-    assert "dlt-harvest 0." in run(folder / "dlt-harvest", "--version", cwd=home)
+    assert f"dlt-harvest {VERSION}\n" == run(folder / "dlt-harvest", "--version", cwd=home)
     assert "clients" in run(folder / "dlt-harvest", "--demo", "clients", "projects", cwd=home)
     code = (
         "import dlt; "
