@@ -43,11 +43,11 @@ test-mariadb: $(VENV)/stamp ## Test against the MariaDB or MySQL that TEST_MARIA
 	$(BIN)/pip install -q pymysql
 	$(BIN)/python -m pytest tests/test_destinations.py -k mariadb
 
-test-page: $(VENV)/stamp ## Test the dashboard in a real Chromium
+test-page: $(VENV)/stamp ## Test the dashboard in a real Chromium, which must be installed
 	$(BIN)/pip install -q playwright
 	$(BIN)/python -m pytest tests/browser
 
-screenshots: $(VENV)/stamp ## Renew the README's pictures of the dashboard, by a real Chromium
+screenshots: $(VENV)/stamp ## Renew the README's pictures of the dashboard, by a Chromium that is installed
 	$(BIN)/pip install -q playwright
 	$(BIN)/python -m tests.browser.screenshots
 

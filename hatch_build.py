@@ -20,4 +20,4 @@ class Dependencies(MetadataHookInterface):
         }
 
     def _listed(self, *path: str) -> list[str]:
-        return Path(self.root, *path).read_text(encoding="utf-8").split()
+        return Path(self.root, *path).read_text(encoding="utf-8").splitlines()

@@ -38,7 +38,7 @@ from .errors import (
 )
 from .extract.focus import FILTERS
 from .extract.plan import report_requests
-from .metrics import build
+from .metrics import build, demand_dbt
 from .progress import display
 from .settings import VERSION, Settings
 from .verify import MONTHS, SUBJECTS, Verification
@@ -73,6 +73,28 @@ exit codes:
 Settings and credentials stand in .dlt/config.toml and .dlt/secrets.toml. Each setting is
 explained in docs/settings.md of the repository, and by `harvest_source` in harvest/__init__.py."""
 
+OF_A_LOAD = {
+    "tables": "TABLE",
+    "anchor_date": "--anchor-date",
+    "full_read": "--full-read",
+    "only_account": "--account",
+    "confirm_deletions": "--confirm-deletions",
+    "refresh": "--refresh",
+    "destination": "--destination",
+    "dataset": "--dataset",
+    "metrics": "--metrics",
+    "as_json": "--json",
+}
+"""What says how to load, as it is called here and by the user."""
+
+LOADS_NOTHING = {
+    "check": {"anchor_date", "only_account"},
+    "verify": {"only_account", "destination", "dataset", "as_json"},
+    "dashboard": {"destination", "dataset"},
+    "authorize": set[str](),
+}
+"""The commands that load nothing, and what each of them takes of `OF_A_LOAD`."""
+
 M_ARENA_MAX = -8  # as malloc.h has it
 
 Warehouse = Callable[[], dlt.Pipeline]
@@ -103,6 +125,8 @@ def load(
         HarvestError: The run failed; its text is one line with cause and remedy.
     """
     pipeline, aside = _at_home(warehouse), sys.stderr if as_json else sys.stdout
+    if metrics:
+        demand_dbt(pipeline)
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
@@ -276,7 +300,7 @@ def arguments(program: str) -> argparse.ArgumentParser:
         epilog=EPILOG.format(program=program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    add, add_command = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
     add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all but reports")
     add("--list", action="store_true", help="list the tables and stop")
     add("--anchor-date", metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
@@ -293,7 +317,7 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--dataset", metavar="NAME", help="another dataset (schema) there")
     add("--metrics", action="store_true",
         help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
-    add("--dashboard", action="store_true",
+    add_command("--dashboard", action="store_true",
         help="load nothing: show the metrics on a page that this machine alone can open; with "
         "--demo, load first what is not there")  # fmt: skip
     add("--port", type=int, metavar="N", help=f"of the dashboard, default {PORT}; 0: any")
@@ -303,17 +327,17 @@ def arguments(program: str) -> argparse.ArgumentParser:
         help="print the summary, or each account's verification, as one line of JSON, and all else "
         "to stderr")  # fmt: skip
     add("--demo", action="store_true", help="use a local sandbox account")
-    add("--check", action="store_true",
+    add_command("--check", action="store_true",
         help="load nothing: say what the token reaches, what a first run takes, and whether "
         "Harvest is as expected")  # fmt: skip
-    add("--verify", action="store_true",
+    add_command("--verify", action="store_true",
         help="load nothing: compare what was loaded with Harvest's own reports")  # fmt: skip
     add("--verify-by", choices=list(SUBJECTS), default="client", metavar="WHAT",
         help="compare time and expenses by client (default), project or person")  # fmt: skip
     add("--verify-months", type=int, default=MONTHS, metavar="N",
         help=f"compare so many of the newest months one by one, default {MONTHS}; of those before, "
         "whole years, and their months where these differ")  # fmt: skip
-    add("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
+    add_command("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
         help="let an application of yours read Harvest (OAuth2) and stop; default port: "
         f"{REDIRECT_PORT}")  # fmt: skip
     add("--version", action="version", version=f"dlt-harvest {VERSION}")
@@ -337,6 +361,7 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
         _check_table(parser, table)
     if not args.dashboard and (args.port is not None or args.export):
         parser.error("--port and --export go with --dashboard")
+    _check_options(parser, args)
     _share_heaps()
     try:
         if _command(args, warehouse, program)() is False:
@@ -377,18 +402,14 @@ def _command(
     )  # fmt: skip
     options = {name: value for name in names if (value := getattr(args, name))}
     if args.check:
-        given = {k: v for k, v in options.items() if k in ("anchor_date", "only_account")}
-        return (
-            partial(in_demo, check, tell, **given) if args.demo else partial(check, tell, **given)
-        )
+        look = partial(in_demo, check) if args.demo else check
+        return partial(look, tell, **options)
     # The demo has a pipeline of its own: neither its data nor its state meet a real account.
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
     if args.verify:
-        by = {"by": args.verify_by, "months": args.verify_months, "as_json": args.as_json}
-        only = {"only_account": args.only_account} if args.only_account else {}
         compare = partial(in_demo, verify) if args.demo else verify
-        return partial(compare, chosen, **by, **only)
+        return partial(compare, chosen, by=args.verify_by, months=args.verify_months, **options)
     if args.dashboard:
         fill = (
             partial(in_demo, load, chosen, metrics=True, variables=DEMO_VARIABLES)
@@ -417,6 +438,15 @@ def _print_traces(error: Exception) -> None:
     for one in errors:
         if isinstance(one, InternalError):
             traceback.print_exception(one.__cause__)
+
+
+def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    for command, takes in LOADS_NOTHING.items():
+        if getattr(args, command) in (None, False):
+            continue
+        for name, option in OF_A_LOAD.items():
+            if getattr(args, name) and name not in takes:
+                parser.error(f"{option} does not go with --{command}, which loads nothing")
 
 
 def _check_table(parser: argparse.ArgumentParser, table: str) -> None:

@@ -403,6 +403,16 @@ class MetricsError(HarvestError):
         )
 
 
+class MetricsDestinationError(HarvestError):
+    """Metrics are asked for on a destination that dbt does not know."""
+
+    def __init__(self, destination: str, known: list[str]) -> None:
+        super().__init__(
+            f"Metrics can't be built on {destination}: dlt lets dbt work on "
+            f"{', '.join(known)}. Load without --metrics."
+        )
+
+
 class NoMetricsError(HarvestError):
     """The dashboard shows metrics, and there are none."""
 

@@ -11,15 +11,17 @@ from subprocess import CalledProcessError
 from typing import Any
 
 import dlt
+import yaml
 from dlt import Pipeline
 from dlt.common.exceptions import CannotInstallDependencies
 from dlt.common.runners import Venv
 from dlt.common.utils import custom_environ
+from dlt.helpers import dbt as dlt_dbt
 from dlt.helpers.dbt.exceptions import DBTRunnerException
 from dlt.helpers.dbt.runner import DBTPackageRunner
 from filelock import FileLock
 
-from .errors import MetricsError
+from .errors import MetricsDestinationError, MetricsError
 from .settings import data_folder
 
 PACKAGE = Path(__file__).parent / "dbt"
@@ -58,8 +60,10 @@ def build(
         The dataset (schema) that holds the metrics: that of the pipeline with `_metrics`.
 
     Raises:
+        MetricsDestinationError: dbt can't build anything on this destination.
         MetricsError: dbt could not be installed, or a model could not be built.
     """
+    demand_dbt(pipeline)
     with pipeline.sql_client() as client:
         dataset = client.dataset_name
     try:
@@ -75,6 +79,22 @@ def build(
     except CalledProcessError as error:  # dbt's process died before it could say why
         raise MetricsError("dbt", _last_line(error.stderr)) from error
     return f"{dataset}_metrics"
+
+
+def demand_dbt(pipeline: Pipeline) -> None:
+    """Make sure that dlt can let dbt work on a pipeline's destination.
+
+    Raises:
+        MetricsDestinationError: It can't.
+    """
+    text = (Path(str(dlt_dbt.__file__)).parent / "profiles.yml").read_text(encoding="utf-8")
+    known = sorted({name.partition("_")[0] for name in yaml.safe_load(text)})
+    if _type(pipeline) not in known:
+        raise MetricsDestinationError(pipeline.destination.destination_name, known)
+
+
+def _type(pipeline: Pipeline) -> str:
+    return pipeline.destination.destination_type.rpartition(".")[2]
 
 
 def runner(pipeline: Pipeline, venv: Venv) -> DBTPackageRunner:
@@ -112,7 +132,7 @@ def environment_name(destination: str) -> str:
 
 def _environment(pipeline: Pipeline, tell: Callable[[str], object]) -> Venv:
     """Return the environment of dbt for the pipeline's destination, made if it is not there."""
-    name = environment_name(pipeline.destination.destination_type.rpartition(".")[2])
+    name = environment_name(_type(pipeline))
     folder = data_folder() / "dbt" / name
     ready = folder / "ready"
     if ready.exists():

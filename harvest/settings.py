@@ -17,7 +17,7 @@ from dlt.common.time import ensure_datetime_in_tz
 
 from .errors import ConfigurationError
 
-VERSION = "0.1.0"
+VERSION = "1.0.0"
 
 BASE_URL = "https://api.harvestapp.com/v2"
 

@@ -38,6 +38,11 @@ def test_no_credentials(tmp_path: Path) -> None:
         (["--demo", "--anchor-date", "soon"], 1, "`anchor_date` is 'soon'"),
         (["nothing"], 2, "no such table: nothing; --list shows all"),
         (["time-entry"], 2, "did you mean `time_entries`?"),
+        (["--demo", "--metrics", "--dashboard"], 2, "--metrics does not go with --dashboard"),
+        (["--demo", "--check", "clients"], 2, "TABLE does not go with --check"),
+        (["--demo", "--verify", "--refresh"], 2, "--refresh does not go with --verify"),
+        (["--check", "--verify"], 2, "not allowed with argument --check"),
+        (["--demo", "--metrics", "--destination", "filesystem"], 1, "can't be built on filesystem"),
     ],
 )
 def test_bad_input(tmp_path: Path, arguments: list[str], code: int, word: str) -> None:

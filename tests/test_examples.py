@@ -86,6 +86,9 @@ def test_workflow(sandbox: Sandbox, tmp_path: Path) -> None:
     assert job["env"].keys() >= {"SOURCES__HARVEST__API_KEY", "SOURCES__HARVEST__ACCOUNT_ID"}
     given = {name: value for name, value in job["env"].items() if "secrets." not in value}
     given = {name: re.search(r"'(.+)'", value).group(1) for name, value in given.items()}  # type: ignore[union-attr]
+    text = (EXAMPLES / "github_actions.yml").read_text()
+    for name in re.findall(r"(?:secrets|vars)\.(\w+)", text):
+        assert re.search(rf"^# .*\b{name}\b", text, re.MULTILINE), f"{name}: not said on top"
     step = job["steps"][-1]["run"]
     done = run(shlex.split(into_duckdb(step)), tmp_path, sandbox, **given)
     assert json.loads(done)["tables"]["clients"]["now"] == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import venv
@@ -11,6 +12,8 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+
+from harvest.settings import VERSION
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,7 +81,7 @@ def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
     run(folder / "pip", "check")
     home = tmp_path / "home"
     home.mkdir()
-    assert "dlt-harvest 0." in run(folder / "dlt-harvest", "--version", cwd=home)
+    assert f"dlt-harvest {VERSION}\n" == run(folder / "dlt-harvest", "--version", cwd=home)
     assert "clients" in run(folder / "dlt-harvest", "--demo", "clients", "projects", cwd=home)
     code = (
         "import dlt; "
@@ -86,6 +89,22 @@ def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
         "print(dict(pipeline.dataset().row_counts().fetchall()))"
     )
     assert "'clients': 8" in run(folder / "python", "-c", code, cwd=home)
+
+
+def test_image_holds(dist: Path, tmp_path: Path) -> None:
+    """The image gets what the package is built from by name, and no settings, secrets or data."""
+    copied = re.findall(
+        r"^COPY (.+) /connector/", (ROOT / "examples" / "Dockerfile").read_text(), re.MULTILINE
+    )
+    for name in " ".join(copied).split():
+        assert tracked(name), name
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    python = dist / "build-env" / "bin" / "python"
+    run(python, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=tmp_path)
+    (wheel,), (whole,) = tmp_path.glob("*.whl"), dist.glob("*.whl")
+    with ZipFile(wheel) as here, ZipFile(whole) as there:
+        assert {*here.namelist()} == {*there.namelist()}
 
 
 def test_lock() -> None:

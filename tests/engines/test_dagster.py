@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from dlt import Pipeline
 
-from harvest import ENDPOINTS
 from harvest_sandbox import Sandbox
 from tests.running import EVER, ROOT
-from tests.truth import assert_equal
+from tests.truth import ALWAYS, assert_equal
 
 EXAMPLE = ROOT / "examples" / "dagster_assets.py"
 
@@ -38,7 +37,7 @@ def test_assets(sandbox: Sandbox, duck: Pipeline, example: dict[str, Any]) -> No
 
     assets, resources = example["harvest_assets"], {"dlt": example["DagsterDltResource"]()}
     names = {key.path[-1].removeprefix("dlt_harvest_") for key in assets.keys}
-    assert names == {endpoint.name for endpoint in ENDPOINTS}
+    assert names == {endpoint.name for endpoint in ALWAYS}
     assert materialize([assets], resources=resources).success
     assert_equal(duck, sandbox)
     client = next(iter(sandbox.account.records["clients"]))
