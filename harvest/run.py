@@ -38,7 +38,7 @@ from .notify import notifies
 from .recover import forget, recover
 from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, one_of
 from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
-from .verify import MONTHS, SUBJECTS, Verification, store
+from .verify import MONTHS, RECORDS, SUBJECTS, Verification, store
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
@@ -265,7 +265,7 @@ def _demand_agreement(
 def _to_verify(
     accounts: Collection[Account], parts: Mapping[int, _Part], errors: Collection[int]
 ) -> list[Account]:
-    """Return those of the loaded accounts that had a full read, where these are verified."""
+    """Return those of the loaded accounts that had a full read, where full reads are verified."""
     return [
         account
         for account in accounts
@@ -276,9 +276,16 @@ def _to_verify(
 
 
 def _full_reads(pipeline: Pipeline, account: int) -> set[tuple[str, datetime]]:
-    """Return when each table of an account was last read in full."""
+    """Return when the tables whose records are verified were last read in full.
+
+    Others, such as `company` and children, are read in full by each run.
+    """
     tables = tables_of(pipeline, SOURCE, account)
-    return {(name, table.full_read_at) for name, table in tables.items() if table.full_read_at}
+    return {
+        (name, table.full_read_at)
+        for name, table in tables.items()
+        if name in RECORDS and table.full_read_at
+    }
 
 
 class _Part:
@@ -318,7 +325,7 @@ class _Part:
 
     @property
     def read_whole(self) -> bool:
-        """Whether this run read some of the account's tables in full."""
+        """Whether this run read the account's time entries or expenses in full."""
         return _full_reads(self._pipeline, self._account) != self._full_reads
 
     def load(self, *, is_read: bool) -> None:

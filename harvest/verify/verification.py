@@ -37,6 +37,10 @@ entries are usually changed."""
 TOLD = 20
 """Figures that are told of those that are explained, and of those that are not. All are kept."""
 
+RECORDS = {TIME.table, EXPENSES.table}
+"""Tables without which nothing is compared. They have no children, so they are read in full only
+where a full read is due."""
+
 VERIFICATION = "_verification"
 """The table of results. Like `_account_id` it begins as no name of Harvest's does."""
 
@@ -202,10 +206,10 @@ class Verification:
             named = ", ".join(f"`{name}`" for name in unfinished)
             why = f"{named} was not read to the end"
             raise UnverifiableError(why, "load again until nothing is left, then verify")
-        if known.keys().isdisjoint({TIME.table, EXPENSES.table}):
+        if known.keys().isdisjoint(RECORDS):
             why = f"account {self.account.account_id} was never read in full by this pipeline"
             raise UnverifiableError(why, "load it first, without --verify")
-        for name in {TIME.table, EXPENSES.table} & known.keys():
+        for name in RECORDS & known.keys():
             if known[name].focus != self._focus.ids:
                 why = (
                     f"`{name}` was loaded limited to {Focus(known[name].focus) or 'nobody'}, and "
