@@ -187,8 +187,8 @@ def verify(
 
     Raises:
         DifferencesError: Some figures differ for no known reason.
-        UnverifiableError: The account was not read in full, or this token sees less than the one
-            that read it.
+        UnverifiableError: The account was not read in full, this token sees less than the one that
+            read it, or no report could be compared.
         AccountsError: Some of several accounts could not be verified.
         HarvestError: Harvest or the destination could not be asked.
     """
@@ -231,7 +231,7 @@ def _verify(
         done[account.account_id] = verification
         for line in verification.lines():
             tell(line)
-    store(pipeline, SOURCE, done.values())
+    store(pipeline, done.values())
     return done, errors
 
 

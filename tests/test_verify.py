@@ -562,6 +562,21 @@ def test_few_tables(sandbox: Sandbox, duck: Pipeline) -> None:
     assert {row["verdict"] for row in rows} <= {"agrees", "explained"}
 
 
+def test_reports_refused(sandbox: Sandbox, duck: Pipeline) -> None:
+    """A report that the token may not read is asked for once; without any, nothing is verified."""
+    loaded = Loaded(sandbox, duck)
+    load(duck, "time_entries", "expenses", tell=silent, **loaded.settings)
+    sandbox.fault("status", path="reports/time", times=-1, status=403)
+    sandbox.log.clear()
+    rows, lines = loaded.verify()
+    assert {row["report"] for row in rows} == {"expenses"}
+    assert len([r for r in sandbox.log if "reports/time" in r.path]) == 1
+    assert "".join(lines).count("time not compared: the token may not read the report") == 1
+    sandbox.fault("status", path="reports/expenses", times=-1, status=404)
+    with pytest.raises(UnverifiableError, match="; expenses not compared: the token may not read"):
+        loaded.verify()
+
+
 @pytest.mark.parametrize(
     ("how", "word"),
     [({"by": "planet"}, "choose one of client, project, person"), ({"months": -1}, "is -1")],
@@ -607,6 +622,19 @@ def test_module_off(sandbox: Sandbox, duck: Pipeline) -> None:
     rows, lines = loaded.verify()
     assert {row["verdict"] for row in rows} == {"agrees"}, lines
     assert {row["report"] for row in rows} == {"time", "uninvoiced", "budgets"}
+
+
+def test_results_dropped(on_duckdb: Loaded) -> None:
+    """The table of results comes back after somebody dropped it, or a column of it."""
+    on_duckdb.verify()
+    with on_duckdb.pipeline.sql_client() as client:
+        client.execute_sql("ALTER TABLE _verification DROP COLUMN reason")
+    rows, _ = on_duckdb.verify()
+    assert rows[0].keys() >= {"reason", "verdict"}
+    with on_duckdb.pipeline.sql_client() as client:
+        client.execute_sql("DROP TABLE _verification")
+    verify(on_duckdb.pipeline, tell=silent, **on_duckdb.settings)
+    assert {row["verdict"] for row in results(on_duckdb.pipeline)} == {"agrees"}
 
 
 def test_two_accounts(sandbox: Sandbox, duck: Pipeline) -> None:
