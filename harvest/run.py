@@ -14,6 +14,7 @@ from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
 from . import harvest_source
+from .api.rate_limit import Budget, RateLimiter
 from .blame import explained
 from .catalog import BY_NAME, ENDPOINTS, REPORTS
 from .defaults import defaults
@@ -32,11 +33,10 @@ from .errors import (
 )
 from .extract.context import Account
 from .extract.focus import Focus
-from .extract.plan import report_minutes
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line, tables_of
 from .notify import notifies
 from .recover import forget, recover
-from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, one_of
+from .settings import EVERYTHING, one_of
 from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
 from .verify import MONTHS, RECORDS, SUBJECTS, Verification, store
 
@@ -113,21 +113,21 @@ def load(
     noted: list[Account] = []
     source = make(tables, note_accounts=noted.extend)
     chosen = noted[0].settings
-    accounts, several = chosen.accounts_read, len(chosen.account_ids) > 1
+    several = len(chosen.account_ids) > 1
     if several:
         settings["account_id"] = chosen.account_ids  # which "all" are is asked once
 
     selected = source.selected_resources.keys()
     parts = {
-        account: _Part(
+        account.account_id: _Part(
             pipeline,
             account,
-            partial(make, tables, **({"only_account": account} if several else {})),
+            partial(make, tables, **({"only_account": account.account_id} if several else {})),
             selected,
             tell,
-            whose=account if several else None,
+            whose=account.account_id if several else None,
         )
-        for account in accounts
+        for account in noted
     }
     dropped = set(selected if refresh is True else refresh or ())
     if unknown := dropped - selected:
@@ -306,13 +306,14 @@ class _Part:
     def __init__(
         self,
         pipeline: Pipeline,
-        account: int,
+        account: Account,
         make: Callable[..., DltSource],
         selected: Collection[str],
         tell: Callable[[str], object],
         whose: int | None,
     ) -> None:
-        self._pipeline, self._account = pipeline, account
+        self._pipeline, self._account = pipeline, account.account_id
+        self._limiters = account.client.limiters
         self._make, self._selected = make, selected
         self.tell, self.whose, self.summary = tell, whose, Summary()
         self._full_reads: set[tuple[str, datetime]] = set()
@@ -344,7 +345,7 @@ class _Part:
             run, goes_on = self._last_run, True
             failed = run.failed
             while run.requests_left and goes_on:
-                self.tell(_what_is_left(run.requests_left))
+                self.tell(_what_is_left(run.requests_left, self._limiters))
                 self._run(self._make(**NEXT_BATCH))
                 before, run = run.requests_left, self._last_run
                 failed = {**run.failed, **failed}
@@ -440,12 +441,15 @@ def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
     return source.with_resources(*tables) if tables else source
 
 
-def _what_is_left(requests: Mapping[str, int]) -> str:
+def _what_is_left(requests: Mapping[str, int], limiters: Mapping[Budget, RateLimiter]) -> str:
     """Say for which tables there are requests left, and how long they take at least."""
     of_reports = sum(count for table, count in requests.items() if BY_NAME[table].report)
     total = sum(requests.values())
-    minutes = round((total - of_reports) / RATE_LIMIT * RATE_PERIOD / 60)
-    minutes = max(1, minutes, report_minutes(of_reports))
+    seconds = max(
+        limiters["general"].seconds_for(total - of_reports),
+        limiters["reports"].seconds_for(of_reports),
+    )
+    minutes = max(1, round(seconds / 60))
     return f"Left: some {total:,} requests, {minutes} min or more, for {', '.join(requests)}."
 
 

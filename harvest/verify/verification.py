@@ -433,7 +433,7 @@ def store(pipeline: Pipeline, verifications: Iterable[Verification]) -> None:
     table = resource.compute_table_schema()
     destination = Destination(pipeline, SCHEMA, 0)
     there = destination.tables([VERIFICATION])
-    hints = {"description": DESCRIPTION}
+    hints: dict[str, Any] = {"description": DESCRIPTION}
     if there is not None and (
         VERIFICATION not in there or destination.missing_columns(VERIFICATION, there[VERIFICATION])
     ):
