@@ -758,6 +758,32 @@ def test_demo(tmp_path: Path) -> None:
     assert "unexplained" not in done.stdout
 
 
+def test_left_out_by_list(on_duckdb: Loaded) -> None:
+    """An entry that Harvest's list lacks, and that Harvest has as it is here, is no reason."""
+    entries = on_duckdb.sandbox.account.rows("time_entries")
+    first, second = next(
+        (one, other) for one in entries for other in entries
+        if one["id"] < other["id"] and one["client"] == other["client"]
+        and one["spent_date"][:7] == other["spent_date"][:7]
+    )  # fmt: skip
+    lost, left_out = first["id"], second["id"]
+
+    def spoil(body: Row) -> None:
+        kept = [entry for entry in body["time_entries"] if entry["id"] != left_out]
+        body["total_entries"] -= len(body["time_entries"]) - len(kept)
+        body["time_entries"] = kept
+
+    on_duckdb.sandbox.fault("mutate", path="v2/time_entries$", times=-1, change=spoil)
+    try:
+        delete = f"DELETE FROM {{time_entries}} WHERE id = {lost}"
+        with on_duckdb.changed("time_entries", delete):
+            rows, lines = on_duckdb.verify()
+    finally:
+        on_duckdb.sandbox.faults.clear()
+    reasons = {row["reason"] for row in rows if row["report"] == "time" and row["reason"]}
+    assert reasons == {f"time entry {lost} is missing here"}, lines
+
+
 def test_spans() -> None:
     """Spans hold each month once, newest first, and none is longer than Harvest allows."""
     first, last = date(2019, 2, 1), date(2026, 11, 30)

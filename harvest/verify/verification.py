@@ -284,7 +284,7 @@ class Verification:
         return ledger
 
     def _new_ledger(self) -> Ledger:
-        ledger = Ledger(self.by, self.verified_at.date())
+        ledger = Ledger(self.by, self.verified_at)
         if CLIENTS.table in self._tables:
             ledger.add(self._warehouse.rows(CLIENTS))
         return ledger
