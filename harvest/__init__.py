@@ -106,7 +106,8 @@ def harvest_source(
             before it is not read; "all" reads all of it. Default: one year before the first run.
         base_url: The API's address. Set it for a proxy or the sandbox.
         user_agent: Application and contact, sent to Harvest with each request.
-        rate_limit: Requests in 15 s. Lower it when other tools share Harvest's limit of 100.
+        rate_limit: Requests in 15 s, and requests for reports in 15 minutes. Lower it when other
+            tools share Harvest's limits of 100 each.
         deletions: What becomes of rows that Harvest no longer has: "remove" them, "flag" them with
             the time in `_deleted_at`, or "keep" them as they are.
         children: Read messages, payments and rates of all parents on each run ("complete"), of

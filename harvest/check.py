@@ -29,10 +29,11 @@ from .api.accounts import auth_by_account, sign_ins
 from .api.answers import Page
 from .api.client import HarvestClient
 from .api.oauth import Application, HarvestId
-from .catalog import BY_NAME, ENDPOINTS, Endpoint
+from .catalog import BY_NAME, ENDPOINTS, REPORTS, Endpoint
 from .errors import ConfigurationError, HarvestError, MalformedAnswerError, StatusError
 from .extract.focus import FILTERS, Focus, demand_known, unheeded
-from .extract.plan import plan_list, plan_table, requests_needed
+from .extract.history import checked_tables
+from .extract.plan import plan_list, plan_report, plan_table, requests_needed
 from .extract.state import TableState
 from .extract.windows import Window, day_of, since
 from .settings import (
@@ -41,7 +42,6 @@ from .settings import (
     EVERYTHING,
     OVERLAP_SECONDS,
     RATE_LIMIT,
-    RATE_PERIOD,
     USER_AGENT,
     VERSION,
     Settings,
@@ -199,19 +199,21 @@ def _archived(look: Look) -> Finding:
         kind: look.found((name, {"is_active": kind, "per_page": "1"}) for name in lists)
         for kind in ("true", "false")
     }
-    lacking, empty = [], []
+    lacking, empty, silent = [], [], []
     for name in lists:
         total = look.pages[name].total
         parts = [counts[kind][name].total if name in counts[kind] else None for kind in counts]
         active, archived = parts
         if total is None or active is None or archived is None:
-            return Finding(None, f"`{name}` does not say how many it has")
-        if archived == 0:
+            silent.append(name)
+        elif archived == 0:
             empty.append(name)
         elif total != active + archived:
             lacking.append(f"{name} ({total:,} of {active + archived:,})")
     if lacking:
         return Finding(holds=False, seen=f"not all: {', '.join(lacking)}")
+    if silent:
+        return Finding(None, f"{', '.join(silent)} does not say how many it has")
     if len(empty) == len(lists):
         return Finding(None, "nothing is archived")
     return Finding(holds=True, seen=_but("all there", "nothing archived in", empty))
@@ -460,6 +462,9 @@ def check(
     clients: Any | None = None,
     projects: Any | None = None,
     users: Any | None = None,
+    reports: bool = Settings.reports,
+    report_period: str = Settings.report_period,
+    history: Any | None = None,
     client_id: str | None = None,
     client_secret: TSecretStrValue | None = None,
     refresh_token: TSecretStrValue | None = None,
@@ -480,6 +485,9 @@ def check(
         clients: See there.
         projects: See there.
         users: See there.
+        reports: See there.
+        report_period: See there.
+        history: See there.
         client_id: See there.
         client_secret: See there.
         refresh_token: See there.
@@ -492,7 +500,7 @@ def check(
     Raises:
         HarvestError: Harvest can't be asked, or not as this account; its text says what to do.
     """
-    began, address = anchor(anchor_date), checked_base_url(base_url)
+    address = checked_base_url(base_url)
     id_address = checked_id_url(id_url, address)
     client_of = client_maker(address, user_agent, rate_limit, Sizes())
     application = Application(client_id, client_secret, refresh_token, token_file)
@@ -520,6 +528,10 @@ def check(
         clients=checked_ids("clients", clients),
         projects=checked_ids("projects", projects),
         users=checked_ids("users", users),
+        anchor_date=anchor(anchor_date),
+        reports=reports,
+        report_period=report_period,
+        history=checked_tables(history),
     )
     focus, well = Focus(settings.focus), True
     for account in settings.accounts_read:
@@ -528,7 +540,7 @@ def check(
         if focus:
             demand_known(look.client, focus.ids)
             tell(f"Limited       time_entries and expenses to {focus}")
-        _tell_first_run(look, began, focus, rate_limit, tell)
+        _tell_first_run(look, settings, tell)
         well &= _tell_probes(look, tell)
     return well
 
@@ -554,11 +566,12 @@ def _tell_access(look: Look, account: int, tell: Tell) -> None:
         tell(f"              not asked, no parent is there: {', '.join(look.empty)}")
 
 
-def _tell_first_run(
-    look: Look, given: datetime | None, focus: Focus, rate_limit: int, tell: Tell
-) -> None:
-    now = look.started
-    began = given or now.replace(hour=0, minute=0, second=0, microsecond=0) - DEFAULT_HISTORY
+def _tell_first_run(look: Look, settings: Settings, tell: Tell) -> None:
+    now, focus = look.started, Focus(settings.focus)
+    began = (
+        settings.anchor_date
+        or now.replace(hour=0, minute=0, second=0, microsecond=0) - DEFAULT_HISTORY
+    )
     anchored = [(e, {**since(began), "per_page": "1"}) for e in look.of(where=lambda e: e.anchored)]
     scoped = look.found((e.name, filters) for e, filters in anchored)
     limited = [
@@ -575,7 +588,7 @@ def _tell_first_run(
         children = [c for c in CHILDREN if c.parent == endpoint.name and c.name not in look.failed]
         plans = {
             e.name: plan_table(
-                e, TableState(), Settings(), Sizes(), anchor=began if e.anchored else None, now=now
+                e, TableState(), settings, Sizes(), anchor=began if e.anchored else None, now=now
             )
             for e in (endpoint, *children)
         }
@@ -590,10 +603,26 @@ def _tell_first_run(
         whole, records = whole + requests, records + total
         tell(f"  {endpoint.name:<28}{total:>10,}{requests:>10,}  "
              f"{', '.join(child.name for child in children)}".rstrip())  # fmt: skip
-    seconds = whole / rate_limit * RATE_PERIOD
-    time = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+    limiters = look.client.limiters
+    time = _time(limiters["general"].seconds_for(whole))
     tell(f"  In all {records:,} records and their children, by {whole:,} requests at least: "
          f"{time} by the rate limit.")  # fmt: skip
+    if reports := [e for e in REPORTS if e.by_default(reports=settings.reports)]:
+        asked = sum(
+            requests_needed(e, plan_report(e, TableState(), settings, anchor=began, now=now))
+            for e in reports
+        )
+        time = _time(limiters["reports"].seconds_for(asked))
+        tell(f"  {len(reports)} reports, by {settings.report_period}, take up to {asked:,} "
+             f"requests besides: {time} by the limit of their own.")  # fmt: skip
+    if settings.history:
+        tell(f"  Each version is kept of {', '.join(settings.history)}.")
+
+
+def _time(seconds: float) -> str:
+    if not seconds:
+        return "no wait"
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
 
 
 def _tell_probes(look: Look, tell: Tell) -> bool:

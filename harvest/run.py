@@ -14,6 +14,7 @@ from dlt.extract import DltSource
 from filelock import FileLock, Timeout
 
 from . import harvest_source
+from .api.rate_limit import Budget, RateLimiter
 from .blame import explained
 from .catalog import BY_NAME, ENDPOINTS, REPORTS
 from .defaults import defaults
@@ -32,13 +33,12 @@ from .errors import (
 )
 from .extract.context import Account
 from .extract.focus import Focus
-from .extract.plan import report_minutes
 from .extract.state import LastRun, accounts_left, anchor_of, last_run, left_line, tables_of
 from .notify import notifies
 from .recover import forget, recover
-from .settings import EVERYTHING, RATE_LIMIT, RATE_PERIOD, one_of
+from .settings import EVERYTHING, one_of
 from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
-from .verify import MONTHS, SUBJECTS, Verification, store
+from .verify import MONTHS, RECORDS, SUBJECTS, Verification, store
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
@@ -113,21 +113,21 @@ def load(
     noted: list[Account] = []
     source = make(tables, note_accounts=noted.extend)
     chosen = noted[0].settings
-    accounts, several = chosen.accounts_read, len(chosen.account_ids) > 1
+    several = len(chosen.account_ids) > 1
     if several:
         settings["account_id"] = chosen.account_ids  # which "all" are is asked once
 
     selected = source.selected_resources.keys()
     parts = {
-        account: _Part(
+        account.account_id: _Part(
             pipeline,
             account,
-            partial(make, tables, **({"only_account": account} if several else {})),
+            partial(make, tables, **({"only_account": account.account_id} if several else {})),
             selected,
             tell,
-            whose=account if several else None,
+            whose=account.account_id if several else None,
         )
-        for account in accounts
+        for account in noted
     }
     dropped = set(selected if refresh is True else refresh or ())
     if unknown := dropped - selected:
@@ -187,8 +187,8 @@ def verify(
 
     Raises:
         DifferencesError: Some figures differ for no known reason.
-        UnverifiableError: The account was not read in full, or this token sees less than the one
-            that read it.
+        UnverifiableError: The account was not read in full, this token sees less than the one that
+            read it, or no report could be compared.
         AccountsError: Some of several accounts could not be verified.
         HarvestError: Harvest or the destination could not be asked.
     """
@@ -231,7 +231,7 @@ def _verify(
         done[account.account_id] = verification
         for line in verification.lines():
             tell(line)
-    store(pipeline, SOURCE, done.values())
+    store(pipeline, done.values())
     return done, errors
 
 
@@ -265,7 +265,7 @@ def _demand_agreement(
 def _to_verify(
     accounts: Collection[Account], parts: Mapping[int, _Part], errors: Collection[int]
 ) -> list[Account]:
-    """Return those of the loaded accounts that had a full read, where these are verified."""
+    """Return those of the loaded accounts that had a full read, where full reads are verified."""
     return [
         account
         for account in accounts
@@ -276,9 +276,16 @@ def _to_verify(
 
 
 def _full_reads(pipeline: Pipeline, account: int) -> set[tuple[str, datetime]]:
-    """Return when each table of an account was last read in full."""
+    """Return when the tables whose records are verified were last read in full.
+
+    Others, such as `company` and children, are read in full by each run.
+    """
     tables = tables_of(pipeline, SOURCE, account)
-    return {(name, table.full_read_at) for name, table in tables.items() if table.full_read_at}
+    return {
+        (name, table.full_read_at)
+        for name, table in tables.items()
+        if name in RECORDS and table.full_read_at
+    }
 
 
 class _Part:
@@ -299,13 +306,14 @@ class _Part:
     def __init__(
         self,
         pipeline: Pipeline,
-        account: int,
+        account: Account,
         make: Callable[..., DltSource],
         selected: Collection[str],
         tell: Callable[[str], object],
         whose: int | None,
     ) -> None:
-        self._pipeline, self._account = pipeline, account
+        self._pipeline, self._account = pipeline, account.account_id
+        self._limiters = account.client.limiters
         self._make, self._selected = make, selected
         self.tell, self.whose, self.summary = tell, whose, Summary()
         self._full_reads: set[tuple[str, datetime]] = set()
@@ -318,7 +326,7 @@ class _Part:
 
     @property
     def read_whole(self) -> bool:
-        """Whether this run read some of the account's tables in full."""
+        """Whether this run read the account's time entries or expenses in full."""
         return _full_reads(self._pipeline, self._account) != self._full_reads
 
     def load(self, *, is_read: bool) -> None:
@@ -337,7 +345,7 @@ class _Part:
             run, goes_on = self._last_run, True
             failed = run.failed
             while run.requests_left and goes_on:
-                self.tell(_what_is_left(run.requests_left))
+                self.tell(_what_is_left(run.requests_left, self._limiters))
                 self._run(self._make(**NEXT_BATCH))
                 before, run = run.requests_left, self._last_run
                 failed = {**run.failed, **failed}
@@ -433,12 +441,15 @@ def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
     return source.with_resources(*tables) if tables else source
 
 
-def _what_is_left(requests: Mapping[str, int]) -> str:
+def _what_is_left(requests: Mapping[str, int], limiters: Mapping[Budget, RateLimiter]) -> str:
     """Say for which tables there are requests left, and how long they take at least."""
     of_reports = sum(count for table, count in requests.items() if BY_NAME[table].report)
     total = sum(requests.values())
-    minutes = round((total - of_reports) / RATE_LIMIT * RATE_PERIOD / 60)
-    minutes = max(1, minutes, report_minutes(of_reports))
+    seconds = max(
+        limiters["general"].seconds_for(total - of_reports),
+        limiters["reports"].seconds_for(of_reports),
+    )
+    minutes = max(1, round(seconds / 60))
     return f"Left: some {total:,} requests, {minutes} min or more, for {', '.join(requests)}."
 
 

@@ -81,6 +81,25 @@ def test_first_run(
     assert int(entries) == len(sandbox.account.records["time_entries"])
 
 
+def test_first_run_of_reports(sandbox: Sandbox, settings: dict[str, Any]) -> None:
+    """Reports that are on are counted apart, with their own wait, and histories are named."""
+    _, text = checked({**settings, "rate_limit": 100, "reports": True, "history": "time_entries"})
+    now = sandbox.clock.now()
+    requests = 8 * ((now.year - 2010) * 12 + now.month) + 2
+    wait = (requests - 1) // 100 * 15
+    told = f"  10 reports, by month, take up to {requests:,} requests besides: {wait} min by the"
+    assert told in text
+    assert "\n  Each version is kept of time_entries." in text
+
+
+def test_archived_and_silent(sandbox: Sandbox, settings: dict[str, Any]) -> None:
+    """A list that does not count its records hides none that lacks archived ones."""
+    sandbox.without_total_entries, sandbox.without_archived = ["clients"], ["tasks"]
+    _, text = checked(settings)
+    assert line_of(text, "lists hold archived records").startswith("  NO "), text
+    assert "not all: tasks (7 of 8)" in text
+
+
 def test_no_manager(sandbox: Sandbox, settings: dict[str, Any]) -> None:
     """Teammates, which only managers have, may be read though the first person has none."""
     for user in sandbox.account.truth("users"):

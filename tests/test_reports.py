@@ -11,10 +11,11 @@ import pytest
 from dlt import Pipeline
 
 from harvest import HarvestError
+from harvest.api.rate_limit import limiters
 from harvest.catalog import BY_NAME, REPORTS
 from harvest.extract.reports import PROBE_FROM
 from harvest.extract.windows import periods
-from harvest.run import load
+from harvest.run import _what_is_left, load
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 from harvest_sandbox.account import Record
@@ -375,6 +376,11 @@ def test_batches(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> 
     assert requests_of(sandbox) == 21 * 2 + 5  # a snapshot in each of five batches
     assert len(said) == 4
     assert said[0].startswith("Left: some 33 requests, 1 min or more, for report_time_team, report")
+    slowly = limiters(5)  # the setting `rate_limit`
+    assert _what_is_left({"report_time_team": 33}, slowly).startswith(
+        "Left: some 33 requests, 90 m"
+    )
+    assert _what_is_left({"time_entries": 50}, slowly).startswith("Left: some 50 requests, 2 min")
     for name in names[:2]:
         assert_holds(duck, sandbox, name, history(sandbox, name, anchor))
 
@@ -432,14 +438,14 @@ def test_budget_is_apart(sandbox: Sandbox, source: Make, duck: Pipeline, told: l
 
 
 def test_waits_are_told(sandbox: Sandbox, source: Make, duck: Pipeline, told: list[str]) -> None:
-    """Before a run asks for more than Harvest allows in 15 minutes it says what that takes."""
+    """Before a run asks for more than it may in 15 minutes it says what that takes."""
     anchor = f"{today(sandbox).year - 9}-01-01"
-    duck.run(source(anchor_date=anchor).with_resources("report_time_team"))
+    duck.run(source(anchor_date=anchor, rate_limit=50).with_resources("report_time_team"))
     months = (9 * 12) + today(sandbox).month
     (line,) = told
     assert line == (
-        f"Reports take up to {months} requests, 15 min or more: Harvest allows 100 of them in "
-        "15 min. No other table waits for them."
+        f"Reports take up to {months} requests, 30 min or more: 50 of them may be sent in 15 min. "
+        "No other table waits for them."
     )
 
 

@@ -60,11 +60,10 @@ def test_verify(sandbox: Sandbox, duck: Pipeline, kind: str, by: str, reports: s
 
 
 def test_verify_two_kinds(sandbox: Sandbox, duck: Pipeline) -> None:
-    """People on projects are in no report, so nothing is compared, and it is said."""
+    """People on projects are in no report: that nothing can be compared is an error."""
     scope = {"projects": common(sandbox, "project"), "users": common(sandbox, "user")}
-    rows, lines = loaded_with(sandbox, duck, **scope).verify(**scope)
-    assert not rows
-    assert "time not compared, since no such report is of projects" in "".join(lines)
+    with pytest.raises(UnverifiableError, match="time not compared, since no such report is of pr"):
+        loaded_with(sandbox, duck, **scope).verify(**scope)
 
 
 def test_verify_moved(sandbox: Sandbox, duck: Pipeline) -> None:
@@ -91,8 +90,12 @@ def test_verify_moved(sandbox: Sandbox, duck: Pipeline) -> None:
 def test_verify_other_scope(sandbox: Sandbox, duck: Pipeline) -> None:
     """Tables of another scope than the settings name are not compared."""
     loaded = loaded_with(sandbox, duck, users=common(sandbox, "user", 5))
-    with pytest.raises(UnverifiableError, match="was loaded limited to users"):
+    limited = r"loaded limited to users [\d, ]+, and the settings name no limit"
+    with pytest.raises(UnverifiableError, match=limited):
         loaded.verify()
+    project = common(sandbox, "project", 1)
+    with pytest.raises(UnverifiableError, match=f"the settings limit it to project {project[0]}"):
+        loaded.verify(projects=project)
 
 
 def checked(sandbox: Sandbox, **scope: Any) -> tuple[bool, str]:

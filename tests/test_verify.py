@@ -562,6 +562,21 @@ def test_few_tables(sandbox: Sandbox, duck: Pipeline) -> None:
     assert {row["verdict"] for row in rows} <= {"agrees", "explained"}
 
 
+def test_reports_refused(sandbox: Sandbox, duck: Pipeline) -> None:
+    """A report that the token may not read is asked for once; without any, nothing is verified."""
+    loaded = Loaded(sandbox, duck)
+    load(duck, "time_entries", "expenses", tell=silent, **loaded.settings)
+    sandbox.fault("status", path="reports/time", times=-1, status=403)
+    sandbox.log.clear()
+    rows, lines = loaded.verify()
+    assert {row["report"] for row in rows} == {"expenses"}
+    assert len([r for r in sandbox.log if "reports/time" in r.path]) == 1
+    assert "".join(lines).count("time not compared: the token may not read the report") == 1
+    sandbox.fault("status", path="reports/expenses", times=-1, status=404)
+    with pytest.raises(UnverifiableError, match="; expenses not compared: the token may not read"):
+        loaded.verify()
+
+
 @pytest.mark.parametrize(
     ("how", "word"),
     [({"by": "planet"}, "choose one of client, project, person"), ({"months": -1}, "is -1")],
@@ -609,6 +624,19 @@ def test_module_off(sandbox: Sandbox, duck: Pipeline) -> None:
     assert {row["report"] for row in rows} == {"time", "uninvoiced", "budgets"}
 
 
+def test_results_dropped(on_duckdb: Loaded) -> None:
+    """The table of results comes back after somebody dropped it, or a column of it."""
+    on_duckdb.verify()
+    with on_duckdb.pipeline.sql_client() as client:
+        client.execute_sql("ALTER TABLE _verification DROP COLUMN reason")
+    rows, _ = on_duckdb.verify()
+    assert rows[0].keys() >= {"reason", "verdict"}
+    with on_duckdb.pipeline.sql_client() as client:
+        client.execute_sql("DROP TABLE _verification")
+    verify(on_duckdb.pipeline, tell=silent, **on_duckdb.settings)
+    assert {row["verdict"] for row in results(on_duckdb.pipeline)} == {"agrees"}
+
+
 def test_two_accounts(sandbox: Sandbox, duck: Pipeline) -> None:
     """Each account is verified by itself, and only the one that differs is named."""
     second = sandbox.add_account(size="tiny", seed=2)
@@ -635,12 +663,15 @@ def test_after_full_read(sandbox: Sandbox, duck: Pipeline) -> None:
     """With the setting, a load verifies after each full read, and no other time."""
     vary(sandbox)
     chosen = settings_of(sandbox, verify_full_reads=True)
+    # Each run reads these in full.
+    always = ("company", "roles", "invoice_messages", "report_project_budget")
     told: list[str] = []
-    load(duck, *TABLES, tell=told.append, **chosen)
+    load(duck, *TABLES, *always, tell=told.append, **chosen)
     first = len(results(duck))
     assert first
     assert any("figures agree" in line for line in told)
-    load(duck, *TABLES, tell=told.append, **chosen)
+    sandbox.clock.shift(hours=1)
+    load(duck, *TABLES, *always, tell=told.append, **chosen)
     assert len(results(duck)) == first
     with duck.sql_client() as client:
         client.execute_sql("UPDATE time_entries SET hours = hours + 1, rounded_hours = hours + 1")
@@ -725,6 +756,32 @@ def test_demo(tmp_path: Path) -> None:
     done = run_script("--demo", "--verify", home=tmp_path, **env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "unexplained" not in done.stdout
+
+
+def test_left_out_by_list(on_duckdb: Loaded) -> None:
+    """An entry that Harvest's list lacks, and that Harvest has as it is here, is no reason."""
+    entries = on_duckdb.sandbox.account.rows("time_entries")
+    first, second = next(
+        (one, other) for one in entries for other in entries
+        if one["id"] < other["id"] and one["client"] == other["client"]
+        and one["spent_date"][:7] == other["spent_date"][:7]
+    )  # fmt: skip
+    lost, left_out = first["id"], second["id"]
+
+    def spoil(body: Row) -> None:
+        kept = [entry for entry in body["time_entries"] if entry["id"] != left_out]
+        body["total_entries"] -= len(body["time_entries"]) - len(kept)
+        body["time_entries"] = kept
+
+    on_duckdb.sandbox.fault("mutate", path="v2/time_entries$", times=-1, change=spoil)
+    try:
+        delete = f"DELETE FROM {{time_entries}} WHERE id = {lost}"
+        with on_duckdb.changed("time_entries", delete):
+            rows, lines = on_duckdb.verify()
+    finally:
+        on_duckdb.sandbox.faults.clear()
+    reasons = {row["reason"] for row in rows if row["report"] == "time" and row["reason"]}
+    assert reasons == {f"time entry {lost} is missing here"}, lines
 
 
 def test_spans() -> None:

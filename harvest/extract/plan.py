@@ -14,14 +14,7 @@ from typing import Literal
 
 from ..catalog import ENDPOINTS, REPORTS, Endpoint, Report
 from ..errors import ConfigurationError
-from ..settings import (
-    DEFAULT_HISTORY,
-    LONGEST_REPORT,
-    RATE_LIMIT,
-    REPORTS_PERIOD,
-    Settings,
-    Sizes,
-)
+from ..settings import DEFAULT_HISTORY, LONGEST_REPORT, Settings, Sizes
 from .state import PeriodsRead, TableState
 from .windows import DAY, Window, periods
 
@@ -312,11 +305,6 @@ def _is_due(full_read_at: datetime, hours: float, now: datetime) -> bool:
     if hours < 0:
         return False
     return full_read_at > now or now - full_read_at >= timedelta(hours=hours)
-
-
-def report_minutes(requests: int) -> int:
-    """Return the minutes that so many requests for reports take at least, beside the first 100."""
-    return round(max(0, requests - 1) // RATE_LIMIT * REPORTS_PERIOD / 60)
 
 
 def report_requests(

@@ -20,11 +20,11 @@ from dlt.extract.items import DataItemWithMeta
 from ..catalog import BY_NAME, Endpoint, Report
 from ..catalog.schema import ACCOUNT_ID
 from ..errors import HarvestError, NarrowerTokenError, ShiftingListError
-from ..settings import LONGEST_REPORT, RATE_LIMIT
+from ..settings import LONGEST_REPORT
 from .context import Run
 from .deletions import Gone, NotRead, mark_of
 from .lists import Rows
-from .plan import report_minutes, requests_needed
+from .plan import requests_needed
 from .state import PeriodsRead, TableState, tell
 from .windows import DAY, Filters, Window
 
@@ -77,11 +77,13 @@ def read_reports(run: Run) -> Iterator[TDataItems]:
     """
     needed = {name: requests_needed(BY_NAME[name], plan) for name, plan in run.reports.items()}
     requests = sum(needed.values())
-    if requests > RATE_LIMIT and run.left_before.keys().isdisjoint(needed):
+    limiter = run.client.limiters["reports"]
+    if requests > limiter.requests and run.left_before.keys().isdisjoint(needed):
+        minutes = round(limiter.seconds_for(requests) / 60)
         tell(
             run.account.named,
-            f"Reports take up to {requests:,} requests, {report_minutes(requests)} min or more: "
-            f"Harvest allows {RATE_LIMIT} of them in 15 min. No other table waits for them.",
+            f"Reports take up to {requests:,} requests, {minutes} min or more: {limiter.requests} "
+            "of them may be sent in 15 min. No other table waits for them.",
         )
     readers = [ReportReader(run, BY_NAME[name]) for name in run.reports]
     if run.reports_wait:

@@ -14,19 +14,20 @@
   https://support.getharvest.com/hc/en-us/articles/360048181472-How-project-type-affects-reports and
   https://help.getharvest.com/api-v2/reports-api/reports/uninvoiced-report/
 - **Budgets** are spent by entries that are `budgeted`: in hours, or in money by their rates, with
-  expenses where the project says so; a monthly budget by this month's:
+  expenses where the project says so; a monthly budget by those of this month:
   https://help.getharvest.com/api-v2/reports-api/reports/project-budget-report/
 
 Where the documents are silent, each reading of them counts as agreement, and nothing else does:
 an amount may be rounded to cents entry by entry, once at the end, or not; a draft invoice may take
-from a fixed fee or not; an archived assignment's budget may count or not.
+from a fixed fee or not; an archived assignment's budget may count or not; around a turn of the
+month, this month is that of one time zone or another.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 from ..extract.windows import Window
@@ -95,11 +96,11 @@ class Ledger:
 
     Args:
         by: What time and expenses are added up by, one of `SUBJECTS`.
-        today: The day of monthly budgets, by Harvest's clock (UTC).
+        now: The moment of monthly budgets, by Harvest's clock (UTC).
     """
 
-    def __init__(self, by: str, today: date) -> None:
-        self._subject, self._today = SUBJECTS[by], today
+    def __init__(self, by: str, now: datetime) -> None:
+        self._subject, self._this_month = SUBJECTS[by], _months_at(now)
         self._months: dict[tuple[str, str], Sums] = defaultdict(_sums)
         self._projects: dict[int, Project] = {}
         self._currencies: dict[int, str] = {}
@@ -221,16 +222,22 @@ class Ledger:
     def _budgets(self) -> Figures:
         figures: Figures = {}
         ever = self._over({month for _, month in self._months}, "projects")
-        this_month = self._over([self._today.isoformat()[:7]], "projects")
+        this_month = [self._over([month], "projects") for month in self._this_month]
         for project in self._projects.values():
             if not (budget := self._budget(project)):
                 continue
-            mine = (this_month if project.budget_is_monthly else ever)[project.id, ""]
-            spent = mine["budgeted_amount" if project.budget_by in MONEY else "budgeted_hours"]
-            if project.budget_by == "project_cost" and project.cost_budget_include_expenses:
-                spent += mine["expenses"]
-            figures[project.id, ""] = {"budget": budget, "budget_spent": spent.figure}
+            spent: Figure = ()
+            for sums in this_month if project.budget_is_monthly else [ever]:
+                spent += self._spent(project, sums).figure
+            figures[project.id, ""] = {"budget": budget, "budget_spent": spent}
         return figures
+
+    def _spent(self, project: Project, sums: Sums) -> Sum:
+        mine = sums[project.id, ""]
+        spent = mine["budgeted_amount" if project.budget_by in MONEY else "budgeted_hours"]
+        if project.budget_by == "project_cost" and project.cost_budget_include_expenses:
+            return spent + mine["expenses"]
+        return spent
 
     def _budget(self, project: Project) -> Figure:
         """Return a project's budget; nothing where it has none."""
@@ -255,6 +262,12 @@ def _sums() -> Sums:
 def cents(amount: Decimal) -> Decimal:
     """Return an amount in whole cents."""
     return amount.quantize(CENT, ROUND_HALF_UP)
+
+
+def _months_at(now: datetime) -> list[str]:
+    """Return the months that it is somewhere on earth, UTC's first."""
+    zones = (timedelta(0), timedelta(hours=-12), timedelta(hours=14))
+    return list(dict.fromkeys(f"{now + zone:%Y-%m}" for zone in zones))
 
 
 def _months(window: Window) -> Iterator[str]:

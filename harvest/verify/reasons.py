@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
@@ -193,7 +193,8 @@ class Reasons:
         for record in sorted({*here, *theirs} - told):
             if record not in theirs:
                 gone += 1
-                found.findings.append(self._gone(kind, here[record], look=gone <= LOOK_UPS))
+                look = gone <= LOOK_UPS
+                found.findings += self._gone(kind, here[record], found.ledger, look=look)
             elif theirs[record] != here.get(record):
                 held = here.get(record) or elsewhere.get(record)
                 found.findings.append(self._changed(kind, held, *stamps[record]))
@@ -229,8 +230,11 @@ class Reasons:
         rows = (theirs,) if ours is None else (ours, theirs)
         return Finding(what + why, is_known=bool(why), rows=rows)
 
-    def _gone(self, kind: Kind, ours: Any, *, look: bool) -> Finding:
-        """Say of a row that Harvest's list lacks whether it is elsewhere by now, or nowhere."""
+    def _gone(self, kind: Kind, ours: Any, ledger: Ledger, *, look: bool) -> Iterator[Finding]:
+        """Say of a row that Harvest's list lacks whether it is elsewhere by now, or nowhere.
+
+        If Harvest has it as it is here, the list left it out: then it is added to the ledger.
+        """
         if look and kind in (TIME, EXPENSES):
             try:
                 record = self._client.record(f"{kind.table}/{ours.id}")
@@ -240,15 +244,21 @@ class Reasons:
             else:
                 if self._keeps_deleted and self._focus.excludes(record):
                     text = f"{kind.word} {ours.id} was moved to others, and kept by `deletions`"
-                    return Finding(text, is_known=True, rows=(ours,))
+                    yield Finding(text, is_known=True, rows=(ours,))
+                    return
                 (theirs,) = rows_of(kind, record)
-                return self._changed(kind, ours, theirs, str(record.get("updated_at")))
+                if theirs == ours:
+                    ledger.add([ours])
+                else:
+                    yield self._changed(kind, ours, theirs, str(record.get("updated_at")))
+                return
         text = f"{kind.word} {ours.id} is not in Harvest"
         if self._keeps_deleted:
-            return Finding(f"{text}, and kept by `deletions`", is_known=True, rows=(ours,))
+            yield Finding(f"{text}, and kept by `deletions`", is_known=True, rows=(ours,))
+            return
         read_at = self._tables[kind.table].full_read_at
         text += f": deleted after the full read of {read_at:%Y-%m-%d %H:%M} UTC, or never there"
-        return Finding(f"{text}; --full-read mends it", is_known=False, rows=(ours,))
+        yield Finding(f"{text}; --full-read mends it", is_known=False, rows=(ours,))
 
     @staticmethod
     def _rerounded(ours: list[TimeEntry], theirs: dict[int, TimeEntry]) -> list[Finding]:

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from dlt import Pipeline
 
 from ..api.client import HarvestClient
-from ..catalog import BY_NAME
+from ..catalog import BY_NAME, Endpoint
 from ..catalog.schema import ACCOUNT_ID
 from ..destination import DELETED_AT
+from ..errors import ShiftingListError
 from ..extract.focus import Focus
+from ..settings import Sizes
+
+T = TypeVar("T")
 
 CHUNK = 10_000
 """Rows that are taken from the destination at once."""
@@ -280,8 +284,8 @@ class Warehouse:
                     yield chunk
 
 
-def listed(client: HarvestClient, kind: Kind, filters: dict[str, str]) -> Iterator[tuple[Any, str]]:
-    """Yield the rows of Harvest's own list, each with its record's `updated_at`.
+def listed(client: HarvestClient, kind: Kind, filters: dict[str, str]) -> list[tuple[Any, str]]:
+    """Return the rows of Harvest's own list, each with its record's `updated_at`.
 
     Args:
         client: Where to ask.
@@ -291,11 +295,47 @@ def listed(client: HarvestClient, kind: Kind, filters: dict[str, str]) -> Iterat
     Raises:
         HarvestError: The list could not be read.
     """
-    endpoint = BY_NAME[kind.table]
-    for page in client.pages(endpoint.path, endpoint.key, filters):
-        for record in page:
-            for row in rows_of(kind, record):
-                yield row, str(record.get("updated_at"))
+
+    def rows(record: dict[str, Any]) -> Iterator[tuple[Any, str]]:
+        return ((row, str(record.get("updated_at"))) for row in rows_of(kind, record))
+
+    return whole(client, BY_NAME[kind.table], filters, rows)
+
+
+def whole(
+    client: HarvestClient,
+    endpoint: Endpoint,
+    filters: dict[str, str],
+    made: Callable[[dict[str, Any]], Iterable[T]],
+    **how: Any,
+) -> list[T]:
+    """Return what is made of each record of a list or report.
+
+    It is read again if it changed meanwhile, since a record may slip between two numbered pages.
+
+    Args:
+        client: Where to ask.
+        endpoint: The list or report.
+        filters: Its parameters.
+        made: Makes something of a record.
+        how: Further arguments of `HarvestClient.pages`.
+
+    Raises:
+        ShiftingListError: It changed each time it was read.
+        HarvestError: It could not be read.
+    """
+    for _ in range(Sizes.max_attempts):
+        found: list[T] = []
+        count, totals, by_cursor = 0, set[int | None](), False
+        for page in client.pages(endpoint.path, endpoint.key, filters, **how):
+            count += len(page)
+            totals.add(page.total)
+            by_cursor |= page.more and not page.numbered
+            for record in page:
+                found += made(record)
+        if by_cursor or totals <= {count, None}:
+            return found
+    raise ShiftingListError(endpoint.path)
 
 
 def rows_of(kind: Kind, record: dict[str, Any]) -> Iterator[Any]:

@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, Endpoint
-from ..errors import ShiftingListError
 from ..extract.windows import Window, periods
-from ..settings import LONGEST_REPORT, Sizes
+from ..settings import LONGEST_REPORT
 from .ledger import NONE, SUBJECTS, Figures, Key
-from .records import EXPENSES, LINES, PROJECTS, TASKS, TIME, USERS, Kind, decimal
+from .records import EXPENSES, LINES, PROJECTS, TASKS, TIME, USERS, Kind, decimal, whole
 
 Verdict = Literal["agrees", "explained", "unexplained"]
 
@@ -148,22 +147,13 @@ def ask(client: HarvestClient, comparison: Comparison, by: str, window: Window) 
     """Ask Harvest for a report of a span.
 
     Raises:
-        ShiftingListError: It takes several pages and changed each time it was read.
+        ShiftingListError: It changed each time it was read.
         HarvestError: It could not be read.
     """
     endpoint = comparison.endpoint(by)
     filters = {**window.filters, **comparison.params}
-    for _ in range(Sizes.max_attempts):
-        rows: list[dict[str, Any]] = []
-        totals: set[int | None] = set()
-        for page in client.pages(
-            endpoint.path, endpoint.key, filters, budget="reports", id_name=""
-        ):
-            rows += page
-            totals.add(page.total)
-        if totals <= {len(rows), None}:
-            return _reported(rows, endpoint)
-    raise ShiftingListError(endpoint.path)
+    rows = whole(client, endpoint, filters, lambda row: [row], budget="reports", id_name="")
+    return _reported(rows, endpoint)
 
 
 def _reported(rows: list[dict[str, Any]], endpoint: Endpoint) -> Reported:

@@ -15,6 +15,7 @@ from typing import Any
 
 import dlt
 from dlt import Pipeline, Schema
+from dlt.common.utils import uniq_id
 
 from ..catalog.schema import ACCOUNT_ID
 from ..destination import Destination
@@ -36,6 +37,10 @@ entries are usually changed."""
 
 TOLD = 20
 """Figures that are told of those that are explained, and of those that are not. All are kept."""
+
+RECORDS = {TIME.table, EXPENSES.table}
+"""Tables without which nothing is compared. They have no children, so they are read in full only
+where a full read is due."""
 
 VERIFICATION = "_verification"
 """The table of results. Like `_account_id` it begins as no name of Harvest's does."""
@@ -80,8 +85,8 @@ class Verification:
         notes: What a user should know besides.
 
     Raises:
-        UnverifiableError: The account was not read in full, or the token sees less than the one
-            that read it.
+        UnverifiableError: The account was not read in full, the token sees less than the one that
+            read it, or no report could be compared.
         HarvestError: Harvest could not be read.
     """
 
@@ -109,11 +114,18 @@ class Verification:
             self.notes.append(f"compared by {self.by}, since tables are limited to {self._focus}")
         self._ledger = self._added_up()
         self._first, self._last = self._first_and_last()
-        if self._first and self._anchor == EVERYTHING:
+        if not self._first:
+            self.notes.append(
+                f"no month compared, since none is whole since {self._anchor:%Y-%m-%d}"
+            )
+        elif self._anchor == EVERYTHING:
             self._look_before(self._first)
+        self._compared = False
         for comparison in COMPARISONS:
             if self._possible(comparison):
-                self.results += self._compare(comparison)
+                self._compare(comparison)
+        if not self._compared and not self.results:
+            raise UnverifiableError("; ".join(self.notes), "mend one of these, then verify again")
         self._explain()
 
     def count(self, *verdicts: str) -> int:
@@ -202,15 +214,15 @@ class Verification:
             named = ", ".join(f"`{name}`" for name in unfinished)
             why = f"{named} was not read to the end"
             raise UnverifiableError(why, "load again until nothing is left, then verify")
-        if known.keys().isdisjoint({TIME.table, EXPENSES.table}):
+        if known.keys().isdisjoint(RECORDS):
             why = f"account {self.account.account_id} was never read in full by this pipeline"
             raise UnverifiableError(why, "load it first, without --verify")
-        for name in {TIME.table, EXPENSES.table} & known.keys():
+        for name in RECORDS & known.keys():
             if known[name].focus != self._focus.ids:
-                why = (
-                    f"`{name}` was loaded limited to {Focus(known[name].focus) or 'nobody'}, and "
-                    f"the settings say {self._focus or 'nobody'}"
-                )
+                before = Focus(known[name].focus)
+                loaded = f"limited to {before}" if before else "without a limit"
+                now = f"limit it to {self._focus}" if self._focus else "name no limit"
+                why = f"`{name}` was loaded {loaded}, and the settings {now}"
                 raise UnverifiableError(why, "load again with these settings, then verify")
         schema = self.pipeline.schemas[self.source]
         for name in known:
@@ -249,6 +261,7 @@ class Verification:
             if kind.table not in self._tables and kind not in without
         ]
         if module in self._off:
+            self.notes.append(f"{comparison.name} not compared: the module is switched off")
             return False
         if comparison.subject(self.by) not in self._subjects:
             self.notes.append(
@@ -271,7 +284,7 @@ class Verification:
         return ledger
 
     def _new_ledger(self) -> Ledger:
-        ledger = Ledger(self.by, self.verified_at.date())
+        ledger = Ledger(self.by, self.verified_at)
         if CLIENTS.table in self._tables:
             ledger.add(self._warehouse.rows(CLIENTS))
         return ledger
@@ -313,30 +326,30 @@ class Verification:
                     )
                 )  # fmt: skip
 
-    def _compare(self, comparison: Comparison) -> list[Result]:
-        first, last = self._first, self._last
-        if comparison.span == "now":
-            return self._compare_span(comparison, Window())
-        if not first:
-            return []
-        results = []
-        for window in spans(first, last, self.months if comparison.span == "month" else 0):
-            found = self._compare_span(comparison, window)
-            differ = any(result.verdict != "agrees" for result in found)
-            if differ and comparison.span == "month" and not is_month(window):
-                each = periods("month", window.first or first, window.last or last)
-                found = [r for month in each for r in self._compare_span(comparison, month)]
-            results += found
-        return results
-
-    def _compare_span(self, comparison: Comparison, window: Window) -> list[Result]:
+    def _compare(self, comparison: Comparison) -> None:
+        """Add the results of one report, or note that the token may not read it."""
         try:
-            theirs = ask(self._client, comparison, self.by, window)
+            for window in self._windows(comparison):
+                found = self._compare_span(comparison, window)
+                differ = any(result.verdict != "agrees" for result in found)
+                if differ and comparison.span == "month" and not is_month(window):
+                    each = periods("month", window.first or self._last, window.last or self._last)
+                    found = [r for month in each for r in self._compare_span(comparison, month)]
+                self.results += found
         except StatusError as error:
             if error.status not in (403, 404):
                 raise
             self.notes.append(f"{comparison.name} not compared: the token may not read the report")
-            return []
+
+    def _windows(self, comparison: Comparison) -> list[Window]:
+        if comparison.span == "now":
+            return [Window()]
+        months = self.months if comparison.span == "month" else 0
+        return spans(self._first, self._last, months) if self._first else []
+
+    def _compare_span(self, comparison: Comparison, window: Window) -> list[Result]:
+        theirs = ask(self._client, comparison, self.by, window)
+        self._compared = True
         money = theirs.money or comparison.name != "time"
         if not money and theirs.rows:
             self._note_once("amounts of time not compared, since the token may not see them")
@@ -402,14 +415,14 @@ def _spoken(result: Result) -> str:
     )
 
 
-def store(pipeline: Pipeline, source: str, verifications: Iterable[Verification]) -> None:
+def store(pipeline: Pipeline, verifications: Iterable[Verification]) -> None:
     """Add the results to the table `_verification` of the pipeline's dataset.
 
-    Its schema is its own, so the source's schema and state stay as they are.
+    Its schema is its own, so the source's schema and state stay as they are. What somebody dropped,
+    the table or a column, is made again.
 
     Args:
         pipeline: The pipeline that loaded the accounts.
-        source: The name of the source.
         verifications: The results of each account.
     """
     rows = [row for verification in verifications for row in verification.rows()]
@@ -418,8 +431,16 @@ def store(pipeline: Pipeline, source: str, verifications: Iterable[Verification]
     columns: Any = {name: {"name": name, **column} for name, column in COLUMNS.items()}
     resource = dlt.resource(rows, name=VERIFICATION, write_disposition="append", columns=columns)
     table = resource.compute_table_schema()
-    resource.apply_hints(additional_table_hints={"description": DESCRIPTION})
-    can = Destination(pipeline, source, 0).abilities({VERIFICATION: table})[VERIFICATION]
+    destination = Destination(pipeline, SCHEMA, 0)
+    there = destination.tables([VERIFICATION])
+    hints: dict[str, Any] = {"description": DESCRIPTION}
+    if there is not None and (
+        VERIFICATION not in there or destination.missing_columns(VERIFICATION, there[VERIFICATION])
+    ):
+        # dlt makes what is missing only when the schema changed.
+        hints["x-harvest-made-again"] = uniq_id()
+    resource.apply_hints(additional_table_hints=hints)
+    can = destination.abilities({VERIFICATION: table})[VERIFICATION]
     if can.file_format:
         resource.apply_hints(file_format=can.file_format)
     pipeline.run(resource, schema=Schema(SCHEMA))
