@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from functools import cached_property
 from typing import Any
 
@@ -358,6 +358,12 @@ class Destination:
             f"WHERE {ACCOUNT_ID} = {self._account_id}"
         )
         return self._ask(endpoint.name, statement)
+
+    def longest_period(self, endpoint: Endpoint) -> int | None:
+        """Return how many days the longest period of a report has; None where there is none."""
+        rows = self.rows(endpoint, ("period_start", "period_end"))
+        spans = ([date.fromisoformat(str(day)[:10]) for day in row] for row in rows)
+        return max(((last - first).days + 1 for first, last in spans), default=None)
 
     def sums(self, endpoint: Endpoint) -> dict[int, Any]:
         """Return what the amounts of a parent's children add up to, by the parent's id."""

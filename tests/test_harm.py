@@ -332,6 +332,7 @@ def test_unread_replace(
     [
         {"write_disposition": {"disposition": "merge", "strategy": "scd2"}},
         {"write_disposition": {"disposition": "merge", "strategy": "upsert"}},
+        {"write_disposition": "append"},
         {"table_name": "customers"},
     ],
 )

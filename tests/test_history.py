@@ -260,6 +260,23 @@ def test_lost(sandbox: Sandbox, kept: dict[str, Any], pipeline: Pipeline, table:
     assert_equal(pipeline, sandbox, "clients")
 
 
+@pytest.mark.parametrize("harm", ["ALTER TABLE {} DROP COLUMN name", "DELETE FROM {}"])
+def test_damaged(sandbox: Sandbox, kept: dict[str, Any], duck: Pipeline, harm: str) -> None:
+    """What somebody took out of a history comes back with the next run, as further versions."""
+    load(duck, "clients", **kept)
+    with duck.sql_client() as client:
+        client.execute_sql(harm.format(client.make_qualified_table_name("clients_history")))
+    load(duck, "clients", **kept)
+    load(duck, "clients", **kept)
+    with duck.sql_client() as client:
+        table = client.make_qualified_table_name("clients_history")
+        latest = f"SELECT id, name, max(_version) FROM {table} WHERE name IS NOT NULL"
+        found = client.execute_sql(f"{latest} GROUP BY id, name") or []
+    again = 2 if "COLUMN" in harm else 1
+    names = {row["id"]: row["name"] for row in sandbox.account.truth("clients")}
+    assert sorted(map(tuple, found)) == sorted((i, name, again) for i, name in names.items())
+
+
 def test_batches(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
     """A first read in batches, and again by an earlier anchor, keeps each version once."""
     sandbox.page_cap = 10

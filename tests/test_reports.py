@@ -22,7 +22,7 @@ from harvest_sandbox.account import Record
 from harvest_sandbox.readers import Reader
 from harvest_sandbox.reports import results
 
-from .running import Make, run_script
+from .running import Make, run_script, second_pipeline
 from .truth import ALWAYS, read
 
 BY_PERIOD = [e.name for e in REPORTS if e.report and e.report.span == "period"]
@@ -457,6 +457,8 @@ def test_other_length(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline
     before = read(duck, name)
     with pytest.raises(HarvestError, match="`report_period` is 'week', but `report_time_team`"):
         load(duck, name, report_period="week", **settings)
+    with pytest.raises(HarvestError, match="`report_period` is 'week', but `report_time_team`"):
+        load(second_pipeline(duck), name, report_period="week", full_read=True, **settings)
     assert read(duck, name) == before
     load(duck, name, report_period="week", refresh=True, **settings)
     assert_holds(duck, sandbox, name, history(sandbox, name, anchor, "week"))

@@ -195,6 +195,7 @@ class Run:
             for name, tables in self._tables.items()
         }
         self._before: dict[str, TableState] = {}
+        self._written_again: set[str] = set()
         self._there = self._look_at_destination()
         if self.settings.children == "differing" and self._there is None and self.can:
             logger.warning(
@@ -307,6 +308,7 @@ class Run:
                     account_id=self.account_id,
                     load_id=self.extraction.load_id,
                     seen_at=self.access.now,
+                    again=endpoint.history_table in self._written_again,
                 )
                 history.look_at(self.destination)
             self._histories[endpoint.name] = history
@@ -565,16 +567,23 @@ class Run:
             self._make_again(endpoint)
 
     def _look_at_histories(self, there: dict[str, TTableSchemaColumns]) -> None:
+        kept = {endpoint.history_table for endpoint in self._with_history} & there.keys()
+        # Versions that tell of a deletion are rows too.
+        asked: dict[str, TTableSchemaColumns] = {name: {} for name in kept & tell_account(there)}
+        emptied = self.destination.emptied(asked)
         for endpoint in self._with_history:
-            name = endpoint.history_table
+            name, table = endpoint.history_table, self.store.table(endpoint.name)
             try:
-                lost = name not in there or self.destination.missing_columns(name, there[name])
+                columns = (
+                    self.destination.missing_columns(name, there[name]) if name in kept else ()
+                )
             except MissingColumnError as error:
                 self.leave_out(endpoint, error, with_children=False)
                 self.selected.remove(endpoint)
                 continue
-            if lost:
-                table = self.store.table(endpoint.name)
+            if columns:  # Versions that lack them are no longer what was read.
+                self._written_again.add(name)
+            if columns or name not in kept or (name in emptied and endpoint.name in table.filled):
                 table.history_kept = False
                 self.store.save_table(endpoint.name, table)
                 make_again(self.resource(endpoint), endpoint, self.extraction.load_id)
@@ -670,7 +679,20 @@ class Run:
             anchor=self.anchor,
             now=self.access.now,
             replaced=self.replaces(endpoint),
+            held=self._periods_held(endpoint),
         )
+
+    def _periods_held(self, endpoint: Endpoint) -> str:
+        """Return how long the periods of a report are that another pipeline may have loaded."""
+        by_period = endpoint.report and endpoint.report.span == "period"
+        if (
+            not by_period
+            or self.store.table(endpoint.name).periods
+            or not self.holds(endpoint.name)
+        ):
+            return ""
+        days = self.destination.longest_period(endpoint)
+        return "" if days is None else "day" if days == 1 else "week" if days == 7 else "month"
 
     def _plan(self, endpoint: Endpoint) -> ListPlan:
         children = [e for e in self.selected if e.parent == endpoint.name]

@@ -72,11 +72,19 @@ def adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities)
     before it was adapted, and names the strategy, which a schema that was there would keep.
 
     Raises:
-        RefusedHintError: The user chose another strategy than the one that is used here.
+        RefusedHintError: The user chose another strategy than the one that is used here, or to
+            append where rows can be merged.
     """
     hint: Any = resource.write_disposition
     asked = hint.get("asked", hint) if isinstance(hint, dict) else hint
     chosen = asked if isinstance(asked, dict) else {"disposition": asked}
+    if chosen["disposition"] == "append" and can.merges:
+        raise RefusedHintError(
+            endpoint.name,
+            'the write disposition "append"',
+            "a record would stand there once for each time that it was read",
+            "leave the disposition out, and name the table in `history` to keep each version",
+        )
     if chosen["disposition"] != "merge":
         return
     upsert = can.merge_strategy == "upsert"

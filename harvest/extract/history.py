@@ -135,6 +135,7 @@ class History:
         account_id: Whose rows.
         load_id: The load package that they go into.
         seen_at: When the run began, Harvest's time.
+        again: Whether each row gets a further version, because somebody dropped a column of them.
 
     Attributes:
         written: How many versions were new.
@@ -149,9 +150,11 @@ class History:
         account_id: int,
         load_id: str,
         seen_at: datetime,
+        again: bool = False,
     ) -> None:
         self._endpoint, self._resource, self._can = endpoint, resource, can
         self._account_id, self._load_id, self._seen_at = account_id, load_id, seen_at
+        self._again = again
         # Of each record's latest version, in the order of ids. Python's own objects would take
         # ten times as much.
         self._ids, self._numbers, self._prints = array("q"), array("l"), array("q")
@@ -172,7 +175,7 @@ class History:
             content = fingerprint_of(row)
             place = self._place(row["id"])
             number = int.from_bytes(content, "big", signed=True)
-            if place is None or self._prints[place] != number:
+            if self._again or place is None or self._prints[place] != number:
                 new.append(self._version(row, place, content))
         return self._write(new, whole=True)
 

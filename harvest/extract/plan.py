@@ -114,6 +114,7 @@ def plan_report(
     anchor: datetime,
     now: datetime,
     replaced: bool = False,
+    held: str = "",
 ) -> ReportPlan:
     """Return what a run reads of a report.
 
@@ -127,6 +128,8 @@ def plan_report(
         anchor: How far back history is read (UTC).
         now: The time by Harvest's clock (UTC).
         replaced: Whether dlt replaces the table by what this run yields.
+        held: How long the periods are that the destination holds, where nothing is remembered:
+            another pipeline may have loaded them.
 
     Raises:
         ConfigurationError: The table holds periods of another length.
@@ -140,14 +143,15 @@ def plan_report(
     windows = periods(length, max(anchor.date(), EARLIEST), today)
     if replaced:
         return ReportPlan(tuple(windows))
-    if known is None or settings.full_read:
-        return ReportPlan((), tuple(windows))
-    if known.length != length:
+    held = known.length if known else held
+    if held and held != length:
         raise ConfigurationError(
             "report_period",
-            f"is {length!r}, but `{endpoint.name}` holds periods of a {known.length}",
+            f"is {length!r}, but `{endpoint.name}` holds periods of a {held}",
             f"keep it so, or read the table anew (--refresh {endpoint.name})",
         )
+    if known is None or settings.full_read:
+        return ReportPlan((), tuple(windows))
     if report.fixed_fee and known.fixed_fee != settings.report_fixed_fee:
         raise ConfigurationError(
             "report_fixed_fee",
