@@ -26,9 +26,18 @@ def _client(tables: Tables, name: str) -> int:
     return next(int(r["client_id"]) for r in tables["hours"] if r["client_name"] == name)
 
 
+def _within(day: date) -> date:
+    """Return a day nearby that cuts a week, whichever day begins it, and a month."""
+    while day.weekday() != 2 or not 8 <= day.day <= 21:
+        day -= timedelta(days=1)
+    return day
+
+
 CHOICES: dict[str, Callable[[date, int, Tables], Choice]] = {
     "everything": lambda *_: Choice(),
-    "a period": lambda today, *_: Choice(today - timedelta(days=200), today - timedelta(days=30)),
+    "a period": lambda today, *_: Choice(
+        _within(today - timedelta(days=200)), _within(today - timedelta(days=30))
+    ),
     "an account and a currency": lambda _, account, __: Choice(account=account, currency="USD"),
     "a client": lambda _, account, tables: Choice(client=(account, _client(tables, "Elm Library"))),
     "a person": lambda _, account, tables: Choice(

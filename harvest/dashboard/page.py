@@ -298,8 +298,8 @@ def _banner(choice: Choice, options: Options, models: Iterable[str]) -> str:
         lacking = "Figures of earlier days lack records, and are pale in charts."
     elif whole > BEGINNING and not REACHING_BACK.isdisjoint(models):
         lacking = (
-            "Budgets, and what is open or was paid, count from their beginning: what is older "
-            "lacks there. What is known to lack records is pale."
+            "Budgets, and what is open or was paid, count earlier days too, and lack their "
+            "records. What is known to lack some is pale."
         )
     else:
         return ""

@@ -244,7 +244,7 @@ class Look:
     the file has changed and nobody writes it. Elsewhere reading is no obstacle; Postgres is told to
     refuse all that writes.
 
-    Threads: any. Each look has a connection of its own; the lock guards the copy.
+    Threads: any. Each look has a connection of its own; the lock guards the copies.
 
     Args:
         pipeline: The pipeline that loads into the warehouse.
@@ -274,7 +274,8 @@ class Look:
         database = self.pipeline.destination.destination_type.rpartition(".")[2]
         if database not in DATABASES:
             raise OtherDatabaseError(database, DATABASES.values())
-        client: Any = self.pipeline.sql_client()
+        with self._lock:
+            client: Any = self.pipeline.sql_client()
         with ExitStack() as closing:
             if path := _file(client):
                 client.credentials.database = str(closing.enter_context(self._copy(path)))
