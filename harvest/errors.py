@@ -597,19 +597,31 @@ class SuspiciousDeletionsError(HarvestError):
         held: How many the destination holds.
         account_id: Of which account; None where there is but one.
         limit: What the table is limited to, in words; nothing where it is not.
+        is_history: Whether it is a table of versions, of which no row goes.
     """
 
     def __init__(
-        self, endpoint: str, gone: int, held: int, account_id: int | None, limit: str = ""
+        self,
+        endpoint: str,
+        gone: int,
+        held: int,
+        account_id: int | None,
+        limit: str = "",
+        *,
+        is_history: bool = False,
     ) -> None:
         self.endpoint, self.gone, self.held = endpoint, gone, held
         table = f"`{endpoint}`, limited to {limit}" if limit else f"`{endpoint}`"
         check = ", the account and this limit" if limit else " and the account"
         indeed = "are to go" if limit else "were deleted indeed"
+        held_there = f"{gone:,} of the {held:,} that the destination holds"
+        untouched = "none of these was touched"
+        if is_history:
+            held_there = f"{gone:,} of the {held:,} records that it tells are there"
+            untouched = "it would tell that these are gone, and no row would be deleted from it"
         super().__init__(
-            f"{table}: Harvest no longer lists {gone:,} of the {held:,} that the destination "
-            f"holds: none of these was touched; check the token{check}, and if they {indeed}, "
-            f"run once with {how_to_confirm(account_id)}."
+            f"{table}: Harvest no longer lists {held_there}: {untouched}; check the token{check}, "
+            f"and if they {indeed}, run once with {how_to_confirm(account_id)}."
         )
 
 

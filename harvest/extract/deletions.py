@@ -195,8 +195,14 @@ class Deletions:
     def _demand_plausible(self, table: str, shrinks_by: int, held: int) -> None:
         suspicious = shrinks_by >= SUSPICIOUS_LEAST and shrinks_by > held * SUSPICIOUS_SHARE
         if suspicious and not self._run.settings.confirm_deletions:
-            focus = str(self._run.focus_of(self._endpoint))
-            raise SuspiciousDeletionsError(table, shrinks_by, held, self._run.account.named, focus)
+            raise SuspiciousDeletionsError(
+                table,
+                shrinks_by,
+                held,
+                self._run.account.named,
+                str(self._run.focus_of(self._endpoint)),
+                is_history=table == self._endpoint.history_table,
+            )
 
     def _log(self, keys: list[Key], missing_parents: Collection[int]) -> None:
         """Log which rows go, so that one can find out later why a row is not there."""

@@ -44,7 +44,8 @@ COLUMNS: TTableSchemaColumns = {
     },
     "history_from": {
         "data_type": "timestamp",
-        "description": "records that changed from then on are all there; null: all records are",
+        "description": "records that changed from then on are all there; null: all records are, "
+        "or, where `read_at` is null, nothing was read yet",
     },
     "limited_to": {
         "data_type": "text",
@@ -86,7 +87,7 @@ def freshness_row(account_id: int, name: str, table: TableState, run: LastRun) -
 
 
 def history_from(table: TableState) -> datetime | None:
-    """Return from when on a table's history is whole (UTC); None if all of it is there."""
+    """Return from when on a table's history is whole (UTC); None if all of it is, or nothing is."""
     if table.backfill:
         if not table.backfill.until:  # Children come by their parents' ids, which are no dates.
             return table.read_at
