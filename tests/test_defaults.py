@@ -27,7 +27,7 @@ def memory_limit(pipeline: Pipeline) -> str:
         return str(rows[0][0])
 
 
-@pytest.mark.parametrize(("own", "mebibytes"), [("", "244.1 MiB"), ("300MB", "286.1 MiB")])
+@pytest.mark.parametrize(("own", "mebibytes"), [("", "190.7 MiB"), ("300MB", "286.1 MiB")])
 def test_duckdb_memory(
     settings: Settings,
     duck: Pipeline,
