@@ -238,3 +238,16 @@ def test_broken_staging(
         sandbox.account.update(table, next(iter(sandbox.account.records[table])), notes="new")
     duck.run(changes(source, *tables))
     assert_equal(duck, sandbox, *tables)
+
+
+def test_dropped_state(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
+    """The table of dlt's states comes back, also where another pipeline's schema has it."""
+    load(duck, "clients", **settings)
+    other = second_pipeline(duck)
+    load(other, "clients", **settings)
+    load(duck, "clients", "roles", **settings)
+    execute(duck, "DROP TABLE {dataset}._dlt_pipeline_state")
+    for _ in range(2):
+        load(other, "clients", **settings)
+        load(duck, "clients", "roles", **settings)
+    assert_equal(duck, sandbox, "clients", "roles")

@@ -14,7 +14,7 @@ from threading import RLock
 from typing import Any
 
 from dlt.common import logger
-from dlt.common.schema.typing import TTableSchemaColumns
+from dlt.common.schema.typing import PIPELINE_STATE_TABLE_NAME, TTableSchemaColumns
 from dlt.extract import DltResource
 
 from ..abilities import Abilities
@@ -518,8 +518,10 @@ class Run:
         dropped = self.extraction.dropped
         names = {n for e in self.selected for n in e.all_tables} | dropped
         names |= {endpoint.history_table for endpoint in self._with_history}
-        found = self.destination.tables([*names, FRESHNESS])
+        found = self.destination.tables([*names, FRESHNESS, PIPELINE_STATE_TABLE_NAME])
         if found is not None:
+            if found and PIPELINE_STATE_TABLE_NAME not in found:  # Somebody dropped dlt's state.
+                self._make_again(self.selected[0])
             self._refuse_to_wipe(found)
             there = {name: found[name] for name in found.keys() - dropped}
             self.selected = [e for e in self.selected if self._is_fit(e, there)]
