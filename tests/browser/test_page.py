@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -48,11 +49,11 @@ def open_screen(page: Page, address: str, screen: str) -> None:
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_screens_open(browser: Browser, address: str, screen: str, width: int, scheme: str) -> None:
+def test_screens_open(browser: Browser, address: str, screen: str, width: int, scheme: Any) -> None:
     """Each screen shows its questions and charts, without an error, and fits its width."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type] # one of them
+        color_scheme=scheme,
     )
     page = context.new_page()
     wrong = watched(page)
