@@ -30,7 +30,6 @@ def memory_limit(pipeline: Pipeline) -> str:
 @pytest.mark.parametrize(("own", "mebibytes"), [("", "190.7 MiB"), ("300MB", "286.1 MiB")])
 def test_duckdb_memory(
     settings: Settings,
-    duck: Pipeline,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     own: str,
@@ -41,8 +40,10 @@ def test_duckdb_memory(
         monkeypatch.setenv(
             "DESTINATION__DUCKDB__CREDENTIALS__GLOBAL_CONFIG", f'{{"memory_limit": "{own}"}}'
         )
-    path = str(tmp_path / "other.duckdb")
-    other = dlt.pipeline("other", destination=dlt.destinations.duckdb(path), dataset_name="other")
+    duck, other = (  # files that nothing holds open, since that keeps what was set there
+        dlt.pipeline(name, destination=dlt.destinations.duckdb(str(tmp_path / f"{name}.duckdb")))
+        for name in ("mine", "other")
+    )
     before, found = memory_limit(other), set()
 
     def measure(row: dict[str, Any]) -> dict[str, Any]:
