@@ -251,3 +251,14 @@ def test_dropped_state(sandbox: Sandbox, settings: dict[str, Any], duck: Pipelin
         load(other, "clients", **settings)
         load(duck, "clients", "roles", **settings)
     assert_equal(duck, sandbox, "clients", "roles")
+
+
+def test_no_state_kept(source: Make, duck: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user lets dlt keep no state in the destination, it is not made again each run."""
+    monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
+    pipeline = second_pipeline(duck)  # made now, it learns of the setting
+    for _ in range(3):
+        pipeline.run(source().with_resources("clients"))
+    with pipeline.sql_client() as client:
+        versions = client.execute_sql("SELECT count(*) FROM _dlt_version")
+    assert versions == [(1,)]

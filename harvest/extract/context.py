@@ -518,9 +518,12 @@ class Run:
         dropped = self.extraction.dropped
         names = {n for e in self.selected for n in e.all_tables} | dropped
         names |= {endpoint.history_table for endpoint in self._with_history}
-        found = self.destination.tables([*names, FRESHNESS, PIPELINE_STATE_TABLE_NAME])
+        pipeline = self.extraction.pipeline
+        keeps_state = pipeline is not None and pipeline.config.restore_from_destination
+        of_state = {PIPELINE_STATE_TABLE_NAME} if keeps_state else set()
+        found = self.destination.tables([*names, FRESHNESS, *of_state])
         if found is not None:
-            if found and PIPELINE_STATE_TABLE_NAME not in found:  # Somebody dropped dlt's state.
+            if found and of_state - found.keys():  # Somebody dropped the table of dlt's states.
                 self._make_again(self.selected[0])
             self._refuse_to_wipe(found)
             there = {name: found[name] for name in found.keys() - dropped}
