@@ -38,7 +38,6 @@ from .extract.state import TableState
 from .extract.windows import Window, day_of, since
 from .settings import (
     BASE_URL,
-    DEFAULT_HISTORY,
     EVERYTHING,
     OVERLAP_SECONDS,
     RATE_LIMIT,
@@ -50,6 +49,7 @@ from .settings import (
     checked_base_url,
     checked_id_url,
     checked_ids,
+    default_anchor,
 )
 
 FEW = 100
@@ -568,10 +568,7 @@ def _tell_access(look: Look, account: int, tell: Tell) -> None:
 
 def _tell_first_run(look: Look, settings: Settings, tell: Tell) -> None:
     now, focus = look.started, Focus(settings.focus)
-    began = (
-        settings.anchor_date
-        or now.replace(hour=0, minute=0, second=0, microsecond=0) - DEFAULT_HISTORY
-    )
+    began = settings.anchor_date or default_anchor(now)
     anchored = [(e, {**since(began), "per_page": "1"}) for e in look.of(where=lambda e: e.anchored)]
     scoped = look.found((e.name, filters) for e, filters in anchored)
     limited = [

@@ -154,6 +154,14 @@ class Destination:
                 raise MissingColumnError(table, name)
         return missing
 
+    def lacks(self, table: str, found: Mapping[str, TTableSchemaColumns]) -> bool:
+        """Tell whether a table, or a column that was loaded, is not among what was found.
+
+        Raises:
+            MissingColumnError: The column is NOT NULL.
+        """
+        return table not in found or bool(self.missing_columns(table, found[table]))
+
     def _missing(self, table: str, there: TTableSchemaColumns) -> set[str]:
         known = self._known_tables.get(table)
         if not known or not has_table_seen_data(known):

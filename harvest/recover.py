@@ -207,10 +207,11 @@ class RunsWatch:
 
     def on_end_trace(self, trace: PipelineTrace, pipeline: SupportsPipeline, *_: object) -> None:
         """Undo what was done for a run, also for one that failed."""
+        if not isinstance(pipeline, Pipeline):
+            return
+        end_own_staging(pipeline)
         ran = any(step.step == "run" for step in trace.steps)
-        if isinstance(pipeline, Pipeline):
-            end_own_staging(pipeline)
-        if isinstance(pipeline, Pipeline) and (ran or not pipeline.has_pending_data):
+        if ran or not pipeline.has_pending_data:
             _at_work(pipeline).release(force=True)
             load_as_before(pipeline)
 

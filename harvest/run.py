@@ -206,10 +206,8 @@ def verify(
     if note:
         for verification in done.values():
             note(verification)
-    if failed and len(noted) == 1:
-        raise next(iter(failed.values()))
     if failed:
-        raise AccountsError(failed, list(done), Summary(), "verified")
+        raise _in_one(failed, [account.account_id for account in noted], Summary(), "verified")
     _demand_agreement(pipeline, done)
 
 
@@ -423,12 +421,15 @@ def _load_each(
 
 
 def _in_one(
-    errors: dict[int, HarvestError], accounts: Collection[int], summary: Summary
+    errors: dict[int, HarvestError],
+    accounts: Collection[int],
+    summary: Summary,
+    done: str = "loaded",
 ) -> HarvestError:
-    """Return one error for all accounts that were read; of one account its own."""
+    """Return one error for all accounts, the others of which were `done`; of one its own."""
     if len(accounts) == 1:
         return next(iter(errors.values()))
-    return AccountsError(errors, [i for i in accounts if i not in errors], summary)
+    return AccountsError(errors, [i for i in accounts if i not in errors], summary, done)
 
 
 def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:

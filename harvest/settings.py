@@ -201,6 +201,15 @@ def data_folder() -> Path:
     return Path(dlt.current.run_context().data_dir) / "harvest"
 
 
+def default_anchor(now: datetime) -> datetime:
+    """Return how far back history is read where no anchor was ever given (UTC).
+
+    Args:
+        now: The time by Harvest's clock (UTC).
+    """
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) - DEFAULT_HISTORY
+
+
 def anchor(text: Any) -> datetime | None:
     """Return the moment (UTC) of an `anchor_date`; None where there is none.
 

@@ -64,6 +64,11 @@ def second_pipeline(pipeline: Pipeline) -> Pipeline:
     )
 
 
+def as_environment(settings: dict[str, Any]) -> dict[str, str]:
+    """Return the environment that sets arguments of `harvest_source`."""
+    return {f"SOURCES__HARVEST__{name.upper()}": str(value) for name, value in settings.items()}
+
+
 def run_script(*arguments: str, home: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the script as a user does, and return what it printed."""
     ours = {"PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(home / "dlt")}

@@ -20,7 +20,7 @@ from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 from harvest_sandbox.identity import CLIENT_ID, CLIENT_SECRET
 
-from .running import SCRIPT, Make, run_script, running
+from .running import SCRIPT, Make, as_environment, run_script, running
 from .truth import assert_equal, read
 
 ARCHIVABLE = ["users", "clients", "projects", "tasks", "user_assignments", "task_assignments"]
@@ -286,7 +286,7 @@ def test_command(
 ) -> None:
     """The command prints the text, ends with 1 where Harvest is otherwise, and loads nothing."""
     sandbox.page_cap = cap
-    env = {f"SOURCES__HARVEST__{name.upper()}": str(value) for name, value in settings.items()}
+    env = as_environment(settings)
     with running([sys.executable, str(SCRIPT), "--check"], tmp_path, **env) as ran:
         out, err = ran.communicate(timeout=120)
     assert ran.returncode == code, out + err

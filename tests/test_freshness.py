@@ -12,10 +12,9 @@ from harvest import ENDPOINTS
 from harvest.errors import PartialLoadError
 from harvest.extract.freshness import FRESHNESS
 from harvest.run import load
-from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
-from .running import Make, failure
+from .running import SMALL, Make, failure
 from .truth import assert_equal, read
 
 Settings = dict[str, Any]
@@ -96,18 +95,10 @@ def test_history(source: Make, duck: Pipeline) -> None:
 def test_batches(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """While a first read comes in batches, each table says how far it came."""
     sandbox.page_cap = 10
-    sizes = Sizes(
-        parallel_windows=2,
-        window_records=10,
-        first_batch_records=5,
-        first_batch_requests=3,
-        batch_records=40,
-        batch_requests=6,
-    )
     names = ("time_entries", "invoice_payments")
 
     def run() -> tuple[Row, Row]:
-        duck.run(source(in_batches=True, sizes=sizes).with_resources(*names))
+        duck.run(source(in_batches=True, sizes=SMALL).with_resources(*names))
         said = freshness(duck)
         return said["time_entries"], said["invoice_payments"]
 

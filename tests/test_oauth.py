@@ -32,7 +32,7 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 from harvest_sandbox.identity import CLIENT_ID, CLIENT_SECRET
 
-from .running import EVER, SCRIPT, Make, failure, run_script, running
+from .running import EVER, SCRIPT, Make, as_environment, failure, run_script, running
 from .truth import assert_equal, read
 
 TOKEN = "/api/v2/oauth2/token"  # noqa: S105 - a path
@@ -64,11 +64,6 @@ def kept(settings: dict[str, Any]) -> dict[str, Any]:
 def renewals(sandbox: Sandbox) -> list[int]:
     """Return the statuses of all requests for a token."""
     return [request.status for request in sandbox.log if request.path == TOKEN]
-
-
-def environment(settings: dict[str, Any]) -> dict[str, str]:
-    """Return settings as environment variables."""
-    return {f"SOURCES__HARVEST__{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def test_load(sandbox: Sandbox, source: Make, duck: Pipeline, settings: dict[str, Any]) -> None:
@@ -153,7 +148,7 @@ def test_two_at_once(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path)
         "load(dlt.pipeline(sys.argv[1], pipelines_dir=sys.argv[1], "
         "destination=dlt.destinations.duckdb(sys.argv[1] + '.duckdb')), 'tasks', 'clients')"
     )
-    env = environment(settings)
+    env = as_environment(settings)
     for _ in range(2):  # without an access token, and when it ended
         with (
             running([sys.executable, "-c", code, "one"], tmp_path, **env) as one,
@@ -198,7 +193,9 @@ def test_refused(sandbox: Sandbox, source: Make, duck: Pipeline, settings: dict[
 def test_refused_at_first(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
     """On the command line too: one line, exit code 1, and no file is made."""
     sandbox.identity.revoke()
-    with running([sys.executable, str(SCRIPT), "tasks"], tmp_path, **environment(settings)) as ran:
+    with running(
+        [sys.executable, str(SCRIPT), "tasks"], tmp_path, **as_environment(settings)
+    ) as ran:
         out, err = ran.communicate(timeout=120)
     assert ran.returncode == 1
     assert "invalid_grant" in err
@@ -366,7 +363,7 @@ def test_no_secret(
         logger.addHandler(handler)
         logger.setLevel(logging.DEBUG)
     monkeypatch.setenv("RUNTIME__LOG_LEVEL", "DEBUG")
-    for name, value in environment(settings).items():
+    for name, value in as_environment(settings).items():
         monkeypatch.setenv(name, value)  # so that dlt's trace of the configuration sees them
     try:
         load(duck, "tasks", "users")
@@ -393,7 +390,7 @@ def test_no_secret(
 
 def test_demo(settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The demo reads its sandbox, whatever application is configured."""
-    for name, value in environment(settings).items():
+    for name, value in as_environment(settings).items():
         if "URL" not in name:
             monkeypatch.setenv(name, value)
     done = run_script("--demo", "tasks", home=tmp_path)
@@ -546,7 +543,7 @@ def test_wrong_secret(sandbox: Sandbox, application: dict[str, Any], port: int) 
 
 def test_command(sandbox: Sandbox, application: dict[str, Any], port: int, tmp_path: Path) -> None:
     """From the command line: the address is printed, no browser is opened without a terminal."""
-    env = environment(application) | {"BROWSER": f"touch {tmp_path / 'opened'} %s"}
+    env = as_environment(application) | {"BROWSER": f"touch {tmp_path / 'opened'} %s"}
     command = [sys.executable, str(SCRIPT), "--authorize", str(port)]
     with running(command, tmp_path, **env) as ran:
         assert ran.stdout

@@ -29,7 +29,7 @@ from harvest.verify.ledger import Sum, cents
 from harvest.verify.reported import spans
 from harvest_sandbox import Sandbox
 
-from .running import run_script
+from .running import as_environment, run_script
 from .truth import Row, read
 
 TABLES = (
@@ -685,10 +685,7 @@ def test_after_full_read(sandbox: Sandbox, duck: Pipeline) -> None:
 def test_command(sandbox: Sandbox, tmp_path: Path) -> None:
     """The command exits with 0 where all agrees, else with 1 and one line; it tells no secret."""
     vary(sandbox)
-    env = {
-        f"SOURCES__HARVEST__{name.upper()}": str(value)
-        for name, value in settings_of(sandbox).items()
-    }
+    env = as_environment(settings_of(sandbox))
     unread = run_script("--verify", home=tmp_path, **env)
     assert unread.returncode == 1
     assert unread.stderr.strip().count("\n") == 0, unread.stderr
@@ -731,10 +728,7 @@ def test_load_unverified(sandbox: Sandbox, duck: Pipeline, accounts: int) -> Non
 def test_json(sandbox: Sandbox, tmp_path: Path) -> None:
     """With --json each account's result is one line, exact, and all else goes to stderr."""
     vary(sandbox)
-    env = {
-        f"SOURCES__HARVEST__{name.upper()}": str(value)
-        for name, value in settings_of(sandbox).items()
-    }
+    env = as_environment(settings_of(sandbox))
     loaded = run_script("time_entries", home=tmp_path, **env)
     assert loaded.returncode == 0, loaded.stderr
     sandbox.account.delete("time_entries", sandbox.account.rows("time_entries")[0]["id"])

@@ -31,7 +31,7 @@ from ..errors import (
     StatusError,
 )
 from ..recover import be_at_work
-from ..settings import DEFAULT_HISTORY, Settings, Sizes
+from ..settings import Settings, Sizes, default_anchor
 from .access import Access
 from .focus import Focus, demand_known
 from .freshness import FRESHNESS, freshness_row, prepare_freshness
@@ -39,11 +39,13 @@ from .hints import (
     adapt_disposition,
     describe_anew,
     disposition,
+    made_again,
     made_of,
+    make_again,
     refuse_harmful,
     shape_of,
 )
-from .history import History, demand_comparable, make_again, prepare_history, schema_of
+from .history import History, demand_comparable, prepare_history, schema_of
 from .plan import ListPlan, ReportPlan, TablePlan, plan_list, plan_report, plan_table
 from .state import Extraction, LastRun, StateStore, TableState, tell
 from .unchanged import UnchangedRows
@@ -471,8 +473,7 @@ class Run:
     def _anchor(self) -> datetime:
         """Return the earliest anchor that was ever given for this account."""
         kept, given = self.store.account.anchor_date, self.settings.anchor_date
-        today = self.access.now.replace(hour=0, minute=0, second=0, microsecond=0)
-        anchor = min(filter(None, (kept, given)), default=today - DEFAULT_HISTORY)
+        anchor = min(filter(None, (kept, given)), default=default_anchor(self.access.now))
         self.store.account.anchor_date = anchor
         return anchor
 
@@ -524,7 +525,7 @@ class Run:
         found = self.destination.tables([*names, FRESHNESS, *of_state])
         if found is not None:
             if found and of_state - found.keys():  # Somebody dropped the table of dlt's states.
-                self._make_again(self.selected[0])
+                make_again(self.resource(self.selected[0]), self.extraction.load_id)
             self._refuse_to_wipe(found)
             there = {name: found[name] for name in found.keys() - dropped}
             self.selected = [e for e in self.selected if self._is_fit(e, there)]
@@ -569,7 +570,7 @@ class Run:
             for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
                 if endpoint.name in missing:  # The rows that these belonged to are gone.
                     self.destination.empty(orphaned, self.store.accounts)
-            self._make_again(endpoint)
+            make_again(self.resource(endpoint), self.extraction.load_id)
 
     def _look_at_histories(self, there: dict[str, TTableSchemaColumns]) -> None:
         kept = {endpoint.history_table for endpoint in self._with_history} & there.keys()
@@ -591,11 +592,11 @@ class Run:
             if columns or name not in kept or (name in emptied and endpoint.name in table.filled):
                 table.history_kept = False
                 self.store.save_table(endpoint.name, table)
-                make_again(self.resource(endpoint), endpoint, self.extraction.load_id)
+                make_again(self.resource(endpoint), self.extraction.load_id, name)
 
     def _look_for_rows(self, there: dict[str, TTableSchemaColumns]) -> None:
         """Read those tables whole whose rows are gone: deleted by hand, or the table made anew."""
-        if self.extraction.others_pending():  # which may bring them
+        if self._pending:  # which may bring them
             return
         tables = {
             table: endpoint.name
@@ -613,19 +614,14 @@ class Run:
     def _mend_staging(self) -> None:
         """Let dlt make those tables again that somebody dropped in its staging dataset."""
         merged = [e for e in self.selected if disposition(self.resource(e)) == "merge"]
-        broken = self.destination.broken_in_staging(t for e in merged for t in e.all_tables)
+        kept = {endpoint.history_table: endpoint for endpoint in self._with_history}
+        staged = [table for endpoint in merged for table in endpoint.all_tables]
+        broken = self.destination.broken_in_staging([*staged, *kept])
         for endpoint in merged:
             if not broken.isdisjoint(endpoint.all_tables):
-                self._make_again(endpoint)
-        kept = {endpoint.history_table: endpoint for endpoint in self._with_history}
-        for name in self.destination.broken_in_staging(kept):
-            make_again(self.resource(kept[name]), kept[name], self.extraction.load_id)
-
-    def _make_again(self, endpoint: Endpoint) -> None:
-        """Let dlt make what a table lacks; it does so only when the schema changed."""
-        self.resource(endpoint).apply_hints(
-            additional_table_hints={"x-harvest-made-again": self.extraction.load_id}
-        )
+                make_again(self.resource(endpoint), self.extraction.load_id)
+        for name in broken & kept.keys():
+            make_again(self.resource(kept[name]), self.extraction.load_id, name)
 
     def _compare_shapes(self) -> None:
         """Read those tables whole whose rows were made otherwise than they are now."""
@@ -652,15 +648,10 @@ class Run:
         several accounts, the first one's rows hold those of accounts that are not read.
         """
         dropped = FRESHNESS in self.extraction.dropped
-        there = self._there or {}
         missing = dropped or (
-            self._there is not None
-            and (
-                FRESHNESS not in there
-                or bool(self.destination.missing_columns(FRESHNESS, there[FRESHNESS]))
-            )
+            self._there is not None and self.destination.lacks(FRESHNESS, self._there)
         )
-        hints = {"x-harvest-made-again": self.extraction.load_id} if missing else {}
+        hints = made_again(self.extraction.load_id) if missing else {}
         selected = self.extraction.selected
         for name, resource in selected.items():
             if can := self.can.get(name):

@@ -106,6 +106,27 @@ def adapt_disposition(resource: DltResource, endpoint: Endpoint, can: Abilities)
     )
 
 
+def made_again(token: str) -> dict[str, Any]:
+    """Return the hint that lets dlt make what a table lacks: it looks only at a changed schema.
+
+    Args:
+        token: What no other run has, such as the id of the load package.
+    """
+    return {"x-harvest-made-again": token}
+
+
+def make_again(resource: DltResource, load_id: str, variant: str = "") -> None:
+    """Let dlt make a table or columns that somebody dropped.
+
+    Args:
+        resource: What writes the table.
+        load_id: The load package.
+        variant: The table, where it is not the resource's own.
+    """
+    which: dict[str, Any] = {"table_name": variant, "create_table_variant": True} if variant else {}
+    resource.apply_hints(additional_table_hints=made_again(load_id), **which)
+
+
 def describe_anew(schema: Schema, tables: Iterable[TTableSchema]) -> None:
     """Let the schema say what a table means by now: dlt looks at hints only where rows come.
 

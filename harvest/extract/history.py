@@ -114,15 +114,6 @@ def schema_of(resource: DltResource, endpoint: Endpoint) -> TTableSchema:
     return resource.compute_table_schema(meta=TableNameMeta(endpoint.history_table))
 
 
-def make_again(resource: DltResource, endpoint: Endpoint, load_id: str) -> None:
-    """Let dlt make a table or columns that somebody dropped: it looks only at a changed schema."""
-    resource.apply_hints(
-        table_name=endpoint.history_table,
-        additional_table_hints={"x-harvest-made-again": load_id},
-        create_table_variant=True,
-    )
-
-
 class History:
     """Writes the versions of one table's rows, in one run.
 

@@ -23,6 +23,7 @@ from ..errors import StatusError, UnverifiableError
 from ..extract.access import scope_of_owner, shrank
 from ..extract.context import Account
 from ..extract.focus import Focus
+from ..extract.hints import made_again
 from ..extract.state import TableState, anchor_of, last_run, scope_of, tables_of
 from ..extract.windows import DAY, Window, periods
 from ..settings import DECIMAL_PRECISION, DECIMAL_SCALE, EVERYTHING
@@ -434,11 +435,8 @@ def store(pipeline: Pipeline, verifications: Iterable[Verification]) -> None:
     destination = Destination(pipeline, SCHEMA, 0)
     there = destination.tables([VERIFICATION])
     hints: dict[str, Any] = {"description": DESCRIPTION}
-    if there is not None and (
-        VERIFICATION not in there or destination.missing_columns(VERIFICATION, there[VERIFICATION])
-    ):
-        # dlt makes what is missing only when the schema changed.
-        hints["x-harvest-made-again"] = uniq_id()
+    if there is not None and destination.lacks(VERIFICATION, there):
+        hints |= made_again(uniq_id())
     resource.apply_hints(additional_table_hints=hints)
     can = destination.abilities({VERIFICATION: table})[VERIFICATION]
     if can.file_format:

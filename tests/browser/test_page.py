@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,10 @@ def test_choices_change_figures(browser: Browser, address: str, home: Path) -> N
     page.get_by_text("Elm Library").first.wait_for()
     page.locator(".asof", has_text="Elm Library").wait_for()
     page.wait_for_function("document.querySelectorAll('.harvest .cards').length === 1")
-    page.wait_for_timeout(1500)
-    assert hours(page) == ask(home, sql + "= 'Elm Library'")
+    expected, tries = ask(home, sql + "= 'Elm Library'"), count()
+    while hours(page) != expected and next(tries) < 100:  # until the page is drawn again
+        page.wait_for_timeout(100)
+    assert hours(page) == expected
     page.close()
 
 
