@@ -71,7 +71,7 @@ def harvest_source(
     clients: Any | None = None,
     projects: Any | None = None,
     users: Any | None = None,
-    history: Any = Settings.history,
+    history: Any | None = None,
     client_id: str | None = None,
     client_secret: Unlisted = "",
     refresh_token: Unlisted = "",

@@ -260,6 +260,17 @@ def test_lost(sandbox: Sandbox, kept: dict[str, Any], pipeline: Pipeline, table:
     assert_equal(pipeline, sandbox, "clients")
 
 
+@pytest.mark.parametrize("text", ["clients, roles", '["clients", "roles"]'])
+def test_environment(
+    settings: dict[str, Any], duck: Pipeline, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Tables are named in dlt's configuration too, which gives texts."""
+    monkeypatch.setenv("SOURCES__HARVEST__HISTORY", text)
+    load(duck, "clients", "roles", **settings)
+    assert read(duck, "clients_history")
+    assert read(duck, "roles_history")
+
+
 @pytest.mark.parametrize("harm", ["ALTER TABLE {} DROP COLUMN name", "DELETE FROM {}"])
 def test_damaged(sandbox: Sandbox, kept: dict[str, Any], duck: Pipeline, harm: str) -> None:
     """What somebody took out of a history comes back with the next run, as further versions."""
