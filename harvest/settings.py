@@ -62,7 +62,7 @@ class Sizes:
     pages read one after the other would use a fifteenth of the rate limit. Each takes some
     14 MB."""
 
-    window_records: int = 2_000
+    window_records: int = 4_000
     """Records that such a window holds at least: each ends with a page that is half empty on
     average."""
 
@@ -74,7 +74,7 @@ class Sizes:
     """Requests for children of one kind that the first batch may take; where there are more, they
     wait for the next batch."""
 
-    batch_records: int = 200_000
+    batch_records: int = 400_000
     """Records of a list in each further batch. Each begins with one page alone and ends by waiting
     for the last one, so smaller ones leave the rate limit unused; an interruption costs one."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from harvest.api.client import HarvestClient
 from harvest.catalog import BY_NAME
 from harvest.extract.listing import Listing
 from harvest.extract.plan import Read
+from harvest.extract.windows import Window
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
@@ -154,6 +156,21 @@ def test_in_parts(
         parts += 1
     assert found == sandbox.account.records["time_entries"].keys()
     assert (parts > 1) == (cap == 7)
+
+
+def test_shares() -> None:
+    """Windows share all days, each day once, and become shorter towards the end."""
+    top = date(2026, 6, 30)
+    days = [top - timedelta(days=n // 100) for n in range(2_000)][::-1]
+    span = Window(date(2020, 1, 1), date(2026, 12, 31))
+    windows = span.split(top, days, 90_000, share=90_000, least=2_000, side_by_side=10)
+    assert (windows[0].last, windows[-1].first) == (span.last, span.first)
+    for newer, older in itertools.pairwise(windows):
+        assert newer.first
+        assert older.last == newer.first - timedelta(days=1)
+    lengths = [window.likely for window in windows[:-1]]
+    assert lengths == sorted(lengths, reverse=True)
+    assert (lengths[0], lengths[-1]) == (9_000, 2_000)
 
 
 def test_one_crowded_day(sandbox: Sandbox, client: HarvestClient) -> None:

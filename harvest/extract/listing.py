@@ -48,10 +48,6 @@ Records = list[dict[str, Any]]
 
 ARCHIVED = "is_active"
 
-CROWD = 2
-"""So many pages may have come before the first of them is taken; where more have, fewer windows are
-read side by side, though never fewer than this."""
-
 MAX_SPLITS = 3
 """A window that is still too long after so many splits is read as one chain of pages."""
 
@@ -210,11 +206,11 @@ class Listing:
         return len(self.ids | self.outside.keys() if unfiltered else self.ids)
 
     def _side_by_side(self) -> Iterator[Page]:
-        """Yield from the windows that wait, newest first, at most one page of each ahead."""
+        """Yield from the windows that wait, at most one page of each ahead."""
         running: dict[Future[Page | Split | None], Iterator[Page | Split]] = {}
         begun: deque[Iterator[Page | Split]] = deque()
-        most = at_once = self._sizes.parallel_windows
-        pool = ThreadPoolExecutor(most)
+        at_once = self._sizes.parallel_windows
+        pool = ThreadPoolExecutor(at_once)
 
         def ask() -> None:
             while len(running) < at_once and (begun or self._waiting):
@@ -225,15 +221,12 @@ class Listing:
             while self._waiting or begun or running:
                 ask()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
-                # Pages that wait take memory.
-                fewer = max(CROWD, at_once - len(done))
-                at_once = fewer if len(done) > CROWD else min(most, at_once + 1)
                 while done:
                     future = done.pop()
                     chain, came = running.pop(future), future.result()
                     if isinstance(came, Split):
                         waiting = [*came.parts, *self._waiting]
-                        waiting.sort(key=lambda part: part.window.last or date.max, reverse=True)
+                        waiting.sort(key=self._place)
                         self._waiting = deque(waiting)
                     elif came is not None:
                         begun.append(chain)
@@ -244,6 +237,15 @@ class Listing:
                     self._leave_waiting()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _place(self, part: Part) -> int:
+        """Return what sorts windows: the longest first, so that all end together.
+
+        Where a batch leaves the oldest, newest first.
+        """
+        if self._limit and self._limit < (self.total or 0):
+            return -(part.window.last or date.max).toordinal()
+        return -part.window.likely
 
     def _leave_waiting(self) -> None:
         """Leave the windows that were not begun yet."""
@@ -268,7 +270,8 @@ class Listing:
         if page.more and not self._trusts_days(page, part.filters):
             yield from self._followed({**filters, **window.filters})
             return
-        if window.splits < MAX_SPLITS and (page.total or 0) - len(page) > 2 * self._enough():
+        left = (page.total or 0) - len(page)
+        if window.splits < MAX_SPLITS and left > 2 * self._enough():
             if windows := self._split(window, page):
                 yield Split([replace(part, window=each) for each in windows])
             else:
@@ -347,13 +350,23 @@ class Listing:
         if page.numbered and self._days(page, window.last):
             top = days[0]
             window = Window(window.first, top, window.splits)
-        return window.split(top, days, (page.total or 0) - len(page), self._enough())
+        return window.split(
+            top,
+            days,
+            (page.total or 0) - len(page),
+            share=self._left(),
+            least=self._sizes.window_records,
+            side_by_side=self._sizes.parallel_windows,
+        )
+
+    def _left(self) -> int:
+        """Return how many records are left to read, of this batch where there are batches."""
+        total = self.total or 0
+        return min(total, self._limit or total) - len(self.ids)
 
     def _enough(self) -> int:
         """Return how many records make a window worth its last page, which is half empty."""
-        total = self.total or 0
-        share = min(total, self._limit or total) // self._sizes.parallel_windows
-        return max(self._sizes.window_records, share)
+        return max(self._sizes.window_records, self._left() // self._sizes.parallel_windows)
 
     def _days(self, page: Page, last: date | None) -> list[date]:
         """Return a page's dates if they stand newest first, as documented; else none."""

@@ -21,11 +21,13 @@ class Window:
 
     Attributes:
         splits: How often the span was split to get this one.
+        likely: How many records it is likely to hold; all that it may hold where nothing tells.
     """
 
     first: date | None = None
     last: date | None = None
     splits: int = 0
+    likely: int = 0
 
     @property
     def filters(self) -> Filters:
@@ -33,27 +35,42 @@ class Window:
         ends = {"from": self.first, "to": self.last}
         return {name: day.isoformat() for name, day in ends.items() if day}
 
-    def split(self, top: date, days: list[date], records: int, enough: int) -> list[Window]:
+    def split(
+        self,
+        top: date,
+        days: list[date],
+        records: int,
+        *,
+        share: int,
+        least: int,
+        side_by_side: int,
+    ) -> list[Window]:
         """Return the windows that share what follows this window's first page.
+
+        They become shorter towards the end, so that those that are read last end together.
 
         Args:
             top: The newest day that is left to read.
             days: The days of the first page's records, oldest first. They tell how dense the list
                 is; half of them lie between the quartiles, whatever strays at the ends.
             records: How many records are left.
-            enough: How many records make a window.
+            share: How many of them are likely to be read: windows behind these are as short as can
+                be.
+            least: How many records make a window.
+            side_by_side: How many windows are read at once.
         """
         spread = (days[len(days) * 3 // 4] - days[len(days) // 4]).days
         per_day = len(days) / 2 / max(spread, 1)
-        step = max(1, round(enough / per_day)) * DAY
-        windows, last = [], self.last
-        for _ in range(records // enough):
-            first = top - step + DAY
+        windows, last, whole = [], self.last, records
+        while records >= least:
+            enough = max(least, share // side_by_side)
+            first = top - max(1, round(enough / per_day)) * DAY + DAY
             if self.first and first <= self.first:
                 break
-            windows.append(Window(first, last, self.splits + 1))
+            windows.append(Window(first, last, self.splits + 1, enough))
             last = top = first - DAY
-        return [*windows, Window(self.first, last, self.splits + 1)]
+            records, share = records - enough, share - enough
+        return [*windows, Window(self.first, last, self.splits + 1, whole)]
 
 
 def periods(length: str, first: date, last: date) -> list[Window]:
