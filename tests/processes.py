@@ -11,9 +11,11 @@ import runpy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from dlt.common.configuration.container import Container
 
@@ -26,6 +28,7 @@ PROCESSES.set_forkserver_preload(
         "dlt.common.libs.pyarrow",
         "dlt.destinations.impl.duckdb.duck",
         "sqlalchemy",
+        "tests.quicker",
     ]
 )
 
@@ -34,6 +37,8 @@ PROCESSES.set_forkserver_preload(
 def begun(target: Callable[..., None], *arguments: Any, **options: Any) -> Iterator[BaseProcess]:
     """Run a function in a process of its own, in this folder, which ends with this block."""
     here = Path.cwd(), dict(os.environ)  # else they would be those of the first test that forked
+    with mock.patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent.parent)):
+        forkserver.ensure_running()  # Python before 3.12 does not tell it where it finds ours
     process = PROCESSES.Process(target=_settled, args=(here, target, arguments, options))
     process.start()
     try:

@@ -34,6 +34,7 @@ def settings(sandbox: Sandbox) -> dict[str, Any]:
         "account_id": str(sandbox.account_id),
         "base_url": sandbox.base_url,
         "anchor_date": "2010-01-01",
+        "rate_limit": 100_000,
     }
 
 

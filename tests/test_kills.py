@@ -1,7 +1,7 @@
 """A run that is killed anywhere, at any change to a file or any statement, is mended by the next.
 
-`make test` kills at one of these steps in each case, another each time. To kill at each of them,
-which takes some hours:
+`make test` kills at one of these steps in each case, another each time, by `load` or by a plain
+run. To kill at each of them, by both, which takes some hours:
 
     HARVEST_KILL_STEPS=all .venv/bin/python -m pytest tests/test_kills.py
 """
@@ -78,7 +78,8 @@ class Setting:
         with self.copy() as job:
             log = Path(job.pipelines_dir) / "log"
             killed = spawn(run_killed, job, str(log), plain=self.plain, at=number)
-            step = log.read_text().splitlines()[-1] if killed else "no such step"
+            last = log.read_text().splitlines()[-1] if killed else "no such step"
+            step = f"{'plain' if self.plain else 'load'}, {last}"
             assert killed in (-signal.SIGKILL, 0), step
             for _ in range(2):
                 assert spawn(run, job, plain=self.plain) == 0, f"{number}: {step}"
@@ -122,15 +123,17 @@ class Setting:
             connection.close()
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("plain", [False, True] if STEPS == "all" else [None])
 @pytest.mark.parametrize("before", ["nothing", "a run", "a kill"])
 @pytest.mark.parametrize("destination", ["duckdb", "postgres"])
 def test_killed_at_any_step(
     sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest, destination: str,
-    before: str, plain: bool,  # noqa: FBT001
+    before: str, plain: bool | None,  # noqa: FBT001
 ) -> None:  # fmt: skip
     """Wherever a run is killed, the next two runs end well, and all tables equal Harvest."""
     server = request.getfixturevalue("postgres_url") if destination == "postgres" else ""
+    if plain is None:
+        plain = Random().choice([False, True])  # noqa: S311 - either
     setting = Setting(sandbox, tmp_path, destination, server, plain=plain, before=before)
     numbers = [*range(1, len(setting.steps()) + 1)]
     if STEPS != "all":

@@ -513,9 +513,9 @@ def check(home: Path, kind: str, credentials: str, sequences: int) -> None:
 
 def test_duckdb(tmp_path: Path) -> None:
     """DuckDB holds what Harvest holds, after any sequence of edits, runs and mishaps."""
-    check(tmp_path, "duckdb", str(tmp_path / "warehouse.duckdb"), 5)
+    check(tmp_path, "duckdb", str(tmp_path / "warehouse.duckdb"), 3)
 
 
 def test_postgres(tmp_path: Path, postgres_url: str) -> None:
     """Postgres holds what Harvest holds, after any sequence of edits, runs and mishaps."""
-    check(tmp_path, "postgres", postgres_url, 3)
+    check(tmp_path, "postgres", postgres_url, 2)

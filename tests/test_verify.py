@@ -24,7 +24,7 @@ from harvest.errors import (
 )
 from harvest.extract.windows import DAY
 from harvest.run import load, verify
-from harvest.settings import LONGEST_REPORT
+from harvest.settings import LONGEST_REPORT, Sizes
 from harvest.verify.ledger import Sum, cents
 from harvest.verify.reported import spans
 from harvest_sandbox import Sandbox
@@ -545,7 +545,10 @@ def test_never_read(sandbox: Sandbox, duck: Pipeline, tmp_path: Path) -> None:
         verify(duck, **loaded.settings)
     sandbox.fault("status", path="expenses", times=-1, status=500)
     with pytest.raises(Exception, match="Not everything was loaded"):
-        load(duck, "time_entries", "expenses", tell=silent, **loaded.settings)
+        load(
+            duck, "time_entries", "expenses", tell=silent, **loaded.settings,
+            sizes=Sizes(max_attempts=1),
+        )  # fmt: skip
     sandbox.faults.clear()
     assert not results(duck)
     with pytest.raises(UnverifiableError, match="`expenses` was not read to the end"):
@@ -657,7 +660,7 @@ def test_two_accounts(sandbox: Sandbox, duck: Pipeline) -> None:
     assert caught.value.accounts.keys() == {second.account_id}
     sandbox.fault("status", path="users/me", times=-1, status=500)
     with pytest.raises(AccountsError, match="Failed: "):
-        verify(duck, tell=lines.append, **both)
+        verify(duck, tell=lines.append, **both, sizes=Sizes(max_attempts=1))
 
 
 def test_after_full_read(sandbox: Sandbox, duck: Pipeline) -> None:
