@@ -26,10 +26,10 @@ dashboard: $(VENV)/stamp ## Show the sandbox account on a page, loaded with metr
 	$(BIN)/python harvest_pipeline.py --demo --dashboard
 
 test: lint ## Lint, then run all tests, real Postgres included; say what took longest
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations 20
+	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 20
 
 quick: $(VENV)/stamp ## Run what a change breaks first, in less than a minute
-	$(BIN)/python -m pytest -n 2 --dist worksteal -q -k "not postgres" $(QUICK)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -q -k "not postgres" $(QUICK)
 
 test-pythons: ## Run the quick part by each Python that is supported and found here
 	@for version in 3.10 3.11 3.12 3.13 3.14; do \

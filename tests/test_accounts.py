@@ -362,17 +362,17 @@ def test_replace(sandbox: Sandbox, both: Settings, source: Make, duck: Pipeline)
 @pytest.mark.parametrize("names", [("time_entries",), ("invoices", "invoice_payments"), ()])
 def test_refresh(sandbox: Sandbox, both: Settings, duck: Pipeline, names: tuple[str, ...]) -> None:
     """A refresh reads the tables anew for all accounts, and leaves all others alone."""
-    tables = EDITED if names else ()  # all, since dlt drops a whole source in another way
-    load(duck, *tables, **both)
+    load(duck, *EDITED, **both)
     for hosted in sandbox.hosted.values():
         edit(hosted)
     said: list[str] = []
+    # All are named by none, since dlt drops a whole source in another way.
     summary = load(duck, *names, refresh=True, tell=said.append, **both)
     assert_both(duck, sandbox, *names)
     assert summary.accounts.keys() == {FIRST, SECOND}
     assert "will be dropped and read anew" in said[0]
-    load(duck, *tables, full_read=True, **both)
-    assert_both(duck, sandbox, *tables)
+    load(duck, *EDITED, full_read=True, **both)
+    assert_both(duck, sandbox, *EDITED)
 
 
 def test_refresh_of_one(
@@ -432,16 +432,16 @@ def test_batches(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("table", ["invoices", "invoices__line_items"])
-def test_dropped_table(sandbox: Sandbox, both: Settings, pipeline: Pipeline, table: str) -> None:
+def test_dropped_table(sandbox: Sandbox, both: Settings, duck: Pipeline, table: str) -> None:
     """A table that somebody dropped comes back whole for all accounts, read together or not."""
     root = table.partition("__")[0]
-    load(pipeline, "clients", root, **both)
+    load(duck, "clients", root, **both)
     for only in (None, SECOND):
-        with pipeline.sql_client() as client:
+        with duck.sql_client() as client:
             client.execute_sql(f"DROP TABLE {client.make_qualified_table_name(table)}")
-        load(pipeline, "clients", root, only_account=only, **both)
-        load(pipeline, "clients", root, **both)
-        assert_both(pipeline, sandbox, "clients", root)
+        load(duck, "clients", root, only_account=only, **both)
+        load(duck, "clients", root, **both)
+        assert_both(duck, sandbox, "clients", root)
 
 
 def test_flags(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
