@@ -10,6 +10,9 @@ QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py
 # pyenv keeps each Python in a folder of its own, and lends only the chosen one.
 export PATH := $(PATH):$(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/3.*/bin))
 
+# Each process of the tests would compile all modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo dashboard screenshots test test-page test-pythons quick test-engines test-mariadb lint format docs bench lock
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'

@@ -80,6 +80,7 @@ def test_examples(
             "SOURCES__HARVEST__API_KEY": sandbox.token,
             "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
             "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
+            "SOURCES__HARVEST__RATE_LIMIT": "100000",
         },
         capture_output=True,
         text=True,

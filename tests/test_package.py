@@ -38,7 +38,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     """Run a command outside this checkout, demand that it succeeds, and return what it printed."""
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ours = "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"
+    env = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(  # noqa: S603 - our own commands
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False
     )
@@ -75,10 +76,11 @@ def test_sdist_holds(dist: Path) -> None:
 def test_fresh_environment(dist: Path, tmp_path: Path) -> None:
     """Installed, the command loads the sandbox, and dlt reads what it loaded."""
     (wheel,) = dist.glob("*.whl")
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env")
     folder = tmp_path / "env" / "bin"
-    run(folder / "pip", "install", "-q", wheel)
-    run(folder / "pip", "check")
+    pip = dist / "build-env" / "bin" / "python", "-m", "pip", "--python", folder / "python"
+    run(*pip, "install", "-q", wheel)
+    run(*pip, "check")
     home = tmp_path / "home"
     home.mkdir()
     assert f"dlt-harvest {VERSION}\n" == run(folder / "dlt-harvest", "--version", cwd=home)
