@@ -606,8 +606,11 @@ def _tell_first_run(look: Look, settings: Settings, tell: Tell) -> None:
          f"{time} by the rate limit.")  # fmt: skip
     if reports := [e for e in REPORTS if e.by_default(reports=settings.reports)]:
         asked = sum(
-            requests_needed(e, plan_report(e, TableState(), settings, anchor=began, now=now))
+            requests_needed(
+                e, plan_report(e.name, e.report, TableState(), settings, anchor=began, now=now)
+            )
             for e in reports
+            if e.report
         )
         time = _time(limiters["reports"].seconds_for(asked))
         tell(f"  {len(reports)} reports, by {settings.report_period}, take up to {asked:,} "

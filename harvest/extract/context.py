@@ -19,7 +19,7 @@ from dlt.extract import DltResource
 
 from ..abilities import Abilities
 from ..api.client import HarvestClient
-from ..catalog import BY_NAME, ENDPOINTS, Endpoint
+from ..catalog import BY_NAME, ENDPOINTS, Endpoint, Report
 from ..catalog.schema import ACCOUNT_ID
 from ..destination import DELETED_AT, Destination, deleted_at_column, tell_account
 from ..errors import (
@@ -210,7 +210,7 @@ class Run:
         self._unchanged: dict[str, UnchangedRows | None] = {}
         self._histories: dict[str, History | None] = {}
         self.plans = {e.name: self._plan(e) for e in ENDPOINTS if not (e.parent or e.report)}
-        self.reports = {e.name: self._plan_report(e) for e in self.selected if e.report}
+        self.reports = {e.name: self._plan_report(e, e.report) for e in self.selected if e.report}
         self._demand_known_ids()
         self.store.save_account()
 
@@ -667,9 +667,10 @@ class Run:
     def _remembered_tables(self) -> set[str]:
         return {e.name for e in self.selected if self.store.table(e.name) != TableState()}
 
-    def _plan_report(self, endpoint: Endpoint) -> ReportPlan:
+    def _plan_report(self, endpoint: Endpoint, report: Report) -> ReportPlan:
         return plan_report(
-            endpoint,
+            endpoint.name,
+            report,
             self.store.table(endpoint.name),
             self.settings,
             anchor=self.anchor,

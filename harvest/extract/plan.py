@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from typing import Literal
 
-from ..catalog import ENDPOINTS, REPORTS, Endpoint, Report
+from ..catalog import ENDPOINTS, Endpoint, Report
 from ..errors import ConfigurationError
 from ..settings import DEFAULT_HISTORY, LONGEST_REPORT, Settings, Sizes
 from .state import PeriodsRead, TableState
@@ -107,7 +108,8 @@ class ReportPlan:
 
 
 def plan_report(
-    endpoint: Endpoint,
+    table: str,
+    report: Report,
     state: TableState,
     settings: Settings,
     *,
@@ -122,7 +124,8 @@ def plan_report(
     requests of each report, and Harvest allows 100 in 15 minutes.
 
     Args:
-        endpoint: The report.
+        table: The report's table.
+        report: What its figures are about.
         state: What is remembered of it.
         settings: What the user chose.
         anchor: How far back history is read (UTC).
@@ -134,11 +137,10 @@ def plan_report(
     Raises:
         ConfigurationError: The table holds periods of another length.
     """
-    today, report = now.date(), endpoint.report or Report("", span="")
-    span = report.span
-    if span != "period":
+    today = now.date()
+    if report.span != "period":
         year = Window(today - (LONGEST_REPORT - 1) * DAY, today)
-        return ReportPlan((year if span else Window(),))
+        return ReportPlan((year if report.span else Window(),))
     length, known = settings.report_period, state.periods
     windows = periods(length, max(anchor.date(), EARLIEST), today)
     if replaced:
@@ -147,16 +149,16 @@ def plan_report(
     if held and held != length:
         raise ConfigurationError(
             "report_period",
-            f"is {length!r}, but `{endpoint.name}` holds periods of a {held}",
-            f"keep it so, or read the table anew (--refresh {endpoint.name})",
+            f"is {length!r}, but `{table}` holds periods of a {held}",
+            f"keep it so, or read the table anew (--refresh {table})",
         )
     if known is None or settings.full_read:
         return ReportPlan((), tuple(windows))
     if report.fixed_fee and known.fixed_fee != settings.report_fixed_fee:
         raise ConfigurationError(
             "report_fixed_fee",
-            f"is {settings.report_fixed_fee}, but `{endpoint.name}` was read otherwise",
-            f"keep it so, or read the table anew (--refresh {endpoint.name})",
+            f"is {settings.report_fixed_fee}, but `{table}` was read otherwise",
+            f"keep it so, or read the table anew (--refresh {table})",
         )
     first = tuple(window for window in windows if window.first and window.first < known.first)
     if first and timedelta(0) <= now - known.read_at < FRESH:
@@ -322,13 +324,16 @@ def report_requests(
     """
     now = datetime(2026, 1, 31, tzinfo=timezone.utc)
     requests = {}
-    for endpoint in REPORTS:
-        plan = plan_report(endpoint, TableState(), settings, anchor=now - history, now=now)
+    for endpoint in ENDPOINTS:
+        if not (report := endpoint.report):
+            continue
+        planned = partial(plan_report, endpoint.name, report, settings=settings, now=now)
+        plan = planned(TableState(), anchor=now - history)
         read = TableState()
         if plan.first:
             oldest = plan.first[-1].first or now.date()
             read.periods = PeriodsRead(settings.report_period, oldest, now)
-        again = plan_report(endpoint, read, settings, anchor=now - history, now=now)
+        again = planned(read, anchor=now - history)
         requests[endpoint.name] = requests_needed(endpoint, plan), requests_needed(endpoint, again)
     return requests
 

@@ -85,7 +85,7 @@ def read_reports(run: Run) -> Iterator[TDataItems]:
             f"Reports take up to {requests:,} requests, {minutes} min or more: {limiter.requests} "
             "of them may be sent in 15 min. No other table waits for them.",
         )
-    readers = [ReportReader(run, BY_NAME[name]) for name in run.reports]
+    readers = [ReportReader(run, e, e.report) for e in run.selected if e.report]
     if run.reports_wait:
         for reader in readers:
             reader.wait(needed[reader.table])
@@ -113,12 +113,12 @@ class ReportReader:
     Args:
         run: The run.
         endpoint: The report.
+        report: What its figures are about.
     """
 
-    def __init__(self, run: Run, endpoint: Endpoint) -> None:
+    def __init__(self, run: Run, endpoint: Endpoint, report: Report) -> None:
         self.table = endpoint.name
-        self._run, self._endpoint = run, endpoint
-        self._report = endpoint.report or Report("")
+        self._run, self._endpoint, self._report = run, endpoint, report
         self._plan = run.reports[endpoint.name]
         self._left = deque(self._plan.first)
         self._oldest: date | None = None
