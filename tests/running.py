@@ -26,6 +26,9 @@ from .processes import as_script, spawn
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "harvest_pipeline.py"
+ENVIRONMENTS = ROOT / ".venv" / "dbt"
+"""Where dbt is installed for tests: it takes a minute, and so it is kept."""
+
 EVER = "2010-01-01"
 Make = Callable[..., DltSource]
 
