@@ -24,7 +24,7 @@ from .errors import ColumnTypeError, MissingColumnError
 
 DELETED_AT = "_deleted_at"
 
-VERSION = "_version"
+VERSION_COLUMN = "_version"
 """The column that counts the versions of a record, from 1, in a table of versions."""
 
 Key = tuple[int, ...]
@@ -262,7 +262,7 @@ class Destination:
         Args:
             endpoint: Whose records.
         """
-        columns = f"v.id, v.{VERSION}, v._dlt_id"
+        columns = f"v.id, v.{VERSION_COLUMN}, v._dlt_id"
         return self._ask(endpoint.history_table, f"SELECT {columns} {self._latest()} ORDER BY v.id")
 
     def living(self, endpoint: Endpoint, changed_after: datetime | None) -> list[int]:
@@ -282,8 +282,9 @@ class Destination:
     def _latest(self) -> str:
         mine = f"{ACCOUNT_ID} = {self._account_id}"
         return (
-            f"FROM {{table}} v JOIN (SELECT id, max({VERSION}) AS latest FROM {{table}} "  # noqa: S608 - our names
-            f"WHERE {mine} GROUP BY id) l ON v.id = l.id AND v.{VERSION} = l.latest WHERE v.{mine}"
+            f"FROM {{table}} v JOIN (SELECT id, max({VERSION_COLUMN}) AS latest FROM {{table}} "  # noqa: S608 - our names
+            f"WHERE {mine} GROUP BY id) l ON v.id = l.id AND v.{VERSION_COLUMN} = l.latest "
+            f"WHERE v.{mine}"
         )
 
     def emptied(self, tables: Mapping[str, TTableSchemaColumns]) -> set[str]:

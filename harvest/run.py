@@ -327,7 +327,7 @@ class _Part:
         """Whether this run read the account's time entries or expenses in full."""
         return _full_reads(self._pipeline, self._account) != self._full_reads
 
-    def load(self, *, is_read: bool) -> None:
+    def run_batches(self, *, is_read: bool) -> None:
         """Load the account, in batches if need be.
 
         Args:
@@ -411,7 +411,7 @@ def _load_each(
             with explained(pipeline):
                 if errors:
                     recover(pipeline, SOURCE)  # what the account before left is not to be loaded
-                part.load(is_read=is_read)
+                part.run_batches(is_read=is_read)
         except HarvestError as error:
             alone = len(parts) == 1 and not isinstance(error, PartialLoadError)
             if alone or error.concerns_all_accounts:

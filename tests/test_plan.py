@@ -149,7 +149,7 @@ def test_complete_means_everything() -> None:
             (read,) = joined.reads
             assert read.since == ANCHOR
             assert read.until is None
-            assert read.limit == 0
+            assert read.batch_size == 0
 
 
 def test_full_read_is_whole() -> None:

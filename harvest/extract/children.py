@@ -145,9 +145,9 @@ class ChildReader:
             return [*chosen, *self._missing_parents()]
         ids = sorted(stamps, reverse=True)
         left = [i for i in ids if plan.below_id is None or i < plan.below_id]
-        now = left[: plan.limit] if plan.limit else left
+        now = left[: plan.batch_size] if plan.batch_size else left
         begins = plan.mode == "backfill" and not self._before.backfill
-        if begins and len(left) > plan.limit:
+        if begins and len(left) > plan.batch_size:
             now = []  # The lists come first.
         if later := left[len(now) :]:
             started = (self._before.backfill or Backfill(self._list.started)).started_at
@@ -208,7 +208,7 @@ class ChildReader:
             read_at=before.read_at if later else self._list.started,
             changed_at=newest(before.changed_at, self._newest, found_gone),
             full_read_at=full_read_at,
-            anchor=self._run.scope_of(self._endpoint) if self._reads_all() else before.anchor,
+            anchor=self._run.anchor_for(self._endpoint) if self._reads_all() else before.anchor,
             backfill=self._backfill,
         )
         self._run.store.save_table(self._endpoint.name, table)
@@ -238,7 +238,7 @@ def requests_expected(run: Run, endpoint: Endpoint, parents: int) -> int:
     table = plan.tables[endpoint.name]
     if table.mode == "later" or (table.mode == "changes" and plan.complete):
         return 0  # of all that are listed, those that changed are not known yet
-    return min(parents, table.limit or parents)
+    return min(parents, table.batch_size or parents)
 
 
 def _name(records: dict[int, Any]) -> str:

@@ -370,7 +370,7 @@ class Run:
         removes = can and can.removes and disposition(self.resource(endpoint)) == "merge"
         return bool(removes) and not self.holds(f"{endpoint.name}__{name}")
 
-    def scope_of(self, endpoint: Endpoint) -> datetime | None:
+    def anchor_for(self, endpoint: Endpoint) -> datetime | None:
         """Return how far back a table is read (UTC); None for reference data."""
         bounded = BY_NAME[endpoint.parent] if endpoint.parent else endpoint
         return self.anchor if bounded.anchored else None
@@ -452,7 +452,7 @@ class Run:
 
     def ids_before_anchor(self, endpoint: Endpoint) -> set[int]:
         """Return the ids of rows that the destination holds, but a read does not cover."""
-        anchor = self.scope_of(endpoint)
+        anchor = self.anchor_for(endpoint)
         return self.destination.ids_before(endpoint, anchor) if anchor else set()
 
     def note_requests_left(self, table: str, requests: int) -> None:
@@ -713,7 +713,7 @@ class Run:
                 state,
                 settings,
                 self.sizes,
-                anchor=self.scope_of(e),
+                anchor=self.anchor_for(e),
                 now=self.access.now,
                 lists_first=lists_first,
                 has_children=bool(children) and e is endpoint,
@@ -724,5 +724,5 @@ class Run:
             plan(endpoint) if endpoint in self.selected else None,
             {child.name: plan(child) for child in children},
             name=endpoint.name,
-            anchor=self.scope_of(endpoint),
+            anchor=self.anchor_for(endpoint),
         )

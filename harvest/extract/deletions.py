@@ -90,7 +90,7 @@ class Deletions:
         return run.destination.keys(
             endpoint,
             # A child carries a stamp of its own, which says nothing of its parent's.
-            changed_after=None if endpoint.parent else run.scope_of(endpoint),
+            changed_after=None if endpoint.parent else run.anchor_for(endpoint),
             unflagged=run.deletions(endpoint) == "flag",
             ids=ids,
         )
@@ -134,7 +134,7 @@ class Deletions:
             or run.access.module_disabled(endpoint)
         ):
             return []
-        return run.destination.living(endpoint, run.scope_of(endpoint))
+        return run.destination.living(endpoint, run.anchor_for(endpoint))
 
     def of_moved(self, moved: set[int]) -> Gone:
         """Remove or flag what was moved to what the table is not limited to, as its record says.

@@ -23,7 +23,7 @@ from .windows import Filters
 
 
 @dataclass
-class Rows:
+class OfRun:
     """Travels with a list of records, as its meta data."""
 
     run: Run
@@ -115,7 +115,7 @@ class ListReader:
             focus=run.focus_of(self._endpoint),
         )
         self._listings.append(listing)
-        oldest = run.scope_of(self._endpoint) if unstamped else self._plan.rows_since
+        oldest = run.anchor_for(self._endpoint) if unstamped else self._plan.rows_since
         for page in listing.read():
             rows = []
             for record in page:
@@ -129,7 +129,7 @@ class ListReader:
                 if not came and (differs or not (oldest and stamp and stamp < oldest)):
                     rows.append(record)
             if rows:
-                yield DataItemWithMeta(Rows(run), page if len(rows) == len(page) else rows)
+                yield DataItemWithMeta(OfRun(run), page if len(rows) == len(page) else rows)
         if read.changes:  # The next run need not list again what is of others.
             others = [{"id": i, "updated_at": text} for i, text in listing.outside.items()]
             self._newest = newest(self._newest, *map(self._prepare, others))
@@ -181,7 +181,7 @@ class ListReader:
             now.history_kept = before.history_kept or (all_read and not self._plan.rows_since)
         started = before.backfill.started_at if before.backfill else first.started
         if self._plan.complete:
-            now.anchor = self._run.scope_of(self._endpoint)
+            now.anchor = self._run.anchor_for(self._endpoint)
             now.focus = dict(self._run.focus_of(self._endpoint).ids)
         if first.left_at:
             now.backfill = Backfill(started, until=first.left_at)

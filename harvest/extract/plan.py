@@ -44,15 +44,15 @@ class TablePlan:
         since: The moment from which on changes are read (UTC); None where everything is read.
         until: The last day that is left of a list's backfill.
         below_id: The id below which the parents of a child's backfill are left; None for all.
-        limit: How much a batch brings: records of a list, or parents whose children are read. 0
-            for no limit.
+        batch_size: How much a batch brings: records of a list, or parents whose children are read.
+            0 to leave nothing for a further batch.
     """
 
     mode: Mode
     since: datetime | None = None
     until: date | None = None
     below_id: int | None = None
-    limit: int = 0
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Read:
         changes: Whether these are the changes since the last run. Of a limited table they are asked
             for without its limit, as a record that left it would not come otherwise.
         until: Only records of this day and before; None for all days.
-        limit: Leave the rest once so many records came; 0 for no limit.
+        batch_size: Leave the rest for a further batch once so many records came; 0 to leave none.
     """
 
     since: datetime | None = None
     changes: bool = False
     until: date | None = None
-    limit: int = 0
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -220,13 +220,13 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
             state.cursor,
             state.backfill.until,
             state.backfill.below_id,
-            limit=sized if settings.in_batches else 0,
+            batch_size=sized if settings.in_batches else 0,
         )
     if state.full_read_at is None or widens:  # A backfill under way begins anew.
         if settings.in_batches and is_child and state.full_read_at is None:
-            return TablePlan("backfill", limit=sizes.first_batch_requests)
+            return TablePlan("backfill", batch_size=sizes.first_batch_requests)
         batched = settings.in_batches and endpoint.date and not has_children
-        return TablePlan("whole", limit=sizes.first_batch_records if batched else 0)
+        return TablePlan("whole", batch_size=sizes.first_batch_records if batched else 0)
     if _is_due(state.full_read_at, settings.full_read_hours, now):
         return TablePlan("whole")
     if is_child and settings.children == "complete":
@@ -253,7 +253,10 @@ def plan_list(
     tables = {**({name: own} if own else {}), **children}
     asking = [plan for plan in children.values() if plan.mode != "later"]
     if own and own.mode == "backfill":  # Only a list without children comes in batches.
-        reads = (Read(anchor, until=own.until, limit=own.limit), Read(own.since, changes=True))
+        reads = (
+            Read(anchor, until=own.until, batch_size=own.batch_size),
+            Read(own.since, changes=True),
+        )
         return ListPlan(reads, complete=False, rows_since=None, tables=tables)
     needs_all = any(plan.mode != "changes" for plan in asking)
     if needs_all or (own and own.mode != "changes"):
@@ -261,7 +264,7 @@ def plan_list(
         stored = bool(own and own.mode == "changes")
         stored = stored and all(plan.mode != "whole" for plan in asking)
         return ListPlan(
-            (Read(anchor, limit=own.limit if own else 0),),
+            (Read(anchor, batch_size=own.batch_size if own else 0),),
             complete=True,
             rows_since=own.since if own and stored else None,
             tables=tables,

@@ -23,7 +23,7 @@ from ..errors import HarvestError, NarrowerTokenError, ShiftingListError
 from ..settings import LONGEST_REPORT
 from .context import Run
 from .deletions import Gone, NotRead, mark_of
-from .lists import Rows
+from .lists import OfRun
 from .plan import requests_needed
 from .state import PeriodsRead, TableState, tell
 from .windows import DAY, Filters, Window
@@ -46,7 +46,7 @@ class OfReport:
     """
 
     table: str
-    inner: Rows | Gone | NotRead
+    inner: OfRun | Gone | NotRead
     planned: int = 0
     done: int = 0
 
@@ -55,16 +55,16 @@ class Batch:
     """Counts the requests of a run, which may be limited.
 
     Args:
-        limit: How many requests make a batch; 0 for no limit.
+        size: How many requests make a batch; 0 to leave nothing for a further one.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self.requests = limit, 0
+    def __init__(self, size: int) -> None:
+        self._size, self.requests = size, 0
 
     @property
     def full(self) -> bool:
         """Whether what may wait must wait for the next batch."""
-        return 0 < self._limit <= self.requests
+        return 0 < self._size <= self.requests
 
 
 def read_reports(run: Run) -> Iterator[TDataItems]:
@@ -146,7 +146,7 @@ class ReportReader:
         try:
             self._demand_whole_view()
             planned = len(plan.again) + len(plan.first)
-            yield DataItemWithMeta(OfReport(self.table, Rows(self._run), planned=planned), [])
+            yield DataItemWithMeta(OfReport(self.table, OfRun(self._run), planned=planned), [])
             for window in plan.again:
                 yield self._read(window, batch)
             while self._left and not batch.full:
@@ -166,7 +166,7 @@ class ReportReader:
         done = 1
         if window.first and not rows:
             done += self._probe(window.first, batch)
-        return DataItemWithMeta(OfReport(self.table, Rows(self._run), done=done), rows)
+        return DataItemWithMeta(OfReport(self.table, OfRun(self._run), done=done), rows)
 
     def _probe(self, before: date, batch: Batch) -> int:
         """Skip the years before a day that are empty; return how many periods that were."""

@@ -33,7 +33,7 @@ from .columnar import Columnar, dlt_columns
 from .context import Account, Accounts, Run
 from .deletions import Gone, NotRead, mark_of
 from .freshness import FRESHNESS
-from .lists import ListEnd, ListReader, Rows
+from .lists import ListEnd, ListReader, OfRun
 from .records import Record, prepare
 from .reports import OfReport, read_reports
 from .state import TableState
@@ -65,20 +65,20 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         item, meta = _without_rows_kept_away(self._endpoint, item, meta)
         if isinstance(meta, (Gone, NotRead)):
             return self._end(meta)
-        if isinstance(meta, (Rows, ListEnd)):
+        if isinstance(meta, (OfRun, ListEnd)):
             rows = self._with_account(meta.run, item if isinstance(item, list) else [item])
             if history := meta.run.history(self._endpoint):
                 versions = [*history.versions(rows)]
-                return iter([self._load(meta, rows), *versions])
-            return self._load(meta, rows)
+                return iter([self._to_load(meta, rows), *versions])
+            return self._to_load(meta, rows)
         return item
 
-    def _load(self, meta: Rows | ListEnd, rows: list[Record]) -> TDataItems:
+    def _to_load(self, meta: OfRun | ListEnd, rows: list[Record]) -> TDataItems:
         """Return what of the rows is to be loaded."""
         rows = self._to_write(meta.run, rows)
         if rows:
             self._choose_file_format(meta.run)
-        if rows and self._columnar and isinstance(meta, Rows):
+        if rows and self._columnar and isinstance(meta, OfRun):
             table = self._columnar.table(rows)
             return rows if table is None else table
         return rows
@@ -169,8 +169,8 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
 
 def _without_rows_kept_away(endpoint: Endpoint, item: TDataItems, meta: Any) -> tuple[Any, Any]:
     """Return what a table is given: of one that can't be loaded, only that it was not read."""
-    if isinstance(meta, (Rows, ListEnd, Gone)) and meta.run.keeps_away(endpoint):
-        return [], None if isinstance(meta, Rows) else NotRead(meta.run)
+    if isinstance(meta, (OfRun, ListEnd, Gone)) and meta.run.keeps_away(endpoint):
+        return [], None if isinstance(meta, OfRun) else NotRead(meta.run)
     return item, meta
 
 
@@ -293,7 +293,7 @@ def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) 
                 prepare(endpoint, record, run.account_id, public_links=settings.public_links)
             now = run.access.now
             run.store.save_table(endpoint.name, TableState(read_at=now, full_read_at=now))
-            yield DataItemWithMeta(Rows(run), [record])
+            yield DataItemWithMeta(OfRun(run), [record])
             yield DataItemWithMeta(Gone(run, []), [])
 
     table = dlt.resource(in_pool(read), **_hints(endpoint, settings))
