@@ -61,6 +61,7 @@ def harvest_source(
     full_read_hours: float = Settings.full_read_hours,
     confirm_deletions: bool = Settings.confirm_deletions,
     in_batches: bool = Settings.in_batches,
+    next_batch: bool = Settings.next_batch,
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
     reports: bool = Settings.reports,
@@ -121,6 +122,9 @@ def harvest_source(
         in_batches: Bring a long history in several runs, newest first, each of which loads what it
             read. Run again while the state of the account's last run has `requests_left`.
             `harvest.run.load` does.
+        next_batch: Go on with what the last run left, and read nothing whole again that it read
+            whole, whatever `children`, `full_read` and `full_read_hours` say. `harvest.run.load`
+            does from its second batch on.
         keep_going: Load what can be read when a table or record can't, and note in the state of the
             account's last run what `failed`. `harvest.run.load` does, and reports it.
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
@@ -181,6 +185,7 @@ def harvest_source(
         full_read_hours=full_read_hours,
         confirm_deletions=confirm_deletions,
         in_batches=in_batches,
+        next_batch=next_batch,
         keep_going=keep_going,
         public_links=public_links,
         reports=reports,

@@ -43,9 +43,6 @@ from .verify import MONTHS, RECORDS, SUBJECTS, Verification, store
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
 
-NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
-"""Settings of all batches but the first: what the first one read whole is not read whole again."""
-
 SOURCE = "harvest"
 
 SNAPSHOTS = {e.name for e in REPORTS if e.snapshots}
@@ -344,7 +341,7 @@ class _Part:
             failed = run.failed
             while run.requests_left and goes_on:
                 self.tell(_what_is_left(run.requests_left, self._limiters))
-                self._run(self._make(**NEXT_BATCH))
+                self._run(self._make(next_batch=True))
                 before, run = run.requests_left, self._last_run
                 failed = {**run.failed, **failed}
                 # What fails for good stops nothing else, and is not asked for without end.

@@ -150,6 +150,7 @@ class Settings:
     full_read_hours: float = FULL_READ_HOURS
     confirm_deletions: bool = False
     in_batches: bool = False
+    next_batch: bool = False
     keep_going: bool = False
     public_links: bool = True
     reports: bool = False

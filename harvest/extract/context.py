@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from threading import RLock
 from typing import Any
@@ -199,7 +199,8 @@ class Run:
         self._before: dict[str, TableState] = {}
         self._written_again: set[str] = set()
         self._there = self._look_at_destination()
-        if self.settings.children == "differing" and self._there is None and self.can:
+        compares = self.settings.children == "differing" and not self.settings.next_batch
+        if compares and self._there is None and self.can:
             logger.warning(
                 "This destination can't be asked what it holds, so children are not compared: "
                 '`children = "differing"` does here what "complete" does, or "changed" where rows '
@@ -700,24 +701,20 @@ class Run:
         )
 
         def plan(e: Endpoint) -> TablePlan:
-            can, settings = self.can.get(e.name), self.settings
-            if can and not can.full_reads:
-                settings = replace(settings, children="changed", full_read_hours=-1)
-            elif settings.children == "differing" and self._there is None:
-                settings = replace(settings, children="complete")
-            state = self.store.table(e.name)
-            if self.keeps_history(e) and not state.history_kept:
-                settings = replace(settings, full_read=True)
+            can, state = self.can.get(e.name), self.store.table(e.name)
             return plan_table(
                 e,
                 state,
-                settings,
+                self.settings,
                 self.sizes,
                 anchor=self.anchor_for(e),
                 now=self.access.now,
                 lists_first=lists_first,
                 has_children=bool(children) and e is endpoint,
                 replaced=self.replaces(e),
+                appended=can is not None and not can.full_reads,
+                comparable=self._there is not None,
+                lacks_versions=self.keeps_history(e) and not state.history_kept,
             )
 
         return plan_list(

@@ -152,7 +152,7 @@ def plan_report(
             f"is {length!r}, but `{table}` holds periods of a {held}",
             f"keep it so, or read the table anew (--refresh {table})",
         )
-    if known is None or settings.full_read:
+    if known is None or (settings.full_read and not settings.next_batch):
         return ReportPlan((), tuple(windows))
     if report.fixed_fee and known.fixed_fee != settings.report_fixed_fee:
         raise ConfigurationError(
@@ -188,6 +188,9 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
     lists_first: bool = False,
     has_children: bool = False,
     replaced: bool = False,
+    appended: bool = False,
+    comparable: bool = True,
+    lacks_versions: bool = False,
 ) -> TablePlan:
     """Return what a run reads for one table.
 
@@ -202,9 +205,15 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
         has_children: Whether children of the list are read too. They need all their parents, so
             only a list without them comes in batches.
         replaced: Whether dlt replaces the table by what this run yields.
+        appended: Whether the destination can but append rows. There each full read stores all of
+            them once more, so only `full_read` starts one.
+        comparable: Whether the destination can be asked what it holds, so that it shows which
+            children differ.
+        lacks_versions: Whether the table's history lacks versions of rows that were read.
     """
     is_child = endpoint.parent is not None
-    if replaced or (settings.full_read and state.cursor):
+    asked = (settings.full_read and not settings.next_batch) or lacks_versions
+    if replaced or (asked and state.cursor):
         return TablePlan("whole")
     if state.cursor and state.focus != (settings.focus if endpoint.limited else {}):
         return TablePlan("whole")  # At once, so that the rows leave that are out of it by now.
@@ -227,15 +236,19 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
             return TablePlan("backfill", batch_size=sizes.first_batch_requests)
         batched = settings.in_batches and endpoint.date and not has_children
         return TablePlan("whole", batch_size=sizes.first_batch_records if batched else 0)
-    if _is_due(state.full_read_at, settings.full_read_hours, now):
+    children = "changed" if appended or settings.next_batch else settings.children
+    if children == "differing" and not comparable:
+        children = "complete"
+    by_itself = not (appended or settings.next_batch)
+    if by_itself and _is_due(state.full_read_at, settings.full_read_hours, now):
         return TablePlan("whole")
-    if is_child and settings.children == "complete":
+    if is_child and children == "complete":
         return TablePlan("whole")
     if not is_child and not endpoint.updated_since:
         return TablePlan("whole")
     if state.cursor is None or state.cursor > now:  # a clock went wrong
         return TablePlan("whole")
-    differing = is_child and settings.children == "differing"
+    differing = is_child and children == "differing"
     return TablePlan("differing" if differing else "changes", state.cursor)
 
 
