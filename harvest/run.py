@@ -17,6 +17,7 @@ from . import harvest_source
 from .api.rate_limit import Budget, RateLimiter
 from .blame import explained
 from .catalog import BY_NAME, ENDPOINTS, REPORTS
+from .configured import accounts_read, with_settings_of
 from .defaults import defaults
 from .destination import Destination, tell_account
 from .errors import (
@@ -107,14 +108,12 @@ def load(
             customize(made)
         return made
 
-    noted: list[Account] = []
-    source = make(tables, note_accounts=noted.extend)
-    chosen = noted[0].settings
+    accounts = _accounts(tables, settings)
+    chosen = accounts[0].settings
     several = len(chosen.account_ids) > 1
-    if several:
-        settings["account_id"] = chosen.account_ids  # which "all" are is asked once
+    settings["account_id"] = chosen.account_ids  # which "all" are is asked once
 
-    selected = source.selected_resources.keys()
+    selected = make(tables).selected_resources.keys()
     parts = {
         account.account_id: _Part(
             pipeline,
@@ -124,7 +123,7 @@ def load(
             tell,
             whose=account.account_id if several else None,
         )
-        for account in noted
+        for account in accounts
     }
     dropped = set(selected if refresh is True else refresh or ())
     if unknown := dropped - selected:
@@ -147,7 +146,7 @@ def load(
                 _refresh(pipeline, make(dropped, keep_going=False), parts, tell)
         errors = _load_each(parts, pipeline, is_read=dropped == selected)
         left = accounts_left(pipeline, SOURCE, began)
-        verified, unverified = _verify_loaded(pipeline, _to_verify(noted, parts, errors), tell)
+        verified, unverified = _verify_loaded(pipeline, _to_verify(accounts, parts, errors), tell)
     total = total_of({account: part.summary for account, part in parts.items()})
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
@@ -194,17 +193,16 @@ def verify(
         raise ConfigurationError(
             "verify_months", f"is {months}", f"give a number, such as {MONTHS}"
         )
-    noted: list[Account] = []
-    _source((), {**settings, "note_accounts": noted.extend})
+    accounts = _accounts((), settings)
     with _alone(pipeline), defaults(pipeline), explained(pipeline):
         recover(pipeline, SOURCE)
         pipeline.sync_destination()
-        done, failed = _verify(pipeline, noted, tell, by=by, months=months)
+        done, failed = _verify(pipeline, accounts, tell, by=by, months=months)
     if note:
         for verification in done.values():
             note(verification)
     if failed:
-        raise _in_one(failed, [account.account_id for account in noted], Summary(), "verified")
+        raise _in_one(failed, [account.account_id for account in accounts], Summary(), "verified")
     _demand_agreement(pipeline, done)
 
 
@@ -429,12 +427,16 @@ def _in_one(
     return AccountsError(errors, [i for i in accounts if i not in errors], summary, done)
 
 
-def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
+def _accounts(tables: Collection[str], settings: dict[str, Any]) -> list[Account]:
     known = [endpoint.name for endpoint in ENDPOINTS]
     if unknown := [table for table in tables if table not in known]:
         raise ConfigurationError(
             "tables", f"names {', '.join(unknown)}", f"choose from {', '.join(known)}"
         )
+    return with_settings_of(harvest_source, accounts_read, {**BY_LOAD, **settings})
+
+
+def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
     source: DltSource = harvest_source(**{**BY_LOAD, **settings})
     return source.with_resources(*tables) if tables else source
 

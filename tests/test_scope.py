@@ -23,7 +23,7 @@ from harvest.settings import Settings, Sizes
 from harvest_sandbox import Sandbox
 
 from .limits import FIELDS, common, in_scope, move
-from .running import Make, failure
+from .running import Make, accounts_of, failure
 from .truth import _same, flatten, read
 
 TABLES = ("time_entries", "expenses")
@@ -233,13 +233,12 @@ def test_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("given", [[1, "2 "], "2,1", "[1, 2]", (2, 1, 1)])
-def test_forms(source: Make, given: Any) -> None:
+def test_forms(settings: dict[str, Any], given: Any) -> None:
     """Ids are a list or a text with commas, as account ids are."""
-    noted: list[Any] = []
-    source(users=given, note_accounts=noted.extend)
-    assert noted[0].settings.focus == {"users": [1, 2]}
-    source(users="", projects=[], note_accounts=noted.extend)
-    assert noted[1].settings.focus == {}
+    (account,) = accounts_of({**settings, "users": given})
+    assert account.settings.focus == {"users": [1, 2]}
+    (account,) = accounts_of({**settings, "users": "", "projects": []})
+    assert account.settings.focus == {}
 
 
 def test_environment(

@@ -94,10 +94,13 @@ class Accounts:
 
     Args:
         accounts: The accounts.
+
+    Attributes:
+        settings: What the user chose, for all of them.
     """
 
     def __init__(self, accounts: list[Account]) -> None:
-        self._accounts = accounts
+        self._accounts, self.settings = accounts, accounts[0].settings
         self._lock = RLock()
         self._opened_for: Extraction | None = None
         self._runs: list[Run] = []
