@@ -135,8 +135,8 @@ USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 class Settings:
     """What the user chose of what is read and what follows from it, checked.
 
-    The arguments are those of `harvest_source`, which explains them. They are named in both: dlt looks
-    up typed arguments of a source only, and what is behind them must be checked, see DECISIONS.md.
+    The arguments are those of `harvest_source`, which explains them. They are named in both, as dlt
+    looks up typed arguments of a source only, and what these bring must be checked: DECISIONS.md.
 
     Raises:
         ConfigurationError: A setting is none of its choices.
