@@ -67,7 +67,7 @@ class Destination:
 
     def __init__(self, pipeline: Pipeline | None, schema_name: str, account_id: int) -> None:
         self._pipeline, self._schema_name = pipeline, schema_name
-        self._account_id = account_id
+        self.account_id = account_id
         self._silent = False
 
     def abilities(self, tables: Mapping[str, TTableSchema]) -> dict[str, Abilities]:
@@ -215,7 +215,7 @@ class Destination:
             ids: Only rows with an id from the first to the one before the second; None leaves an
                 end open.
         """
-        where, values = [f"{ACCOUNT_ID} = {self._account_id}"], []
+        where, values = [f"{ACCOUNT_ID} = {self.account_id}"], []
         if changed_after and changed_after.year >= 1970:  # Databases differ in what they hold.
             where.append("(updated_at > %s OR updated_at IS NULL)")
             values.append(changed_after)
@@ -236,7 +236,7 @@ class Destination:
             changed_since: Only rows with this stamp or a later one (UTC), and those that change
                 without a stamp; None for all rows.
         """
-        where = [f"{ACCOUNT_ID} = {self._account_id}"]
+        where = [f"{ACCOUNT_ID} = {self.account_id}"]
         values: list[Any] = []
         if changed_since and changed_since.year >= 1970:
             recent = ["updated_at >= %s"]
@@ -280,7 +280,7 @@ class Destination:
         return [row[0] for row in self._ask(endpoint.history_table, statement, *values)]
 
     def _latest(self) -> str:
-        mine = f"{ACCOUNT_ID} = {self._account_id}"
+        mine = f"{ACCOUNT_ID} = {self.account_id}"
         return (
             f"FROM {{table}} v JOIN (SELECT id, max({VERSION_COLUMN}) AS latest FROM {{table}} "  # noqa: S608 - our names
             f"WHERE {mine} GROUP BY id) l ON v.id = l.id AND v.{VERSION_COLUMN} = l.latest "
@@ -299,7 +299,7 @@ class Destination:
         def ask(client: SqlClientBase[Any]) -> set[str]:
             statement = " UNION ALL ".join(
                 f"SELECT {number}, CASE WHEN EXISTS (SELECT 1 FROM "  # noqa: S608 - our names
-                f"{client.make_qualified_table_name(table)} WHERE {ACCOUNT_ID} = {self._account_id}"
+                f"{client.make_qualified_table_name(table)} WHERE {ACCOUNT_ID} = {self.account_id}"
                 f"{f' AND {DELETED_AT} IS NULL' if DELETED_AT in columns else ''}"
                 ") THEN 1 ELSE 0 END"
                 for number, (table, columns) in enumerate(tables.items())
@@ -326,7 +326,7 @@ class Destination:
         """Return how many of the account's items a nested table holds, by the id of their row."""
         statement = (
             f"SELECT _dlt_parent_id, count(*) FROM {{table}} "  # noqa: S608 - our names
-            f"WHERE {ACCOUNT_ID} = {self._account_id} GROUP BY _dlt_parent_id"
+            f"WHERE {ACCOUNT_ID} = {self.account_id} GROUP BY _dlt_parent_id"
         )
         return dict(self._ask(nested_table, statement))
 
@@ -338,14 +338,14 @@ class Destination:
         statement = (
             "SELECT DISTINCT item._dlt_parent_id FROM {table} item "  # noqa: S608 - our names
             "LEFT JOIN {parent} whole ON whole._dlt_id = item._dlt_parent_id "
-            f"WHERE item.{ACCOUNT_ID} = {self._account_id} AND whole._dlt_id IS NULL"
+            f"WHERE item.{ACCOUNT_ID} = {self.account_id} AND whole._dlt_id IS NULL"
         )
         orphaned = [row[0] for row in self._ask(nested_table, statement, parent=endpoint.name)]
         for first in range(0, len(orphaned), FLAGS_AT_ONCE):
             ids = orphaned[first : first + FLAGS_AT_ONCE]
             which = ", ".join(["%s"] * len(ids))
             statement = (
-                f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608 - our names
+                f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self.account_id} "  # noqa: S608 - our names
                 f"AND _dlt_parent_id IN ({which})"
             )
             self._ask(nested_table, statement, *ids)
@@ -355,7 +355,7 @@ class Destination:
         if moment.year < 1970:
             return set()
         statement = (
-            f"SELECT id FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608 - our names
+            f"SELECT id FROM {{table}} WHERE {ACCOUNT_ID} = {self.account_id} "  # noqa: S608 - our names
             "AND updated_at <= %s"
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
@@ -364,7 +364,7 @@ class Destination:
         """Return some columns of the account's rows."""
         statement = (
             f"SELECT {', '.join(columns)} FROM {{table}} "  # noqa: S608 - names of ours
-            f"WHERE {ACCOUNT_ID} = {self._account_id}"
+            f"WHERE {ACCOUNT_ID} = {self.account_id}"
         )
         return self._ask(endpoint.name, statement)
 
@@ -378,7 +378,7 @@ class Destination:
         """Return what the amounts of a parent's children add up to, by the parent's id."""
         statement = (
             f"SELECT {endpoint.parent_key}, SUM(amount) FROM {{table}} "  # noqa: S608 - our names
-            f"WHERE {ACCOUNT_ID} = {self._account_id} AND {DELETED_AT} IS NULL "
+            f"WHERE {ACCOUNT_ID} = {self.account_id} AND {DELETED_AT} IS NULL "
             f"GROUP BY {endpoint.parent_key}"
         )
         return dict(self._ask(endpoint.name, statement))
@@ -406,7 +406,7 @@ class Destination:
             )
             statement = (
                 f"UPDATE {{table}} SET {DELETED_AT} = %s "  # noqa: S608 - numbers of ours
-                f"WHERE {ACCOUNT_ID} = {self._account_id} AND ({which})"
+                f"WHERE {ACCOUNT_ID} = {self.account_id} AND ({which})"
             )
             self._ask(endpoint.name, statement, datetime.now(timezone.utc))
 

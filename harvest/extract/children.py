@@ -78,7 +78,7 @@ class ChildReader:
             elif error.status == 404 and not self._lives(parent_id):
                 with self._condition:
                     self._gone_parents.add(parent_id)
-            elif error.status in (403, 404) and not self._run.replaces(self._endpoint):
+            elif error.status in (403, 404) and not self._run.tables.replaces(self._endpoint):
                 with self._condition:
                     self._refused[parent_id] = error
             else:
@@ -104,14 +104,14 @@ class ChildReader:
                 raise next(iter(self._refused.values()))
             gone = self._deletions.of_children(self._found, self._gone_parents)
         except HarvestError as error:
-            self._run.leave_out(self._endpoint, error)
+            self._run.notes.leave_out(self._endpoint, error)
             return gone
         if self._failed:
-            self._run.note_failure(self._endpoint, self._describe_failures())
+            self._run.notes.failure(self._endpoint, self._describe_failures())
         else:
             self._save(gone)
         if self._refused:
-            self._run.note_refused(self._endpoint, _name(self._refused))
+            self._run.notes.refused(self._endpoint, _name(self._refused))
         return gone
 
     def _read(self, parent_id: int) -> list[dict[str, Any]]:
@@ -191,7 +191,7 @@ class ChildReader:
 
     def _leave(self, requests: int, backfill: Backfill | None) -> None:
         self._backfill = backfill
-        self._run.note_requests_left(self._endpoint.name, requests)
+        self._run.notes.requests_left(self._endpoint.name, requests)
 
     def _save(self, gone: Gone) -> None:
         before, full_read_at = self._before, self._before.full_read_at
@@ -215,7 +215,7 @@ class ChildReader:
 
     def _note_failure(self, parent_id: int, error: HarvestError) -> None:
         goes_on = self._run.settings.keep_going and not error.concerns_everything
-        if not goes_on or self._run.replaces(self._endpoint):
+        if not goes_on or self._run.tables.replaces(self._endpoint):
             raise error
         with self._condition:
             self._failed[parent_id] = error

@@ -134,7 +134,7 @@ class ReportReader:
         """Leave everything for a further batch, which must not forget that all was to be read."""
         if not self._plan.goes_on:
             self._run.store.forget_table(self.table)
-        self._run.note_requests_left(self.table, requests)
+        self._run.notes.requests_left(self.table, requests)
 
     def read(self, batch: Batch) -> Iterator[TDataItems]:
         """Yield the rows of one window after the other, and at last what is gone.
@@ -153,7 +153,7 @@ class ReportReader:
                 window = self._left.popleft()
                 yield self._read(window, batch)
         except HarvestError as error:
-            self._run.leave_out(self._endpoint, error)
+            self._run.notes.leave_out(self._endpoint, error)
             yield DataItemWithMeta(OfReport(self.table, NotRead(self._run)), [])
             return
         self._save()
@@ -232,23 +232,24 @@ class ReportReader:
     def _replaces(self) -> bool:
         run, endpoint = self._run, self._endpoint
         return (
-            run.holds(endpoint.name)
-            and run.deletions(endpoint) == "remove"
+            run.holdings.holds(endpoint.name)
+            and run.tables.deletions(endpoint) == "remove"
             and not run.access.module_disabled(endpoint)
         )
 
     def _demand_whole_view(self) -> None:
         """Refuse to replace figures of all by figures of what a narrower token sees."""
-        held = self._run.holds(self.table) or self._run.store.table(self.table) != TableState()
-        if held and not self._run.access.deletions_trusted():
-            raise NarrowerTokenError(self.table, self._run.account.named)
+        run = self._run
+        held = run.holdings.holds(self.table) or run.store.table(self.table) != TableState()
+        if held and not run.access.deletions_trusted():
+            raise NarrowerTokenError(self.table, run.account.named)
 
     def _save(self) -> None:
         """Remember what the next run needs to know."""
         run, plan, known = self._run, self._plan, self._plan.goes_on
         now = run.access.now
         if self._left:
-            run.note_requests_left(self.table, len(self._left))
+            run.notes.requests_left(self.table, len(self._left))
         if self._report.span != "period":
             run.store.save_table(self.table, TableState(read_at=now, full_read_at=now))
         elif self._oldest:

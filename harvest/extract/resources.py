@@ -88,21 +88,28 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         run, filled = end.run, self._filled
         self._filled = set()
         if isinstance(end, Gone):
-            run.note_gone(self._endpoint, end.count)
-            run.remember_rows(self._endpoint, filled)
+            run.notes.gone(self._endpoint, end.count)
+            run.holdings.remember_rows(
+                self._endpoint, filled, whole=run.reads_whole(self._endpoint)
+            )
             if rows := [*end.rows, *self._absent_with_lists(run, filled)]:
                 self._choose_file_format(run)
                 yield rows
-            elif run.must_make(self._endpoint):
+            elif run.holdings.must_make(self._endpoint):
                 yield dlt.mark.materialize_table_schema()
             if history := run.history(self._endpoint):
-                yield from history.end(end.ended, make=run.must_make_history(self._endpoint))
-                run.note_versions(self._endpoint, history.written)
-        run.note_requests()
+                yield from history.end(
+                    end.ended, make=run.holdings.must_make_history(self._endpoint)
+                )
+                run.notes.versions(self._endpoint, history.written)
+        run.notes.requests(run.requests)
         # Who looks at a resource without a pipeline wants its records only. And a function that
         # names the table of each row knows nothing of these.
-        if run.extraction.pipeline and not run.resource(self._endpoint).has_dynamic_table_name:
-            yield dlt.mark.with_table_name(run.freshness(self._endpoint), FRESHNESS)
+        if (
+            run.extraction.pipeline
+            and not run.tables.resource(self._endpoint).has_dynamic_table_name
+        ):
+            yield dlt.mark.with_table_name(run.freshness.rows(self._endpoint), FRESHNESS)
 
     def _absent_with_lists(self, run: Run, filled: set[str]) -> list[dict[str, Any]]:
         """Return a record to be deleted, with an item in each list whose table must be made.
@@ -114,7 +121,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         lists = {
             name: empty
             for name, table in self._nested.items()
-            if table not in filled and run.must_make_list(self._endpoint, name)
+            if table not in filled and run.holdings.must_make_list(self._endpoint, name)
         }
         absent = (0,) * len(self._endpoint.id_columns)
         return [{**mark_of(run, self._endpoint, absent), **lists}] if lists else []
@@ -140,7 +147,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         if not unchanged:
             return rows
         changed = unchanged.leave_out(rows)
-        run.note_rows(self._endpoint, written=len(changed), unchanged=len(rows) - len(changed))
+        run.notes.rows(self._endpoint, written=len(changed), unchanged=len(rows) - len(changed))
         return changed
 
     def _choose_file_format(self, run: Run) -> None:
@@ -150,8 +157,8 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         """
         if run is self._chosen_for:
             return
-        self._chosen_for, can = run, run.can.get(self._endpoint.name)
-        self._columnar, resource = None, run.resource(self._endpoint)
+        self._chosen_for, can = run, run.tables.can.get(self._endpoint.name)
+        self._columnar, resource = None, run.tables.resource(self._endpoint)
         if not can or not can.file_format:
             if self._chose_format:  # for another destination
                 resource.apply_hints(file_format="")  # type: ignore[arg-type] # takes the hint away
@@ -287,7 +294,7 @@ def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) 
                 try:
                     record = dict(run.access.record(endpoint.path))
                 except HarvestError as error:
-                    run.leave_out(endpoint, error)
+                    run.notes.leave_out(endpoint, error)
                     yield DataItemWithMeta(NotRead(run), [])
                     continue
                 prepare(endpoint, record, run.account_id, public_links=settings.public_links)
