@@ -19,8 +19,9 @@ from dlt.destinations.sql_client import SqlClientBase
 from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
-from .connection import connection
+from .defaults import one_load_job
 from .errors import ColumnTypeError, MissingColumnError
+from .underway import under_way
 
 DELETED_AT = "_deleted_at"
 
@@ -33,11 +34,6 @@ Key = tuple[int, ...]
 Span = tuple[int | None, int | None]
 
 FLAGS_AT_ONCE = 500
-
-STRATEGY = "loader_parallelism_strategy"
-
-CHOSEN: dict[str, Any] = {}
-"""The strategy that a destination had before it was changed, by the pipeline's folder."""
 
 
 def deleted_at_column(*, removes: bool) -> TColumnSchema:
@@ -85,14 +81,12 @@ class Destination:
                     for name, table in tables.items()
                 }
 
-        return connection(self._pipeline).run(ask) if self._pipeline else {}
+        return under_way(self._pipeline).connection.run(ask) if self._pipeline else {}
 
     def load_one_after_the_other(self) -> None:
         """Let dlt run one load job at a time, until the run ends."""
         if self._pipeline:
-            chosen = self._pipeline.destination.caps_params
-            CHOSEN.setdefault(self._pipeline.working_dir, chosen.get(STRATEGY))
-            chosen[STRATEGY] = "sequential"
+            under_way(self._pipeline).hold(one_load_job)
 
     def tables(self, names: list[str]) -> dict[str, TTableSchemaColumns] | None:
         """Return those of the tables that are there, with their columns.
@@ -110,7 +104,7 @@ class Destination:
                 found = client.get_storage_tables(normal) if client.is_storage_initialized() else ()
                 return {normal[name]: columns for name, columns in found if columns}
 
-        return connection(self._pipeline).run(ask) if self._pipeline else None
+        return under_way(self._pipeline).connection.run(ask) if self._pipeline else None
 
     def broken_in_staging(self, tables: Iterable[str]) -> set[str]:
         """Return those of the tables that dlt's staging dataset lacks, or a column of them.
@@ -129,7 +123,7 @@ class Destination:
                     found = dict(client.get_storage_tables(loaded))
             return {t for t in loaded if not found.get(t) or self._missing(t, found[t])}
 
-        return connection(self._pipeline).run(ask) if self._pipeline and loaded else set()
+        return under_way(self._pipeline).connection.run(ask) if self._pipeline and loaded else set()
 
     def loaded_before(self, table: str) -> bool:
         """Tell whether the pipeline remembers that rows of a table were loaded."""
@@ -308,7 +302,7 @@ class Destination:
             return {names[number] for number, there in rows if not there}
 
         names = [*tables]
-        return connection(self._pipeline).ask(ask, self._known_schema(self._pipeline))
+        return under_way(self._pipeline).connection.ask(ask, self._known_schema(self._pipeline))
 
     def rows_of_others(
         self, tables: Iterable[str], accounts: Collection[int]
@@ -424,7 +418,7 @@ class Destination:
         if not self._pipeline:
             return []
         try:
-            return connection(self._pipeline).ask(ask, self._known_schema(self._pipeline))
+            return under_way(self._pipeline).connection.ask(ask, self._known_schema(self._pipeline))
         except DatabaseUndefinedRelation:
             return []
         except SqlClientNotAvailable:
@@ -443,15 +437,6 @@ class Destination:
 def tell_account(tables: Mapping[str, TTableSchemaColumns]) -> set[str]:
     """Return the tables whose rows tell their account; somebody may have dropped that column."""
     return {name for name, columns in tables.items() if ACCOUNT_ID in map(str.lower, columns)}
-
-
-def load_as_before(pipeline: Pipeline) -> None:
-    """Give the destination, which other pipelines may share, the strategy back that was chosen."""
-    if pipeline.working_dir in CHOSEN and pipeline.destination:
-        strategy = CHOSEN.pop(pipeline.working_dir)
-        pipeline.destination.caps_params.pop(STRATEGY)
-        if strategy:
-            pipeline.destination.caps_params[STRATEGY] = strategy
 
 
 def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:

@@ -39,6 +39,7 @@ from .notify import notifies
 from .recover import forget, recover
 from .settings import EVERYTHING, one_of
 from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
+from .underway import end
 from .verify import MONTHS, RECORDS, SUBJECTS, Verification, store
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
@@ -463,6 +464,8 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
     try:
         yield
     finally:
+        if not pipeline.has_pending_data:  # which somebody who extracted by hand may yet load
+            end(pipeline)
         lock.release()
 
 
