@@ -11,8 +11,8 @@ row was not found. Before that is believed, these questions are asked, in this o
 6. Would most of the table go? Then the user must confirm it.
 
 What is gone leaves by dlt's hard deletes, in the transaction that brings the new rows, or is
-flagged. Rows that tell dlt what to delete (marks of deletion) are added after the user's own steps,
-which never see them.
+flagged. Rows that tell dlt what to delete are added after the user's own steps, which never see
+them.
 """
 
 from __future__ import annotations
