@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from harvest.errors import BusyError, LoadError
 from harvest.recover import RunsWatch, be_at_work, recover, recover_before_run
 from harvest.run import load
-from harvest.underway import RUNS
+from harvest.underway import RUNS, end
 from harvest_sandbox import Sandbox
 
 from .crash_child import Job, change, describe, killed
@@ -201,6 +201,7 @@ def test_another_process_at_work(job: Job) -> None:
     assert not free(pipeline)
     recover_before_run(pipeline, "harvest")
     assert not pipeline.has_pending_data
+    end(pipeline)  # as dlt lets it, where it runs the pipeline
 
 
 def test_idle_process(job: Job) -> None:
