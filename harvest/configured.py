@@ -49,21 +49,10 @@ T = TypeVar("T")
 
 
 class Configured:
-    """The settings of the source, which explains them.
+    """The settings of the source. The arguments are its own, and it explains them.
 
     Args:
-        api_key: What it says there, and so do all others.
-        account_id: See there.
-        base_url: See there.
-        user_agent: See there.
-        rate_limit: See there.
-        client_id: See there.
-        client_secret: See there.
-        refresh_token: See there.
-        token_file: See there.
-        id_url: See there.
-        sizes: See there.
-        choices: What `Settings` holds.
+        choices: Those that `Settings` holds.
 
     Attributes:
         account_id: What was configured; None where nothing was.
