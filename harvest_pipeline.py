@@ -22,17 +22,17 @@ def warehouse() -> dlt.Pipeline:
 
 def load_everything() -> None:
     """Load the whole account."""
-    cli.load(warehouse)
+    cli.load_and_print(warehouse)
 
 
 def load_time() -> None:
     """Load time entries and projects."""
-    cli.load(warehouse, "time_entries", "projects")
+    cli.load_and_print(warehouse, "time_entries", "projects")
 
 
 def load_invoices() -> None:
     """Load invoices with messages and payments, and expenses."""
-    cli.load(warehouse, "invoices", "invoice_messages", "invoice_payments", "expenses")
+    cli.load_and_print(warehouse, "invoices", "invoice_messages", "invoice_payments", "expenses")
 
 
 if __name__ == "__main__":

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import dlt
 from dlt.common.typing import TSecretValue
 from dlt.extract import DltResource
 
-from .api.accounts import Auth, auth_by_account, sign_ins
-from .api.client import HarvestClient
-from .api.oauth import Application, HarvestId, Unlisted
-from .api.rate_limit import limiters
+from .api.oauth import Unlisted
 from .catalog import ENDPOINTS
+from .configured import accounts_read
 from .errors import HarvestError
-from .extract.context import Account, Accounts
-from .extract.history import checked_tables
+from .extract.context import Accounts
 from .extract.resources import (
     child_table,
     list_reader,
@@ -28,20 +23,7 @@ from .extract.resources import (
     singleton_table,
 )
 from .recover import watch_runs
-from .settings import (
-    BASE_URL,
-    RATE_LIMIT,
-    USER_AGENT,
-    Settings,
-    Sizes,
-    anchor,
-    checked_base_url,
-    checked_id_url,
-    checked_ids,
-    checked_rate_limit,
-    checked_user_agent,
-    data_folder,
-)
+from .settings import BASE_URL, RATE_LIMIT, USER_AGENT, Settings, Sizes
 
 __all__ = ["ENDPOINTS", "HarvestError", "harvest_source"]
 
@@ -61,6 +43,7 @@ def harvest_source(
     full_read_hours: float = Settings.full_read_hours,
     confirm_deletions: bool = Settings.confirm_deletions,
     in_batches: bool = Settings.in_batches,
+    next_batch: bool = Settings.next_batch,
     keep_going: bool = Settings.keep_going,
     public_links: bool = Settings.public_links,
     reports: bool = Settings.reports,
@@ -78,7 +61,6 @@ def harvest_source(
     token_file: str | None = None,
     id_url: str | None = None,
     only_account: int | None = None,
-    note_accounts: Callable[[list[Account]], object] | None = None,
     sizes: Sizes | None = None,
 ) -> Iterator[DltResource]:
     """Read a Harvest account, or several, as https://help.getharvest.com/api-v2/ documents it.
@@ -121,6 +103,9 @@ def harvest_source(
         in_batches: Bring a long history in several runs, newest first, each of which loads what it
             read. Run again while the state of the account's last run has `requests_left`.
             `harvest.run.load` does.
+        next_batch: Go on with what the last run left, and read nothing whole again that it read
+            whole, whatever `children`, `full_read` and `full_read_hours` say. `harvest.run.load`
+            does from its second batch on.
         keep_going: Load what can be read when a table or record can't, and note in the state of the
             account's last run what `failed`. `harvest.run.load` does, and reports it.
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
@@ -150,8 +135,6 @@ def harvest_source(
         id_url: Harvest ID's address. Default: https://id.getharvest.com, or that of a `base_url`
             of your own.
         only_account: Of several accounts, read this one in this run. The others stay as they are.
-        note_accounts: Is given the accounts that are read when the source is made.
-            `harvest.run.load` learns from them which there are.
         sizes: How much is read at once, for unusual accounts and tests.
 
     Yields:
@@ -161,46 +144,8 @@ def harvest_source(
         HarvestError: A setting is malformed, or Harvest could not be read; its text says which
             endpoint and what to do.
     """
-    sizes = sizes or Sizes()
-    if account_id is None:  # dlt's error says where it was looked for, and of both the token first
-        if api_key is None and not client_id:
-            api_key = dlt.secrets["sources.harvest.api_key"]
-        account_id = dlt.secrets["sources.harvest.account_id"]
-    url = checked_base_url(base_url)
-    id_address = checked_id_url(id_url, url)
-    application = Application(client_id, client_secret, refresh_token, token_file)
-    signed_in = sign_ins(api_key, application, id_address, user_agent)
-    auths = auth_by_account(signed_in, account_id, HarvestId(id_address, user_agent))
-    settings = Settings(
-        account_ids=tuple(auths),
-        only_account=only_account,
-        anchor_date=anchor(anchor_date),
-        deletions=deletions,
-        children=children,
-        full_read=full_read,
-        full_read_hours=full_read_hours,
-        confirm_deletions=confirm_deletions,
-        in_batches=in_batches,
-        keep_going=keep_going,
-        public_links=public_links,
-        reports=reports,
-        report_period=report_period,
-        report_lookback=report_lookback,
-        report_fixed_fee=report_fixed_fee,
-        verify_full_reads=verify_full_reads,
-        clients=checked_ids("clients", clients),
-        projects=checked_ids("projects", projects),
-        users=checked_ids("users", users),
-        history=checked_tables(history),
-    )
-    client_of = client_maker(url, user_agent, rate_limit, sizes)
-    read = [
-        Account(account, client_of(url, auths[account]), settings, sizes)
-        for account in settings.accounts_read
-    ]
-    if note_accounts:
-        note_accounts(read)
-    accounts = Accounts(read)
+    accounts = Accounts(accounts_read(**locals()))  # All arguments, and nothing else so far.
+    settings = accounts.settings
     watch_runs(dlt.current.source_schema().name, owner=accounts)
     readers: dict[str, DltResource] = {}
     of_reports = report_reader(accounts)
@@ -214,20 +159,3 @@ def harvest_source(
         else:
             readers[endpoint.name] = list_reader(accounts, endpoint)
             yield list_table(readers[endpoint.name], endpoint, settings)
-
-
-def client_maker(
-    base_url: str, user_agent: str, rate_limit: int, sizes: Sizes
-) -> Callable[[str, Auth], HarvestClient]:
-    """Return what makes clients that share Harvest's limits.
-
-    Harvest does not say whether it counts by token, account or address, so all that this machine
-    asks of one server counts together.
-    """
-    server = urlsplit(base_url).netloc.replace(":", "-")
-    return partial(
-        HarvestClient,
-        user_agent=checked_user_agent(user_agent),
-        limiters=limiters(checked_rate_limit(rate_limit), data_folder() / server),
-        sizes=sizes,
-    )

@@ -21,34 +21,22 @@ from importlib.metadata import version
 from itertools import islice
 from typing import Any
 
-from dlt.common.configuration import with_config
-from dlt.common.typing import TSecretStrValue, TSecretValue
-
-from . import client_maker
-from .api.accounts import auth_by_account, sign_ins
+from . import harvest_source
 from .api.answers import Page
 from .api.client import HarvestClient
-from .api.oauth import Application, HarvestId
 from .catalog import BY_NAME, ENDPOINTS, REPORTS, Endpoint
+from .configured import Configured, with_settings_of
 from .errors import ConfigurationError, HarvestError, MalformedAnswerError, StatusError
 from .extract.focus import FILTERS, Focus, demand_known, unheeded
-from .extract.history import checked_tables
 from .extract.plan import plan_list, plan_report, plan_table, requests_needed
 from .extract.state import TableState
 from .extract.windows import Window, day_of, since
 from .settings import (
-    BASE_URL,
     EVERYTHING,
     OVERLAP_SECONDS,
-    RATE_LIMIT,
-    USER_AGENT,
     VERSION,
     Settings,
     Sizes,
-    anchor,
-    checked_base_url,
-    checked_id_url,
-    checked_ids,
     default_anchor,
 )
 
@@ -448,51 +436,13 @@ PROBES = (
 )
 
 
-@with_config(sections=("sources", "harvest"))
-def check(
-    tell: Tell = print,
-    api_key: TSecretValue | None = None,
-    account_id: Any | None = None,
-    anchor_date: str | None = None,
-    base_url: str = BASE_URL,
-    user_agent: str = USER_AGENT,
-    rate_limit: int = RATE_LIMIT,
-    *,
-    only_account: int | None = None,
-    clients: Any | None = None,
-    projects: Any | None = None,
-    users: Any | None = None,
-    reports: bool = Settings.reports,
-    report_period: str = Settings.report_period,
-    history: Any | None = None,
-    client_id: str | None = None,
-    client_secret: TSecretStrValue | None = None,
-    refresh_token: TSecretStrValue | None = None,
-    token_file: str | None = None,
-    id_url: str | None = None,
-) -> bool:
+def check(tell: Tell = print, **settings: Any) -> bool:
     """Tell what there is to know before a first run, and whether Harvest is as expected.
 
     Args:
         tell: Takes lines for the user.
-        api_key: As `harvest_source` takes it, from dlt's configuration, like the rest.
-        account_id: See there. Where it is missing or wrong, what the token reaches is named.
-        anchor_date: See there.
-        base_url: See there.
-        user_agent: See there.
-        rate_limit: See there.
-        only_account: See there.
-        clients: See there.
-        projects: See there.
-        users: See there.
-        reports: See there.
-        report_period: See there.
-        history: See there.
-        client_id: See there.
-        client_secret: See there.
-        refresh_token: See there.
-        token_file: See there.
-        id_url: See there.
+        settings: Arguments of `harvest_source`; those that are not given are taken from dlt's
+            configuration. Where `account_id` is missing or wrong, what the token reaches is named.
 
     Returns:
         Whether every assumption held, as far as there was something to tell by.
@@ -500,47 +450,37 @@ def check(
     Raises:
         HarvestError: Harvest can't be asked, or not as this account; its text says what to do.
     """
-    address = checked_base_url(base_url)
-    id_address = checked_id_url(id_url, address)
-    client_of = client_maker(address, user_agent, rate_limit, Sizes())
-    application = Application(client_id, client_secret, refresh_token, token_file)
-    signed_in = sign_ins(api_key, application, id_address, user_agent)
-    harvest_id = HarvestId(id_address, user_agent)
+    configured = with_settings_of(harvest_source, Configured, settings)
     reached = sorted(
-        {account.id for each in signed_in for account in harvest_id.accounts(each.token())}
+        {
+            account.id
+            for each in configured.signed_in
+            for account in configured.harvest_id.accounts(each.token())
+        }
     )
     numbers = ", ".join(map(str, reached)) or "no Harvest account"
-    if account_id is None:
+    if configured.account_id is None:
         raise ConfigurationError("account_id", "is missing", f"your token reaches {numbers}")
-    auths = auth_by_account(signed_in, account_id, harvest_id)
+    auths = configured.auths
     if wrong := [str(account) for account in auths if account not in reached]:
         problem = f"names {', '.join(wrong)}, which your token does not reach"
         raise ConfigurationError("account_id", problem, f"it reaches {numbers}")
     libraries = ", ".join(f"{name} {version(name)}" for name in ("dlt", "requests"))
     tell(f"dlt-harvest {VERSION}, {libraries}, Python {platform.python_version()}")
-    kind = "an application" if client_id else "a personal token"
+    kind = "an application" if configured.by_application else "a personal token"
     others = [str(account) for account in reached if account not in auths]
     tell(f"Asked by {kind}. Configured: {', '.join(map(str, auths))}; also reached: "
          f"{', '.join(others) or 'none'}")  # fmt: skip
-    settings = Settings(
-        account_ids=tuple(auths),
-        only_account=only_account,
-        clients=checked_ids("clients", clients),
-        projects=checked_ids("projects", projects),
-        users=checked_ids("users", users),
-        anchor_date=anchor(anchor_date),
-        reports=reports,
-        report_period=report_period,
-        history=checked_tables(history),
-    )
-    focus, well = Focus(settings.focus), True
-    for account in settings.accounts_read:
-        look = Look(client_of(address, auths[account]))
-        _tell_access(look, account, tell)
+    accounts = configured.accounts()
+    chosen, well = configured.settings, True
+    focus = Focus(chosen.focus)
+    for account in accounts:
+        look = Look(account.client)
+        _tell_access(look, account.account_id, tell)
         if focus:
             demand_known(look.client, focus.ids)
             tell(f"Limited       time_entries and expenses to {focus}")
-        _tell_first_run(look, settings, tell)
+        _tell_first_run(look, chosen, tell)
         well &= _tell_probes(look, tell)
     return well
 
@@ -606,8 +546,11 @@ def _tell_first_run(look: Look, settings: Settings, tell: Tell) -> None:
          f"{time} by the rate limit.")  # fmt: skip
     if reports := [e for e in REPORTS if e.by_default(reports=settings.reports)]:
         asked = sum(
-            requests_needed(e, plan_report(e, TableState(), settings, anchor=began, now=now))
+            requests_needed(
+                e, plan_report(e.name, e.report, TableState(), settings, anchor=began, now=now)
+            )
             for e in reports
+            if e.report
         )
         time = _time(limiters["reports"].seconds_for(asked))
         tell(f"  {len(reports)} reports, by {settings.report_period}, take up to {asked:,} "

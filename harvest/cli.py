@@ -103,7 +103,7 @@ DEMO_VARIABLES = {"exchange_rates": {"USD": "0.92"}}
 """Of the demo's metrics: some of its clients pay in dollars."""
 
 
-def load(
+def load_and_print(
     warehouse: Warehouse,
     *tables: str,
     as_json: bool = False,
@@ -151,7 +151,7 @@ def load(
         raise failed
 
 
-def verify(warehouse: Warehouse, *, as_json: bool = False, **options: Any) -> None:
+def verify_and_print(warehouse: Warehouse, *, as_json: bool = False, **options: Any) -> None:
     """Compare what was loaded with Harvest's reports, and print what agrees and what does not.
 
     Args:
@@ -242,7 +242,7 @@ def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> 
 
 def _load_demo(program: str, *args: Any, **options: Any) -> None:
     """Load the demo's account, and say how to look at it."""
-    in_demo(load, *args, variables=DEMO_VARIABLES, **options)
+    in_demo(load_and_print, *args, variables=DEMO_VARIABLES, **options)
     if not options.get("as_json"):
         print(f"Look at it: `make dashboard`, or {program} --demo --dashboard.")
 
@@ -408,16 +408,16 @@ def _command(
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
     if args.verify:
-        compare = partial(in_demo, verify) if args.demo else verify
+        compare = partial(in_demo, verify_and_print) if args.demo else verify_and_print
         return partial(compare, chosen, by=args.verify_by, months=args.verify_months, **options)
     if args.dashboard:
         fill = (
-            partial(in_demo, load, chosen, metrics=True, variables=DEMO_VARIABLES)
+            partial(in_demo, load_and_print, chosen, metrics=True, variables=DEMO_VARIABLES)
             if args.demo
             else None
         )
         return partial(dashboard, chosen, port=args.port, file=args.export, fill=fill)
-    start = partial(_load_demo, program) if args.demo else load
+    start = partial(_load_demo, program) if args.demo else load_and_print
     return partial(start, chosen, *args.tables, **options)
 
 

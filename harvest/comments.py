@@ -6,7 +6,7 @@ makes a table or column. Here the same is done for DuckDB and Postgres.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dlt import Pipeline
 from dlt.common import logger
@@ -26,20 +26,17 @@ plain files, which are read as DuckDB's."""
 Meanings = dict[str, str]
 """What a table and its columns mean; the table's own words under the empty name."""
 
-DESCRIBED: dict[str, dict[str, Meanings]] = {}
-"""What was said of the tables before a run, by the pipeline's folder and the table's name."""
 
-
-def note_described(pipeline: Pipeline) -> None:
-    """Note before a run reads what was said of the tables so far."""
-    DESCRIBED[pipeline.working_dir] = {
+def described(pipeline: Pipeline) -> dict[str, Meanings]:
+    """Return what is said of the tables so far, by their names."""
+    return {
         str(table["name"]): _meanings(table)
         for schema in pipeline.schemas.values()
         for table in schema.data_tables()
     }
 
 
-def comment(pipeline: Pipeline, loaded: LoadInfo) -> None:
+def comment(pipeline: Pipeline, loaded: LoadInfo, before: Mapping[str, Meanings]) -> None:
     """Comment on the tables and columns that a load made, and whose descriptions changed.
 
     A quiet run does neither, and so the destination is left in peace. A comment that is refused
@@ -48,10 +45,10 @@ def comment(pipeline: Pipeline, loaded: LoadInfo) -> None:
     Args:
         pipeline: The pipeline.
         loaded: What was loaded.
+        before: What was said of the tables before it.
     """
-    before = DESCRIBED.pop(pipeline.working_dir, None)
     kind = pipeline.destination.destination_type.rpartition(".")[2]
-    if before is None or kind not in KINDS:
+    if kind not in KINDS:
         return
     for package in loaded.load_packages:
         schema = pipeline.schemas[package.schema_name]

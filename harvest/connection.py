@@ -17,9 +17,6 @@ Answer = TypeVar("Answer")
 IDLE_S = 1.0
 """When a connection closes that nobody uses: it keeps other processes from a DuckDB file."""
 
-OPEN: dict[str, Connection] = {}
-"""The connections of the runs that are under way, by the pipeline's folder."""
-
 
 class Connection:
     """Asks a pipeline's destination.
@@ -98,17 +95,3 @@ class Connection:
         # dlt logs what it resolved in each thread, failures with all that was in use then: a source
         # among them would live, and be told of each run, for as long as the process.
         get_resolved_traces().clear()
-
-
-def connection(pipeline: Pipeline) -> Connection:
-    """Return the connection of a pipeline's run."""
-    opened = OPEN.get(pipeline.working_dir)
-    if not opened or opened.pipeline is not pipeline:
-        opened = OPEN[pipeline.working_dir] = Connection(pipeline)
-    return opened
-
-
-def close_connection(pipeline: Pipeline) -> None:
-    """Close a run's connection, so that others may open the database."""
-    if opened := OPEN.pop(pipeline.working_dir, None):
-        opened.close()

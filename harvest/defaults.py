@@ -28,8 +28,7 @@ DEFAULTS: dict[tuple[str, ...], Any] = {
 
 STAGING_LAYOUT = "staging_dataset_name_layout"
 
-STAGED: dict[str, _Defaults] = {}
-"""What plain runs are given, by the pipeline's folder."""
+STRATEGY = "loader_parallelism_strategy"
 
 
 class _Defaults(ConfigProvider):
@@ -75,30 +74,41 @@ def defaults(pipeline: Pipeline) -> Iterator[None]:
 
     dlt has no place for the defaults of a source, other than the user's files.
     """
-    ours = _Defaults(pipeline.pipeline_name, DEFAULTS)
-    providers = _providers()
-    providers.append(ours)  # the last one that dlt asks
+    with _asked_last(_Defaults(pipeline.pipeline_name, DEFAULTS)):
+        yield
+
+
+@contextmanager
+def own_staging(pipeline: Pipeline) -> Iterator[None]:
+    """Give a pipeline a staging dataset of its own, for as long as the block runs."""
+    with _asked_last(_Defaults(pipeline.pipeline_name, {})):
+        yield
+
+
+@contextmanager
+def one_load_job(pipeline: Pipeline) -> Iterator[None]:
+    """Let dlt run one load job at a time, for as long as the block runs.
+
+    Other pipelines may share the destination: it gets the strategy back that it had.
+    """
+    chosen = pipeline.destination.caps_params
+    before = chosen.get(STRATEGY)
+    chosen[STRATEGY] = "sequential"
+    try:
+        yield
+    finally:
+        chosen.pop(STRATEGY, None)
+        if before:
+            chosen[STRATEGY] = before
+
+
+@contextmanager
+def _asked_last(ours: _Defaults) -> Iterator[None]:
+    """Let dlt ask a provider after all others, for as long as the block runs."""
+    providers: list[ConfigProvider] = Container()[PluggableRunContext].providers.providers
+    providers.append(ours)
     try:
         yield
     finally:
         with suppress(ValueError):  # dlt's context was made anew meanwhile
             providers.remove(ours)
-
-
-def begin_own_staging(pipeline: Pipeline) -> None:
-    """Give a pipeline a staging dataset of its own, until `end_own_staging`."""
-    if pipeline.working_dir not in STAGED:
-        STAGED[pipeline.working_dir] = ours = _Defaults(pipeline.pipeline_name, {})
-        _providers().append(ours)
-
-
-def end_own_staging(pipeline: Pipeline) -> None:
-    """Leave dlt's settings as they were."""
-    if ours := STAGED.pop(pipeline.working_dir, None):
-        with suppress(ValueError):
-            _providers().remove(ours)
-
-
-def _providers() -> list[ConfigProvider]:
-    providers: list[ConfigProvider] = Container()[PluggableRunContext].providers.providers
-    return providers

@@ -19,12 +19,13 @@ from dlt.destinations.sql_client import SqlClientBase
 from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
-from .connection import connection
+from .defaults import one_load_job
 from .errors import ColumnTypeError, MissingColumnError
+from .underway import under_way
 
 DELETED_AT = "_deleted_at"
 
-VERSION = "_version"
+VERSION_COLUMN = "_version"
 """The column that counts the versions of a record, from 1, in a table of versions."""
 
 Key = tuple[int, ...]
@@ -33,11 +34,6 @@ Key = tuple[int, ...]
 Span = tuple[int | None, int | None]
 
 FLAGS_AT_ONCE = 500
-
-STRATEGY = "loader_parallelism_strategy"
-
-CHOSEN: dict[str, Any] = {}
-"""The strategy that a destination had before it was changed, by the pipeline's folder."""
 
 
 def deleted_at_column(*, removes: bool) -> TColumnSchema:
@@ -67,7 +63,7 @@ class Destination:
 
     def __init__(self, pipeline: Pipeline | None, schema_name: str, account_id: int) -> None:
         self._pipeline, self._schema_name = pipeline, schema_name
-        self._account_id = account_id
+        self.account_id = account_id
         self._silent = False
 
     def abilities(self, tables: Mapping[str, TTableSchema]) -> dict[str, Abilities]:
@@ -85,14 +81,12 @@ class Destination:
                     for name, table in tables.items()
                 }
 
-        return connection(self._pipeline).run(ask) if self._pipeline else {}
+        return under_way(self._pipeline).connection.run(ask) if self._pipeline else {}
 
     def load_one_after_the_other(self) -> None:
         """Let dlt run one load job at a time, until the run ends."""
         if self._pipeline:
-            chosen = self._pipeline.destination.caps_params
-            CHOSEN.setdefault(self._pipeline.working_dir, chosen.get(STRATEGY))
-            chosen[STRATEGY] = "sequential"
+            under_way(self._pipeline).hold(one_load_job)
 
     def tables(self, names: list[str]) -> dict[str, TTableSchemaColumns] | None:
         """Return those of the tables that are there, with their columns.
@@ -110,7 +104,7 @@ class Destination:
                 found = client.get_storage_tables(normal) if client.is_storage_initialized() else ()
                 return {normal[name]: columns for name, columns in found if columns}
 
-        return connection(self._pipeline).run(ask) if self._pipeline else None
+        return under_way(self._pipeline).connection.run(ask) if self._pipeline else None
 
     def broken_in_staging(self, tables: Iterable[str]) -> set[str]:
         """Return those of the tables that dlt's staging dataset lacks, or a column of them.
@@ -129,7 +123,7 @@ class Destination:
                     found = dict(client.get_storage_tables(loaded))
             return {t for t in loaded if not found.get(t) or self._missing(t, found[t])}
 
-        return connection(self._pipeline).run(ask) if self._pipeline and loaded else set()
+        return under_way(self._pipeline).connection.run(ask) if self._pipeline and loaded else set()
 
     def loaded_before(self, table: str) -> bool:
         """Tell whether the pipeline remembers that rows of a table were loaded."""
@@ -215,7 +209,7 @@ class Destination:
             ids: Only rows with an id from the first to the one before the second; None leaves an
                 end open.
         """
-        where, values = [f"{ACCOUNT_ID} = {self._account_id}"], []
+        where, values = [f"{ACCOUNT_ID} = {self.account_id}"], []
         if changed_after and changed_after.year >= 1970:  # Databases differ in what they hold.
             where.append("(updated_at > %s OR updated_at IS NULL)")
             values.append(changed_after)
@@ -236,7 +230,7 @@ class Destination:
             changed_since: Only rows with this stamp or a later one (UTC), and those that change
                 without a stamp; None for all rows.
         """
-        where = [f"{ACCOUNT_ID} = {self._account_id}"]
+        where = [f"{ACCOUNT_ID} = {self.account_id}"]
         values: list[Any] = []
         if changed_since and changed_since.year >= 1970:
             recent = ["updated_at >= %s"]
@@ -262,7 +256,7 @@ class Destination:
         Args:
             endpoint: Whose records.
         """
-        columns = f"v.id, v.{VERSION}, v._dlt_id"
+        columns = f"v.id, v.{VERSION_COLUMN}, v._dlt_id"
         return self._ask(endpoint.history_table, f"SELECT {columns} {self._latest()} ORDER BY v.id")
 
     def living(self, endpoint: Endpoint, changed_after: datetime | None) -> list[int]:
@@ -280,10 +274,11 @@ class Destination:
         return [row[0] for row in self._ask(endpoint.history_table, statement, *values)]
 
     def _latest(self) -> str:
-        mine = f"{ACCOUNT_ID} = {self._account_id}"
+        mine = f"{ACCOUNT_ID} = {self.account_id}"
         return (
-            f"FROM {{table}} v JOIN (SELECT id, max({VERSION}) AS latest FROM {{table}} "  # noqa: S608 - our names
-            f"WHERE {mine} GROUP BY id) l ON v.id = l.id AND v.{VERSION} = l.latest WHERE v.{mine}"
+            f"FROM {{table}} v JOIN (SELECT id, max({VERSION_COLUMN}) AS latest FROM {{table}} "  # noqa: S608 - our names
+            f"WHERE {mine} GROUP BY id) l ON v.id = l.id AND v.{VERSION_COLUMN} = l.latest "
+            f"WHERE v.{mine}"
         )
 
     def emptied(self, tables: Mapping[str, TTableSchemaColumns]) -> set[str]:
@@ -298,7 +293,7 @@ class Destination:
         def ask(client: SqlClientBase[Any]) -> set[str]:
             statement = " UNION ALL ".join(
                 f"SELECT {number}, CASE WHEN EXISTS (SELECT 1 FROM "  # noqa: S608 - our names
-                f"{client.make_qualified_table_name(table)} WHERE {ACCOUNT_ID} = {self._account_id}"
+                f"{client.make_qualified_table_name(table)} WHERE {ACCOUNT_ID} = {self.account_id}"
                 f"{f' AND {DELETED_AT} IS NULL' if DELETED_AT in columns else ''}"
                 ") THEN 1 ELSE 0 END"
                 for number, (table, columns) in enumerate(tables.items())
@@ -307,7 +302,7 @@ class Destination:
             return {names[number] for number, there in rows if not there}
 
         names = [*tables]
-        return connection(self._pipeline).ask(ask, self._known_schema(self._pipeline))
+        return under_way(self._pipeline).connection.ask(ask, self._known_schema(self._pipeline))
 
     def rows_of_others(
         self, tables: Iterable[str], accounts: Collection[int]
@@ -325,7 +320,7 @@ class Destination:
         """Return how many of the account's items a nested table holds, by the id of their row."""
         statement = (
             f"SELECT _dlt_parent_id, count(*) FROM {{table}} "  # noqa: S608 - our names
-            f"WHERE {ACCOUNT_ID} = {self._account_id} GROUP BY _dlt_parent_id"
+            f"WHERE {ACCOUNT_ID} = {self.account_id} GROUP BY _dlt_parent_id"
         )
         return dict(self._ask(nested_table, statement))
 
@@ -337,14 +332,14 @@ class Destination:
         statement = (
             "SELECT DISTINCT item._dlt_parent_id FROM {table} item "  # noqa: S608 - our names
             "LEFT JOIN {parent} whole ON whole._dlt_id = item._dlt_parent_id "
-            f"WHERE item.{ACCOUNT_ID} = {self._account_id} AND whole._dlt_id IS NULL"
+            f"WHERE item.{ACCOUNT_ID} = {self.account_id} AND whole._dlt_id IS NULL"
         )
         orphaned = [row[0] for row in self._ask(nested_table, statement, parent=endpoint.name)]
         for first in range(0, len(orphaned), FLAGS_AT_ONCE):
             ids = orphaned[first : first + FLAGS_AT_ONCE]
             which = ", ".join(["%s"] * len(ids))
             statement = (
-                f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608 - our names
+                f"DELETE FROM {{table}} WHERE {ACCOUNT_ID} = {self.account_id} "  # noqa: S608 - our names
                 f"AND _dlt_parent_id IN ({which})"
             )
             self._ask(nested_table, statement, *ids)
@@ -354,7 +349,7 @@ class Destination:
         if moment.year < 1970:
             return set()
         statement = (
-            f"SELECT id FROM {{table}} WHERE {ACCOUNT_ID} = {self._account_id} "  # noqa: S608 - our names
+            f"SELECT id FROM {{table}} WHERE {ACCOUNT_ID} = {self.account_id} "  # noqa: S608 - our names
             "AND updated_at <= %s"
         )
         return {key[0] for key in self._ask(endpoint.name, statement, moment)}
@@ -363,7 +358,7 @@ class Destination:
         """Return some columns of the account's rows."""
         statement = (
             f"SELECT {', '.join(columns)} FROM {{table}} "  # noqa: S608 - names of ours
-            f"WHERE {ACCOUNT_ID} = {self._account_id}"
+            f"WHERE {ACCOUNT_ID} = {self.account_id}"
         )
         return self._ask(endpoint.name, statement)
 
@@ -377,7 +372,7 @@ class Destination:
         """Return what the amounts of a parent's children add up to, by the parent's id."""
         statement = (
             f"SELECT {endpoint.parent_key}, SUM(amount) FROM {{table}} "  # noqa: S608 - our names
-            f"WHERE {ACCOUNT_ID} = {self._account_id} AND {DELETED_AT} IS NULL "
+            f"WHERE {ACCOUNT_ID} = {self.account_id} AND {DELETED_AT} IS NULL "
             f"GROUP BY {endpoint.parent_key}"
         )
         return dict(self._ask(endpoint.name, statement))
@@ -405,7 +400,7 @@ class Destination:
             )
             statement = (
                 f"UPDATE {{table}} SET {DELETED_AT} = %s "  # noqa: S608 - numbers of ours
-                f"WHERE {ACCOUNT_ID} = {self._account_id} AND ({which})"
+                f"WHERE {ACCOUNT_ID} = {self.account_id} AND ({which})"
             )
             self._ask(endpoint.name, statement, datetime.now(timezone.utc))
 
@@ -423,7 +418,7 @@ class Destination:
         if not self._pipeline:
             return []
         try:
-            return connection(self._pipeline).ask(ask, self._known_schema(self._pipeline))
+            return under_way(self._pipeline).connection.ask(ask, self._known_schema(self._pipeline))
         except DatabaseUndefinedRelation:
             return []
         except SqlClientNotAvailable:
@@ -442,15 +437,6 @@ class Destination:
 def tell_account(tables: Mapping[str, TTableSchemaColumns]) -> set[str]:
     """Return the tables whose rows tell their account; somebody may have dropped that column."""
     return {name for name, columns in tables.items() if ACCOUNT_ID in map(str.lower, columns)}
-
-
-def load_as_before(pipeline: Pipeline) -> None:
-    """Give the destination, which other pipelines may share, the strategy back that was chosen."""
-    if pipeline.working_dir in CHOSEN and pipeline.destination:
-        strategy = CHOSEN.pop(pipeline.working_dir)
-        pipeline.destination.caps_params.pop(STRATEGY)
-        if strategy:
-            pipeline.destination.caps_params[STRATEGY] = strategy
 
 
 def _holds(there: TColumnSchema, wanted: TColumnSchema) -> bool:

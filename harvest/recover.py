@@ -28,21 +28,14 @@ from dlt.pipeline.state_sync import load_pipeline_state_from_destination
 from dlt.pipeline.trace import PipelineTrace
 from filelock import FileLock, Timeout
 
-from .comments import comment, note_described
-from .connection import close_connection
-from .defaults import begin_own_staging, end_own_staging
-from .destination import load_as_before
+from .comments import comment, described
+from .defaults import own_staging
 from .errors import BusyError, LoadError
 from .extract.state import forget_tables
-from .turns import end_turn, take_turn
+from .turns import turn
+from .underway import end, if_under_way, under_way
 
 SCHEMA_FILE = ".schema.json"
-
-AT_WORK: dict[str, FileLock] = {}
-"""Locks of pipelines' folders by path. A lock that nobody refers to is released."""
-
-NOT_RECOVERED: dict[str, Exception] = {}
-"""Why nothing was recovered before the run that is under way, by the pipeline's folder."""
 
 
 def recover(pipeline: Pipeline, source_name: str) -> None:
@@ -65,7 +58,7 @@ def recover(pipeline: Pipeline, source_name: str) -> None:
         PipelineStepFailed: A package of another source could not be loaded.
     """
     try:
-        with _at_work(pipeline):
+        with under_way(pipeline).at_work:
             _recover(pipeline, source_name)
     except Timeout:
         raise BusyError(pipeline.pipeline_name) from None
@@ -180,7 +173,7 @@ class RunsWatch:
         if not isinstance(pipeline, Pipeline):
             return
         if self.source_name in pipeline.schema_names:
-            begin_own_staging(pipeline)
+            under_way(pipeline).hold(own_staging)
         if step == "run":
             recover_before_run(pipeline, self.source_name)
 
@@ -189,31 +182,34 @@ class RunsWatch:
         if not isinstance(pipeline, Pipeline):
             return
         if step == "extract":
-            note_described(pipeline)
+            under_way(pipeline).described = described(pipeline)
         if step == "load" and self.source_name in pipeline.schema_names:
-            take_turn(pipeline)
+            under_way(pipeline).hold(turn)
 
     def on_end_trace_step(
         self, _: object, __: object, pipeline: SupportsPipeline, info: object, *___: object
     ) -> None:
         """Let go of the destination when everything was read, comment on what was made there."""
-        if isinstance(pipeline, Pipeline):
-            close_connection(pipeline)
-            try:
-                if isinstance(info, LoadInfo) and not info.has_failed_jobs:
-                    comment(pipeline, info)
-            finally:
-                end_turn(pipeline)
+        if not isinstance(pipeline, Pipeline) or not (run := if_under_way(pipeline)):
+            return
+        run.connection.close()
+        try:
+            if isinstance(info, LoadInfo) and not info.has_failed_jobs:
+                before, run.described = run.described, None
+                if before is not None:
+                    comment(pipeline, info, before)
+        finally:
+            run.let_go(turn)
 
     def on_end_trace(self, trace: PipelineTrace, pipeline: SupportsPipeline, *_: object) -> None:
         """Undo what was done for a run, also for one that failed."""
         if not isinstance(pipeline, Pipeline):
             return
-        end_own_staging(pipeline)
+        if run := if_under_way(pipeline):
+            run.let_go(own_staging)
         ran = any(step.step == "run" for step in trace.steps)
         if ran or not pipeline.has_pending_data:
-            _at_work(pipeline).release(force=True)
-            load_as_before(pipeline)
+            end(pipeline)
 
 
 def watch_runs(source_name: str, owner: object) -> None:
@@ -258,16 +254,17 @@ def recover_before_run(pipeline: Pipeline, source_name: str) -> None:
     schemas = {p.name for p in _entries(Path(pipeline.working_dir, "schemas"))}
     if schemas and source_name + SCHEMA_FILE not in schemas:
         return
-    NOT_RECOVERED.pop(pipeline.working_dir, None)
+    run = under_way(pipeline)
+    run.not_recovered = None
     try:
-        with _at_work(pipeline), FileLock(f"{pipeline.working_dir}.lock", timeout=0):
+        with run.at_work, FileLock(f"{pipeline.working_dir}.lock", timeout=0):
             finish_moves(pipeline)
             if _pending(pipeline) <= {source_name, ""} and _is_kept_by_destination(pipeline):
                 _go_back(pipeline)
     except Timeout:
         logger.info("Nothing is recovered: this pipeline's folder is in use.")
     except Exception as error:
-        NOT_RECOVERED[pipeline.working_dir] = error
+        run.not_recovered = error
         raise
 
 
@@ -281,17 +278,14 @@ def be_at_work(pipeline: Pipeline) -> None:
     Raises:
         LoadError: What the destination holds could not be found out before the run.
     """
-    if error := NOT_RECOVERED.pop(pipeline.working_dir, None):
+    run = under_way(pipeline)
+    if error := run.not_recovered:
+        run.not_recovered = None
         raise LoadError("sync", error) from error
     if pipeline.config.enable_runtime_trace:  # which tells us when the run ends
-        begin_own_staging(pipeline)
+        run.hold(own_staging)
     with suppress(Timeout):
-        _at_work(pipeline).acquire()
-
-
-def _at_work(pipeline: Pipeline) -> FileLock:
-    path = f"{pipeline.working_dir}.at_work"
-    return AT_WORK.setdefault(path, FileLock(path, timeout=0, thread_local=False))
+        run.at_work.acquire()
 
 
 def _entries(folder: Path) -> list[Path]:

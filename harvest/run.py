@@ -17,6 +17,7 @@ from . import harvest_source
 from .api.rate_limit import Budget, RateLimiter
 from .blame import explained
 from .catalog import BY_NAME, ENDPOINTS, REPORTS
+from .configured import accounts_read, with_settings_of
 from .defaults import defaults
 from .destination import Destination, tell_account
 from .errors import (
@@ -38,13 +39,11 @@ from .notify import notifies
 from .recover import forget, recover
 from .settings import EVERYTHING, one_of
 from .summary import Counts, Rows, Summary, count_rows, loaded_by, loaded_tables, total_of
+from .underway import end
 from .verify import MONTHS, RECORDS, SUBJECTS, Verification, store
 
 BY_LOAD = {"in_batches": True, "keep_going": True}
 """What `load` can do for a source: run again for the next batch, and report what failed."""
-
-NEXT_BATCH = {"full_read": False, "full_read_hours": -1, "children": "changed"}
-"""Settings of all batches but the first: what the first one read whole is not read whole again."""
 
 SOURCE = "harvest"
 
@@ -110,14 +109,12 @@ def load(
             customize(made)
         return made
 
-    noted: list[Account] = []
-    source = make(tables, note_accounts=noted.extend)
-    chosen = noted[0].settings
+    accounts = _accounts(tables, settings)
+    chosen = accounts[0].settings
     several = len(chosen.account_ids) > 1
-    if several:
-        settings["account_id"] = chosen.account_ids  # which "all" are is asked once
+    settings["account_id"] = chosen.account_ids  # which "all" are is asked once
 
-    selected = source.selected_resources.keys()
+    selected = make(tables).selected_resources.keys()
     parts = {
         account.account_id: _Part(
             pipeline,
@@ -127,7 +124,7 @@ def load(
             tell,
             whose=account.account_id if several else None,
         )
-        for account in noted
+        for account in accounts
     }
     dropped = set(selected if refresh is True else refresh or ())
     if unknown := dropped - selected:
@@ -150,7 +147,7 @@ def load(
                 _refresh(pipeline, make(dropped, keep_going=False), parts, tell)
         errors = _load_each(parts, pipeline, is_read=dropped == selected)
         left = accounts_left(pipeline, SOURCE, began)
-        verified, unverified = _verify_loaded(pipeline, _to_verify(noted, parts, errors), tell)
+        verified, unverified = _verify_loaded(pipeline, _to_verify(accounts, parts, errors), tell)
     total = total_of({account: part.summary for account, part in parts.items()})
     total.notices += map(left_line, left)
     total.seconds = time.monotonic() - started
@@ -197,17 +194,16 @@ def verify(
         raise ConfigurationError(
             "verify_months", f"is {months}", f"give a number, such as {MONTHS}"
         )
-    noted: list[Account] = []
-    _source((), {**settings, "note_accounts": noted.extend})
+    accounts = _accounts((), settings)
     with _alone(pipeline), defaults(pipeline), explained(pipeline):
         recover(pipeline, SOURCE)
         pipeline.sync_destination()
-        done, failed = _verify(pipeline, noted, tell, by=by, months=months)
+        done, failed = _verify(pipeline, accounts, tell, by=by, months=months)
     if note:
         for verification in done.values():
             note(verification)
     if failed:
-        raise _in_one(failed, [account.account_id for account in noted], Summary(), "verified")
+        raise _in_one(failed, [account.account_id for account in accounts], Summary(), "verified")
     _demand_agreement(pipeline, done)
 
 
@@ -327,7 +323,7 @@ class _Part:
         """Whether this run read the account's time entries or expenses in full."""
         return _full_reads(self._pipeline, self._account) != self._full_reads
 
-    def load(self, *, is_read: bool) -> None:
+    def run_batches(self, *, is_read: bool) -> None:
         """Load the account, in batches if need be.
 
         Args:
@@ -344,7 +340,7 @@ class _Part:
             failed = run.failed
             while run.requests_left and goes_on:
                 self.tell(_what_is_left(run.requests_left, self._limiters))
-                self._run(self._make(**NEXT_BATCH))
+                self._run(self._make(next_batch=True))
                 before, run = run.requests_left, self._last_run
                 failed = {**run.failed, **failed}
                 # What fails for good stops nothing else, and is not asked for without end.
@@ -411,7 +407,7 @@ def _load_each(
             with explained(pipeline):
                 if errors:
                     recover(pipeline, SOURCE)  # what the account before left is not to be loaded
-                part.load(is_read=is_read)
+                part.run_batches(is_read=is_read)
         except HarvestError as error:
             alone = len(parts) == 1 and not isinstance(error, PartialLoadError)
             if alone or error.concerns_all_accounts:
@@ -432,12 +428,16 @@ def _in_one(
     return AccountsError(errors, [i for i in accounts if i not in errors], summary, done)
 
 
-def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
+def _accounts(tables: Collection[str], settings: dict[str, Any]) -> list[Account]:
     known = [endpoint.name for endpoint in ENDPOINTS]
     if unknown := [table for table in tables if table not in known]:
         raise ConfigurationError(
             "tables", f"names {', '.join(unknown)}", f"choose from {', '.join(known)}"
         )
+    return with_settings_of(harvest_source, accounts_read, {**BY_LOAD, **settings})
+
+
+def _source(tables: Collection[str], settings: dict[str, Any]) -> DltSource:
     source: DltSource = harvest_source(**{**BY_LOAD, **settings})
     return source.with_resources(*tables) if tables else source
 
@@ -464,6 +464,8 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
     try:
         yield
     finally:
+        if not pipeline.has_pending_data:  # which somebody who extracted by hand may yet load
+            end(pipeline)
         lock.release()
 
 

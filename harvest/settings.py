@@ -135,7 +135,8 @@ USER_AGENT = "dlt-harvest (https://dlthub.com/docs)"
 class Settings:
     """What the user chose of what is read and what follows from it, checked.
 
-    The arguments are those of `harvest_source`, which explains them.
+    The arguments are those of `harvest_source`, which explains them. They are named in both, as dlt
+    looks up typed arguments of a source only, and what these bring must be checked: DECISIONS.md.
 
     Raises:
         ConfigurationError: A setting is none of its choices.
@@ -150,6 +151,7 @@ class Settings:
     full_read_hours: float = FULL_READ_HOURS
     confirm_deletions: bool = False
     in_batches: bool = False
+    next_batch: bool = False
     keep_going: bool = False
     public_links: bool = True
     reports: bool = False

@@ -8,7 +8,8 @@ is sure to give back.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from dlt import Pipeline
@@ -18,36 +19,34 @@ from dlt.destinations.sql_client import SqlClientBase
 
 POSTGRES = "dlt.destinations.postgres"
 
-HELD: dict[str, ExitStack] = {}
-"""The open transactions that keep other pipelines waiting, by the pipeline's folder."""
 
-
-def take_turn(pipeline: Pipeline) -> None:
-    """Wait until no other pipeline loads into the dataset, and keep others waiting.
+@contextmanager
+def turn(pipeline: Pipeline) -> Iterator[None]:
+    """Wait until no other pipeline loads into the dataset, and keep others waiting meanwhile.
 
     The lock belongs to a transaction of a connection of its own, so it ends with the process, and
     a pool of connections can't pass it on.
     """
-    if not pipeline.destination or pipeline.destination.destination_type != POSTGRES:
-        return
-    if pipeline.working_dir in HELD:
-        return
-    with ExitStack() as opened, suppress(DestinationException):  # a database without such locks
-        sql: Any = pipeline.sql_client()
-        client: SqlClientBase[Any] = opened.enter_context(sql)
-        opened.enter_context(client.begin_transaction())
-        for timeout in ("idle_in_transaction_session", "statement", "lock"):  # It waits long.
-            client.execute_sql(f"SET LOCAL {timeout}_timeout = 0")
-        lock = f"dlt-harvest {client.fully_qualified_dataset_name()}"
-        got = client.execute_sql("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", lock)
-        if not (got and got[0][0]):
-            logger.warning(f"Another pipeline loads into {pipeline.dataset_name}: it comes first.")
-            client.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", lock)
-        HELD[pipeline.working_dir] = opened.pop_all()
+    held = ExitStack()
+    if pipeline.destination and pipeline.destination.destination_type == POSTGRES:
+        with ExitStack() as opened, suppress(DestinationException):  # a database without such locks
+            sql: Any = pipeline.sql_client()
+            client: SqlClientBase[Any] = opened.enter_context(sql)
+            opened.enter_context(client.begin_transaction())
+            _lock(client, pipeline.dataset_name)
+            held = opened.pop_all()
+    try:
+        yield
+    finally:
+        with suppress(Exception):  # The connection broke, and the lock went with it.
+            held.close()
 
 
-def end_turn(pipeline: Pipeline) -> None:
-    """Let others load."""
-    with suppress(Exception):  # The connection broke, and the lock went with it.
-        if opened := HELD.pop(pipeline.working_dir, None):
-            opened.close()
+def _lock(client: SqlClientBase[Any], dataset_name: str) -> None:
+    for timeout in ("idle_in_transaction_session", "statement", "lock"):  # It waits long.
+        client.execute_sql(f"SET LOCAL {timeout}_timeout = 0")
+    lock = f"dlt-harvest {client.fully_qualified_dataset_name()}"
+    got = client.execute_sql("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", lock)
+    if not (got and got[0][0]):
+        logger.warning(f"Another pipeline loads into {dataset_name}: it comes first.")
+        client.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", lock)

@@ -17,7 +17,9 @@ from dlt import Pipeline
 from dlt.extract import DltSource
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from harvest import HarvestError
+from harvest import HarvestError, harvest_source
+from harvest.configured import accounts_read, with_settings_of
+from harvest.extract.context import Account
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 from harvest_sandbox.service import Request
@@ -26,6 +28,9 @@ from .processes import as_script, spawn
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "harvest_pipeline.py"
+ENVIRONMENTS = ROOT / ".venv" / "dbt"
+"""Where dbt is installed for tests: it takes a minute, and so it is kept."""
+
 EVER = "2010-01-01"
 Make = Callable[..., DltSource]
 
@@ -38,6 +43,11 @@ SMALL = Sizes(
     batch_requests=6,
 )
 """Sizes that make a tiny account long: its lists come in windows of a few records."""
+
+
+def accounts_of(settings: dict[str, Any]) -> list[Account]:
+    """Return the accounts that a source reads by these arguments and dlt's configuration."""
+    return with_settings_of(harvest_source, accounts_read, settings)
 
 
 def failure(pipeline: Pipeline, source: DltSource, **how: Any) -> HarvestError:

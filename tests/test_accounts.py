@@ -13,7 +13,6 @@ import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
 
-from harvest import harvest_source
 from harvest.errors import (
     AccountError,
     AccountsError,
@@ -30,7 +29,7 @@ from harvest_sandbox import Sandbox
 from harvest_sandbox.hosted import HostedAccount
 from harvest_sandbox.service import Request
 
-from .running import Make, failure, run_script
+from .running import Make, accounts_of, failure, run_script
 from .truth import assert_equal, read
 
 Settings = dict[str, Any]
@@ -153,13 +152,12 @@ def test_one_account(sandbox: Sandbox, settings: Settings, duck: Pipeline, told:
 )  # fmt: skip
 def test_forms(both: Settings, form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Accounts are given as a list, as text with commas, or as "all", also in the environment."""
-    noted: list[Any] = []
     which = {name: both[name] for name in ("api_key", "base_url")}
-    harvest_source(**which, account_id=form, note_accounts=noted.append)
+    found = [accounts_of({**which, "account_id": form})]
     if isinstance(form, str):
         monkeypatch.setenv("SOURCES__HARVEST__ACCOUNT_ID", form)
-        harvest_source(**which, note_accounts=noted.append)
-    assert {account.settings.account_ids for (account, _) in noted} == {(FIRST, SECOND)}
+        found.append(accounts_of(which))
+    assert {account.settings.account_ids for (account, _) in found} == {(FIRST, SECOND)}
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def client_of(sandbox: Sandbox, noted: Path | None = None, *, attempts: int = 2)
     """Make a client as a new process makes it; `noted` is where it finds the one before."""
     requests, period = LIMIT
     budgets: dict[Budget, RateLimiter] = {
-        budget: RateLimiter(requests, period + 0.02, RequestLog(noted and noted / budget))
+        budget: RateLimiter(requests, period + 0.02, RequestLog(noted / budget) if noted else None)
         for budget in BUDGETS
     }
     auth = PersonalToken(sandbox.token, sandbox.account_id)

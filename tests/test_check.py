@@ -337,7 +337,7 @@ def test_run_doubts_days(
     for name, value in quirks.items():
         setattr(sandbox, name, value)
     sizes = Sizes(parallel_windows=2, window_records=8)
-    listing = Listing(client, BY_NAME["time_entries"], sizes, read=Read(limit=20))
+    listing = Listing(client, BY_NAME["time_entries"], sizes, read=Read(batch_size=20))
     found = {record["id"] for records in listing.read() for record in records}
     assert found == sandbox.account.records["time_entries"].keys()
     assert listing.left_at is None

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from dlt import Pipeline
 
-from harvest.cli import load
+from harvest.cli import load_and_print
 from harvest.errors import PartialLoadError
 from harvest_sandbox import Sandbox
 
@@ -230,7 +230,7 @@ def test_partial_load(
     """What was loaded is summed up where the rest could not be read, before the error is raised."""
     sandbox.fault("status", path="v2/clients$", status=422, times=-1)
     with pytest.raises(PartialLoadError):
-        load(lambda: duck, "clients", "tasks", as_json=as_json, **settings)
+        load_and_print(lambda: duck, "clients", "tasks", as_json=as_json, **settings)
     said, tasks = capsys.readouterr().out, len(sandbox.account.records["tasks"])
     if as_json:
         assert json.loads(said)["tables"]["tasks"]["now"] == tasks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
@@ -147,17 +146,16 @@ def test_no_id(
     sandbox: Sandbox,
     source: Make,
     duck: Pipeline,
-    monkeypatch: pytest.MonkeyPatch,
     spoil: Any,
 ) -> None:
     """A record without an id is an error after all attempts, never left out."""
-    monkeypatch.setattr("harvest.Sizes", partial(Sizes, max_attempts=2))
 
     def change(body: dict[str, Any]) -> None:
         body["tasks"][0] = spoil
 
     sandbox.fault("mutate", path="tasks", times=-1, change=change)
-    assert "a record of `tasks` has no id" in str(failure(duck, source().with_resources("tasks")))
+    made = source(sizes=Sizes(max_attempts=2)).with_resources("tasks")
+    assert "a record of `tasks` has no id" in str(failure(duck, made))
 
 
 def test_ids_as_text(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

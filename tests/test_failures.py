@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,11 +63,10 @@ def test_refusal(
     assert "clients" not in duck.state.get("sources", {}).get("harvest", {}).get("resources", {})
 
 
-def test_unreachable(source: Make, duck: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable(source: Make, duck: Pipeline) -> None:
     """A host that does not answer is named, after all attempts."""
-    monkeypatch.setattr("harvest.Sizes", partial(Sizes, max_attempts=2))
-    settings = {"base_url": "http://127.0.0.1:9/v2"}
-    said = str(failure(duck, source(**settings).with_resources("clients")))
+    unreachable = source(base_url="http://127.0.0.1:9/v2", sizes=Sizes(max_attempts=2))
+    said = str(failure(duck, unreachable.with_resources("clients")))
     assert "no answer from 127.0.0.1:9" in said
 
 

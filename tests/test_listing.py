@@ -141,7 +141,10 @@ def test_in_parts(
     rest, parts = None, 0
     found: set[int] = set()
     while rest or not parts:
-        sizes, read_to = Sizes(parallel_windows=2, window_records=8), Read(until=rest, limit=20)
+        sizes, read_to = (
+            Sizes(parallel_windows=2, window_records=8),
+            Read(until=rest, batch_size=20),
+        )
         listing = Listing(client, ENTRIES, sizes, read=read_to)
         records = [record for page in listing.read() for record in page]
         known, rest = rest, listing.left_at

@@ -15,8 +15,6 @@ import pytest
 from dlt import Pipeline
 from dlt.common.runners import Venv
 from dlt.destinations.exceptions import DatabaseException
-from dlt.helpers.dbt import create_venv
-from filelock import FileLock
 
 from harvest import metrics
 from harvest.dashboard.page import Page
@@ -29,26 +27,12 @@ from harvest_sandbox.account import Account
 
 from .dashboard_truth import CHOICES, Answers, comparable
 from .metrics_truth import KEYS, Truth
-from .running import ROOT, run_script
-from .truth import Row
+from .running import ENVIRONMENTS, run_script
+from .truth import Row, rows
 
-ENVIRONMENTS = ROOT / ".venv" / "dbt"
 RATES = {"USD": Decimal("0.9173")}
 ANOTHER = 1  # what is added to the account's id in the copy of all its rows
 Metrics = tuple[Truth, int, dict[str, list[Row]], Pipeline]
-
-
-@pytest.fixture(scope="session")
-def dbt() -> Venv:
-    """Keep an environment with dbt beside the one of the tests: installing it takes a minute."""
-    folder = ENVIRONMENTS / metrics.environment_name("duckdb")
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if (folder / "ready").exists():
-            return Venv.restore(str(folder))
-        made = create_venv(str(folder), ["duckdb", "postgres"], metrics.DBT_VERSION)
-        (folder / "ready").touch()
-    return made
 
 
 @pytest.fixture
@@ -200,16 +184,6 @@ def copy_account(pipeline: Pipeline) -> None:
             out = ", ".join(values.get(name, client.escape_column_name(name)) for name in columns)
             name = client.make_qualified_table_name(table)
             client.execute_sql(f"INSERT INTO {name} ({into}) SELECT {out} FROM {name}")
-
-
-def rows(pipeline: Pipeline, dataset: str, model: str) -> list[Row]:
-    """Return all rows of a model."""
-    with (
-        pipeline.sql_client() as client,
-        client.execute_query(f'SELECT * FROM "{dataset}"."{model}"') as cursor,
-    ):
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 @pytest.mark.parametrize("model", KEYS)

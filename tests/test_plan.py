@@ -65,6 +65,14 @@ def plan(table: str, state: TableState, chosen: Settings = DEFAULT, **given: Any
         ("invoice_payments", LOADED, {"children": "changed"}, {}, "changes"),
         ("invoice_payments", LOADED, {"children": "differing"}, {}, "differing"),
         ("invoices", LOADED, {"children": "differing"}, {}, "changes"),
+        ("clients", LOADED, {}, {"now": NOW + 24 * HOUR, "appended": True}, "changes"),
+        ("clients", LOADED, {"full_read": True}, {"appended": True}, "whole"),
+        ("invoice_payments", LOADED, {}, {"appended": True}, "changes"),
+        ("invoice_payments", LOADED, {"children": "differing"}, {"comparable": False}, "whole"),
+        ("clients", LOADED, {}, {"lacks_versions": True}, "whole"),
+        ("clients", LOADED, {"full_read": True, "next_batch": True}, {}, "changes"),
+        ("clients", LOADED, {"full_read_hours": 0, "next_batch": True}, {}, "changes"),
+        ("invoice_payments", LOADED, {"next_batch": True}, {}, "changes"),
         ("invoice_payments", TableState(), {"in_batches": True}, {}, "backfill"),
         ("invoice_payments", TableState(), {}, {}, "whole"),
         (
@@ -149,7 +157,7 @@ def test_complete_means_everything() -> None:
             (read,) = joined.reads
             assert read.since == ANCHOR
             assert read.until is None
-            assert read.limit == 0
+            assert read.batch_size == 0
 
 
 def test_full_read_is_whole() -> None:

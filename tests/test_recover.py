@@ -16,8 +16,9 @@ from dlt.pipeline import trace
 from filelock import FileLock, Timeout
 
 from harvest.errors import BusyError, LoadError
-from harvest.recover import AT_WORK, RunsWatch, be_at_work, recover, recover_before_run
+from harvest.recover import RunsWatch, be_at_work, recover, recover_before_run
 from harvest.run import load
+from harvest.underway import RUNS, end
 from harvest_sandbox import Sandbox
 
 from .crash_child import Job, change, describe, killed
@@ -189,7 +190,7 @@ def test_another_process_at_work(job: Job) -> None:
     pipeline = job.pipeline()
     pipeline.extract(job.read())
     assert not free(pipeline)
-    AT_WORK.clear()  # as when this process ended
+    RUNS.clear()  # as when this process ended
     assert free(pipeline)
     with FileLock(f"{pipeline.working_dir}.at_work", timeout=0):
         recover_before_run(pipeline, "harvest")
@@ -200,6 +201,7 @@ def test_another_process_at_work(job: Job) -> None:
     assert not free(pipeline)
     recover_before_run(pipeline, "harvest")
     assert not pipeline.has_pending_data
+    end(pipeline)  # as dlt lets it, where it runs the pipeline
 
 
 def test_idle_process(job: Job) -> None:

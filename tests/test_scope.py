@@ -22,28 +22,11 @@ from harvest.run import load
 from harvest.settings import Settings, Sizes
 from harvest_sandbox import Sandbox
 
-from .running import Make, failure
-from .truth import Row, _same, flatten, read
+from .limits import FIELDS, common, in_scope, move
+from .running import Make, accounts_of, failure
+from .truth import _same, flatten, read
 
 TABLES = ("time_entries", "expenses")
-FIELDS = {"clients": "client", "projects": "project", "users": "user"}
-
-
-def common(sandbox: Sandbox, field: str, count: int = 2, skip: int = 0) -> list[int]:
-    """Return the clients, projects or users with the most time entries."""
-    times: dict[int, int] = {}
-    for entry in sandbox.account.rows("time_entries"):
-        times[entry[field]["id"]] = times.get(entry[field]["id"], 0) + 1
-    return sorted(times, key=lambda i: (-times[i], i))[skip : skip + count]
-
-
-def in_scope(sandbox: Sandbox, table: str, **scope: list[int]) -> list[Row]:
-    """Return Harvest's records that meet each of the filters."""
-    return [
-        row
-        for row in sandbox.account.truth(table)
-        if all(row[FIELDS[name]]["id"] in ids for name, ids in scope.items())
-    ]
 
 
 def assert_scope(
@@ -61,13 +44,6 @@ def assert_scope(
         for number, record in truth.items():
             for column, want in flatten(record).items():
                 assert _same(rows[number].get(column), want), (table, number, column)
-
-
-def move(sandbox: Sandbox, entry: int, project: int) -> None:
-    """Move a time entry to another project of the same client."""
-    record = sandbox.account.records["projects"][project]
-    nested = {name: record[name] for name in ("id", "name", "code")}
-    sandbox.account.update("time_entries", entry, project=nested)
 
 
 def lists_asked(sandbox: Sandbox, table: str = "time_entries") -> list[dict[str, str]]:
@@ -257,13 +233,12 @@ def test_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("given", [[1, "2 "], "2,1", "[1, 2]", (2, 1, 1)])
-def test_forms(source: Make, given: Any) -> None:
+def test_forms(settings: dict[str, Any], given: Any) -> None:
     """Ids are a list or a text with commas, as account ids are."""
-    noted: list[Any] = []
-    source(users=given, note_accounts=noted.extend)
-    assert noted[0].settings.focus == {"users": [1, 2]}
-    source(users="", projects=[], note_accounts=noted.extend)
-    assert noted[1].settings.focus == {}
+    (account,) = accounts_of({**settings, "users": given})
+    assert account.settings.focus == {"users": [1, 2]}
+    (account,) = accounts_of({**settings, "users": "", "projects": []})
+    assert account.settings.focus == {}
 
 
 def test_environment(

@@ -13,8 +13,8 @@ from harvest.errors import UnknownIdError, UnverifiableError
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
-from .test_scope import common, in_scope, move
-from .test_verify import TABLES, Loaded, differing, settings_of, silent, vary
+from .limits import common, in_scope, move
+from .verified import TABLES, Loaded, differing, settings_of, silent, vary
 
 
 def loaded_with(sandbox: Sandbox, duck: Pipeline, **scope: Any) -> Loaded:

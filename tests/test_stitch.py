@@ -13,10 +13,7 @@ from dlt.common.runners import Venv
 from harvest import metrics
 from harvest.run import load
 
-from .test_metrics import dbt, rows
-from .truth import Row, read
-
-__all__ = ["dbt"]
+from .truth import Row, read, rows
 
 FROM = {
     "project_tasks": "task_assignments",

@@ -120,3 +120,13 @@ def _same(got: Any, want: Any) -> bool:
     if isinstance(want, Decimal):
         return isinstance(got, Decimal) and got == want
     return type(got) is type(want) and bool(got == want)
+
+
+def rows(pipeline: Pipeline, dataset: str, model: str) -> list[Row]:
+    """Return all rows of a model."""
+    with (
+        pipeline.sql_client() as client,
+        client.execute_query(f'SELECT * FROM "{dataset}"."{model}"') as cursor,
+    ):
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

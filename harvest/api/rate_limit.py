@@ -45,14 +45,15 @@ class RequestLog:
     Threads: any, and other processes. A file lock guards the file.
 
     Args:
-        path: The file; its folder is made where it is missing. None to note nothing.
+        path: The file; its folder is made where it is missing.
     """
 
     MOMENT = struct.Struct("<d")
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = FileLock(f"{path}.lock")
+        self._gave_up = False
 
     def recent(self, period: float) -> list[float]:
         """Return how many seconds ago requests were answered, oldest first, and forget older ones.
@@ -60,7 +61,7 @@ class RequestLog:
         Args:
             period: How many seconds back they matter.
         """
-        if self._path is None:
+        if self._gave_up:
             return []
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,18 +79,17 @@ class RequestLog:
 
     def note(self) -> None:
         """Note that a request was answered now."""
-        path = self._path  # another thread may give up meanwhile
-        if path is None:
+        if self._gave_up:
             return
         try:
-            with self._lock, path.open("ab", buffering=0) as file:
+            with self._lock, self._path.open("ab", buffering=0) as file:
                 file.write(self.MOMENT.pack(time()))
         except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
         logger.info(f"Requests are not noted for the next run: {type(error).__name__}.")
-        self._path = None
+        self._gave_up = True
 
 
 class RateLimiter:
@@ -104,14 +104,15 @@ class RateLimiter:
     Args:
         requests: How many may fall into one period.
         period: Seconds.
-        log: Where the requests of other processes are found, and those of this one noted.
+        log: Where the requests of other processes are found, and those of this one noted; None to
+            count those of this limiter alone.
     """
 
     def __init__(
         self, requests: int, period: float = RATE_PERIOD, log: RequestLog | None = None
     ) -> None:
         self.requests, self.period = requests, period
-        self._log = log or RequestLog(None)
+        self._log = log
         self._answered: deque[float] | None = None  # not yet looked up
         self._under_way = 0
         self._paused_until = self._waiting_until = 0.0
@@ -127,7 +128,8 @@ class RateLimiter:
         with self._lock:
             self._under_way -= 1
             self._recent.append(monotonic())
-        self._log.note()
+        if self._log:
+            self._log.note()
 
     @property
     def waiting(self) -> float:
@@ -165,7 +167,8 @@ class RateLimiter:
         """
         if self._answered is None:
             now = monotonic()
-            self._answered = deque(now - ago for ago in self._log.recent(self.period))
+            noted = self._log.recent(self.period) if self._log else ()
+            self._answered = deque(now - ago for ago in noted)
         return self._answered
 
     def pause(self, seconds: float) -> None:
@@ -187,7 +190,7 @@ def limiters(requests: int, folder: Path | None = None) -> dict[Budget, RateLimi
     """
     periods: dict[Budget, float] = {"general": RATE_PERIOD, "reports": REPORTS_PERIOD}
     return {
-        budget: RateLimiter(requests, period, RequestLog(folder and folder / budget))
+        budget: RateLimiter(requests, period, RequestLog(folder / budget) if folder else None)
         for budget, period in periods.items()
     }
 

@@ -53,7 +53,7 @@ class Access:
         except StatusError as error:
             self._refusal = error
         self.now = client.now()
-        self._doubt = self._compare_scope(confirmed=confirmed)
+        self._doubt = self._compare_token_scope(confirmed=confirmed)
 
     def record(self, path: str) -> dict[str, Any]:
         """Return a single object, asked for once in a run.
@@ -125,12 +125,12 @@ class Access:
     def _used_to_load(self, name: str) -> bool:
         return self._store.table(name) != TableState()
 
-    def _compare_scope(self, *, confirmed: bool) -> str:
+    def _compare_token_scope(self, *, confirmed: bool) -> str:
         """Return why the token can't be trusted to see all that the one before it saw."""
         account = self._store.account
         if self._refusal:
             return f"what the token may see is not known ({self._refusal})"
-        scope = scope_of_owner(self._owner)
+        scope = token_scope_of_owner(self._owner)
         if account.token_scope and shrank(account.token_scope, scope) and not confirmed:
             return "the token sees less than the one before it"
         account.token_scope = scope
@@ -145,7 +145,7 @@ def _settle(answer: Future[dict[str, Any]], ask: Callable[[], dict[str, Any]]) -
         answer.set_exception(error)
 
 
-def scope_of_owner(owner: dict[str, Any]) -> TokenScope:
+def token_scope_of_owner(owner: dict[str, Any]) -> TokenScope:
     """Return what a token may see, by its owner's record."""
     return TokenScope(
         user=owner.get("id"),

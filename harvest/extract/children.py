@@ -78,7 +78,7 @@ class ChildReader:
             elif error.status == 404 and not self._lives(parent_id):
                 with self._condition:
                     self._gone_parents.add(parent_id)
-            elif error.status in (403, 404) and not self._run.replaces(self._endpoint):
+            elif error.status in (403, 404) and not self._run.tables.replaces(self._endpoint):
                 with self._condition:
                     self._refused[parent_id] = error
             else:
@@ -104,14 +104,14 @@ class ChildReader:
                 raise next(iter(self._refused.values()))
             gone = self._deletions.of_children(self._found, self._gone_parents)
         except HarvestError as error:
-            self._run.leave_out(self._endpoint, error)
+            self._run.notes.leave_out(self._endpoint, error)
             return gone
         if self._failed:
-            self._run.note_failure(self._endpoint, self._describe_failures())
+            self._run.notes.failure(self._endpoint, self._describe_failures())
         else:
             self._save(gone)
         if self._refused:
-            self._run.note_refused(self._endpoint, _name(self._refused))
+            self._run.notes.refused(self._endpoint, _name(self._refused))
         return gone
 
     def _read(self, parent_id: int) -> list[dict[str, Any]]:
@@ -145,9 +145,9 @@ class ChildReader:
             return [*chosen, *self._missing_parents()]
         ids = sorted(stamps, reverse=True)
         left = [i for i in ids if plan.below_id is None or i < plan.below_id]
-        now = left[: plan.limit] if plan.limit else left
+        now = left[: plan.batch_size] if plan.batch_size else left
         begins = plan.mode == "backfill" and not self._before.backfill
-        if begins and len(left) > plan.limit:
+        if begins and len(left) > plan.batch_size:
             now = []  # The lists come first.
         if later := left[len(now) :]:
             started = (self._before.backfill or Backfill(self._list.started)).started_at
@@ -191,7 +191,7 @@ class ChildReader:
 
     def _leave(self, requests: int, backfill: Backfill | None) -> None:
         self._backfill = backfill
-        self._run.note_requests_left(self._endpoint.name, requests)
+        self._run.notes.requests_left(self._endpoint.name, requests)
 
     def _save(self, gone: Gone) -> None:
         before, full_read_at = self._before, self._before.full_read_at
@@ -208,14 +208,14 @@ class ChildReader:
             read_at=before.read_at if later else self._list.started,
             changed_at=newest(before.changed_at, self._newest, found_gone),
             full_read_at=full_read_at,
-            anchor=self._run.scope_of(self._endpoint) if self._reads_all() else before.anchor,
+            anchor=self._run.anchor_for(self._endpoint) if self._reads_all() else before.anchor,
             backfill=self._backfill,
         )
         self._run.store.save_table(self._endpoint.name, table)
 
     def _note_failure(self, parent_id: int, error: HarvestError) -> None:
         goes_on = self._run.settings.keep_going and not error.concerns_everything
-        if not goes_on or self._run.replaces(self._endpoint):
+        if not goes_on or self._run.tables.replaces(self._endpoint):
             raise error
         with self._condition:
             self._failed[parent_id] = error
@@ -238,7 +238,7 @@ def requests_expected(run: Run, endpoint: Endpoint, parents: int) -> int:
     table = plan.tables[endpoint.name]
     if table.mode == "later" or (table.mode == "changes" and plan.complete):
         return 0  # of all that are listed, those that changed are not known yet
-    return min(parents, table.limit or parents)
+    return min(parents, table.batch_size or parents)
 
 
 def _name(records: dict[int, Any]) -> str:

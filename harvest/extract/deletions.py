@@ -3,7 +3,7 @@
 Harvest does not tell of deletions. A row is taken for gone if the table was read completely and the
 row was not found. Before that is believed, these questions are asked, in this order:
 
-1. Does the user want deletions to be looked for? (`Run.deletions`)
+1. Does the user want deletions to be looked for? (`Tables.deletions`)
 2. Does the token see what the one before it saw? (`Access.deletions_trusted`)
 3. Is the module switched on? (`Access.module_disabled`)
 4. Is it certain that the read missed nothing? (`Listing.proven`)
@@ -11,8 +11,8 @@ row was not found. Before that is believed, these questions are asked, in this o
 6. Would most of the table go? Then the user must confirm it.
 
 What is gone leaves by dlt's hard deletes, in the transaction that brings the new rows, or is
-flagged. Rows that tell dlt what to delete (marks of deletion) are added after the user's own steps,
-which never see them.
+flagged. Rows that tell dlt what to delete are added after the user's own steps, which never see
+them.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Deletions:
     def __init__(self, run: Run, endpoint: Endpoint) -> None:
         self._run, self._endpoint = run, endpoint
         self._looked_for = (
-            run.deletions(endpoint) != "keep"
-            and run.holds(endpoint.name)
+            run.tables.deletions(endpoint) != "keep"
+            and run.holdings.holds(endpoint.name)
             and run.access.deletions_trusted()
             and not run.access.module_disabled(endpoint)
         )
@@ -90,8 +90,8 @@ class Deletions:
         return run.destination.keys(
             endpoint,
             # A child carries a stamp of its own, which says nothing of its parent's.
-            changed_after=None if endpoint.parent else run.scope_of(endpoint),
-            unflagged=run.deletions(endpoint) == "flag",
+            changed_after=None if endpoint.parent else run.anchor_for(endpoint),
+            unflagged=run.tables.deletions(endpoint) == "flag",
             ids=ids,
         )
 
@@ -128,13 +128,13 @@ class Deletions:
         """
         run, endpoint = self._run, self._endpoint
         if (
-            not run.keeps_history(endpoint)
-            or not run.holds(endpoint.history_table)
+            not run.holdings.keeps_history(endpoint)
+            or not run.holdings.holds(endpoint.history_table)
             or not run.access.deletions_trusted()
             or run.access.module_disabled(endpoint)
         ):
             return []
-        return run.destination.living(endpoint, run.scope_of(endpoint))
+        return run.destination.living(endpoint, run.anchor_for(endpoint))
 
     def of_moved(self, moved: set[int]) -> Gone:
         """Remove or flag what was moved to what the table is not limited to, as its record says.
@@ -186,7 +186,7 @@ class Deletions:
         keys = sorted(gone)
         if keys:
             self._log(keys, missing_parents)
-        if self._run.deletions(self._endpoint) == "flag":
+        if self._run.tables.deletions(self._endpoint) == "flag":
             self._run.destination.flag(self._endpoint, keys)
             return Gone(self._run, [], len(keys))
         rows = [mark_of(self._run, self._endpoint, key) for key in keys]

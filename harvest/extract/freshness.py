@@ -5,6 +5,7 @@ Its rows come in the load package of the data that they speak of, so they are ne
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, time, timedelta, timezone
 from typing import Any
 
@@ -13,10 +14,13 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.extract import DltResource
 
 from ..abilities import Abilities
+from ..catalog import Endpoint
 from ..catalog.schema import ACCOUNT_ID
 from ..settings import EVERYTHING
 from .focus import Focus
-from .state import LastRun, TableState
+from .hints import made_again
+from .state import Extraction, LastRun, StateStore, TableState
+from .tables import Tables
 
 FRESHNESS = "_freshness"
 """The table's name. Like `_account_id` it begins as no name of Harvest's does."""
@@ -117,3 +121,51 @@ def prepare_freshness(resource: DltResource, can: Abilities, **table_hints: Any)
     )
     # `apply_hints` would begin with a copy of the hints of the resource's own table.
     resource._set_hints(hints, create_table_variant=True)  # noqa: SLF001 - see above
+
+
+class Freshness:
+    """The rows that say how fresh the tables of one account are.
+
+    Threads: the one where dlt extracts. Nothing needs a guard.
+
+    Args:
+        extraction: What dlt says of the run; its resources are made ready to write the rows.
+        store: What is remembered of the account.
+        tables: How dlt writes each table.
+        missing: Whether the destination has no such rows, or not all of their columns: it never
+            had, somebody dropped them, or a refresh of one table drops them with it.
+        account_id: Whose tables.
+        read: The accounts that the run reads.
+    """
+
+    def __init__(
+        self,
+        extraction: Extraction,
+        store: StateStore,
+        tables: Tables,
+        *,
+        missing: bool,
+        account_id: int,
+        read: Collection[int],
+    ) -> None:
+        self._store, self._account_id = store, account_id
+        hints, selected = made_again(extraction.load_id) if missing else {}, extraction.selected
+        for name, resource in selected.items():
+            if can := tables.can.get(name):
+                prepare_freshness(resource, can, **hints)
+        # The first account that is read writes the rows of those that are not.
+        others = store.accounts - {*read} if account_id == min(read) else set()
+        self._lacking = [
+            freshness_row(account, name, table, LastRun())
+            for account, name, table in (store.known_tables() if missing else ())
+            if account in others or (account == account_id and name not in selected)
+        ]
+
+    def rows(self, endpoint: Endpoint) -> list[dict[str, Any]]:
+        """Return the rows that say how fresh a table is, now that it was read to its end or left.
+
+        Where the destination has none so far, they speak of the tables that are not read too.
+        """
+        lacking, self._lacking = self._lacking, []
+        table, run = self._store.table(endpoint.name), self._store.account.last_run
+        return [freshness_row(self._account_id, endpoint.name, table, run), *lacking]

@@ -24,7 +24,7 @@ from ..abilities import Abilities
 from ..catalog import ENDPOINTS, Endpoint
 from ..catalog.schema import ACCOUNT_ID
 from ..catalog.words import VERSIONS, table_words
-from ..destination import DELETED_AT, VERSION, Destination
+from ..destination import DELETED_AT, VERSION_COLUMN, Destination
 from ..errors import ConfigurationError
 from ..settings import parts_of, pasted
 from .columnar import Columnar, dlt_columns
@@ -73,13 +73,13 @@ def prepare_history(resource: DltResource, endpoint: Endpoint) -> None:
     }
     for name, _ in endpoint.nested:
         columns[name] = {"name": name, "data_type": "json"}
-    columns[VERSION] = {"name": VERSION, "data_type": "bigint"}
+    columns[VERSION_COLUMN] = {"name": VERSION_COLUMN, "data_type": "bigint"}
     columns[SEEN_AT] = {"name": SEEN_AT, "data_type": "timestamp", "timezone": True}
     for name in VERSIONS.keys() & columns.keys():
         columns[name]["description"] = VERSIONS[name]
     hints = dlt.mark.make_hints(
         table_name=endpoint.history_table,
-        primary_key=(*endpoint.primary_key, VERSION),
+        primary_key=(*endpoint.primary_key, VERSION_COLUMN),
         write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         columns=columns,
         schema_contract=resource.schema_contract,  # it may let no new columns in
@@ -191,7 +191,7 @@ class History:
     ) -> Record:
         version = {
             **row,
-            VERSION: 1 if place is None else self._numbers[place] + 1,
+            VERSION_COLUMN: 1 if place is None else self._numbers[place] + 1,
             SEEN_AT: self._seen_at,
             C_DLT_ID: make_id(content, 0),
         }

@@ -122,7 +122,7 @@ class Listing:
         self._client, self._path, self._key = client, path or endpoint.path, endpoint.key
         self._sizes, self._date = sizes, endpoint.date
         self._asks_for_changes = endpoint.updated_since and not path
-        self._span, self._limit = Window(last=read.until), read.limit
+        self._span, self._limit = Window(last=read.until), read.batch_size
         self._filters = {**(filters or {}), **since(read.since), **self._span.filters}
         chosen = not read.changes and not filters
         self._lists = self._focus.lists if chosen else [Filters()]

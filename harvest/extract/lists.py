@@ -23,7 +23,7 @@ from .windows import Filters
 
 
 @dataclass
-class Rows:
+class OfRun:
     """Travels with a list of records, as its meta data."""
 
     run: Run
@@ -83,7 +83,7 @@ class ListReader:
         for name, table in self._plan.tables.items():
             if table.mode == "later":  # They wait for lists by date, and must not be forgotten.
                 left = self._run.left_before.get(name, 1)
-                self._run.note_requests_left(name, left)
+                self._run.notes.requests_left(name, left)
         if not self._plan.reads:
             yield DataItemWithMeta(NotRead(self._run), [])
             return
@@ -94,7 +94,7 @@ class ListReader:
                 yield from self._rows(Read(), {self._endpoint.unstamped_filter: "true"})
             yield DataItemWithMeta(self._end(), [])
         except HarvestError as error:
-            self._run.leave_out(self._endpoint, error)
+            self._run.notes.leave_out(self._endpoint, error)
             yield DataItemWithMeta(NotRead(self._run), [])
 
     def _rows(self, read: Read, unstamped: Filters | None = None) -> Iterator[TDataItems]:
@@ -115,7 +115,7 @@ class ListReader:
             focus=run.focus_of(self._endpoint),
         )
         self._listings.append(listing)
-        oldest = run.scope_of(self._endpoint) if unstamped else self._plan.rows_since
+        oldest = run.anchor_for(self._endpoint) if unstamped else self._plan.rows_since
         for page in listing.read():
             rows = []
             for record in page:
@@ -129,7 +129,7 @@ class ListReader:
                 if not came and (differs or not (oldest and stamp and stamp < oldest)):
                     rows.append(record)
             if rows:
-                yield DataItemWithMeta(Rows(run), page if len(rows) == len(page) else rows)
+                yield DataItemWithMeta(OfRun(run), page if len(rows) == len(page) else rows)
         if read.changes:  # The next run need not list again what is of others.
             others = [{"id": i, "updated_at": text} for i, text in listing.outside.items()]
             self._newest = newest(self._newest, *map(self._prepare, others))
@@ -175,19 +175,19 @@ class ListReader:
             anchor=before.anchor,
             focus=before.focus,
         )
-        if self._run.keeps_history(self._endpoint):
+        if self._run.holdings.keeps_history(self._endpoint):
             # A table that was never read before has no rows that the history could lack.
             all_read = before.cursor is None or (self._plan.complete and not first.left_at)
             now.history_kept = before.history_kept or (all_read and not self._plan.rows_since)
         started = before.backfill.started_at if before.backfill else first.started
         if self._plan.complete:
-            now.anchor = self._run.scope_of(self._endpoint)
+            now.anchor = self._run.anchor_for(self._endpoint)
             now.focus = dict(self._run.focus_of(self._endpoint).ids)
         if first.left_at:
             now.backfill = Backfill(started, until=first.left_at)
             left = (first.total or 0) - len(first.ids)
             pages = pages_of(left, self._run.sizes.per_page)
-            self._run.note_requests_left(self._endpoint.name, pages)
+            self._run.notes.requests_left(self._endpoint.name, pages)
         elif self._plan.complete and not self._plan.rows_since:
             now.full_read_at = first.started
         elif before.backfill:

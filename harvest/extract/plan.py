@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from typing import Literal
 
-from ..catalog import ENDPOINTS, REPORTS, Endpoint, Report
+from ..catalog import ENDPOINTS, Endpoint, Report
 from ..errors import ConfigurationError
 from ..settings import DEFAULT_HISTORY, LONGEST_REPORT, Settings, Sizes
 from .state import PeriodsRead, TableState
@@ -43,15 +44,15 @@ class TablePlan:
         since: The moment from which on changes are read (UTC); None where everything is read.
         until: The last day that is left of a list's backfill.
         below_id: The id below which the parents of a child's backfill are left; None for all.
-        limit: How much a batch brings: records of a list, or parents whose children are read. 0
-            for no limit.
+        batch_size: How much a batch brings: records of a list, or parents whose children are read.
+            0 to leave nothing for a further batch.
     """
 
     mode: Mode
     since: datetime | None = None
     until: date | None = None
     below_id: int | None = None
-    limit: int = 0
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,13 @@ class Read:
         changes: Whether these are the changes since the last run. Of a limited table they are asked
             for without its limit, as a record that left it would not come otherwise.
         until: Only records of this day and before; None for all days.
-        limit: Leave the rest once so many records came; 0 for no limit.
+        batch_size: Leave the rest for a further batch once so many records came; 0 to leave none.
     """
 
     since: datetime | None = None
     changes: bool = False
     until: date | None = None
-    limit: int = 0
+    batch_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class ReportPlan:
 
 
 def plan_report(
-    endpoint: Endpoint,
+    table: str,
+    report: Report,
     state: TableState,
     settings: Settings,
     *,
@@ -122,7 +124,8 @@ def plan_report(
     requests of each report, and Harvest allows 100 in 15 minutes.
 
     Args:
-        endpoint: The report.
+        table: The report's table.
+        report: What its figures are about.
         state: What is remembered of it.
         settings: What the user chose.
         anchor: How far back history is read (UTC).
@@ -134,11 +137,10 @@ def plan_report(
     Raises:
         ConfigurationError: The table holds periods of another length.
     """
-    today, report = now.date(), endpoint.report or Report("", span="")
-    span = report.span
-    if span != "period":
+    today = now.date()
+    if report.span != "period":
         year = Window(today - (LONGEST_REPORT - 1) * DAY, today)
-        return ReportPlan((year if span else Window(),))
+        return ReportPlan((year if report.span else Window(),))
     length, known = settings.report_period, state.periods
     windows = periods(length, max(anchor.date(), EARLIEST), today)
     if replaced:
@@ -147,16 +149,16 @@ def plan_report(
     if held and held != length:
         raise ConfigurationError(
             "report_period",
-            f"is {length!r}, but `{endpoint.name}` holds periods of a {held}",
-            f"keep it so, or read the table anew (--refresh {endpoint.name})",
+            f"is {length!r}, but `{table}` holds periods of a {held}",
+            f"keep it so, or read the table anew (--refresh {table})",
         )
-    if known is None or settings.full_read:
+    if known is None or (settings.full_read and not settings.next_batch):
         return ReportPlan((), tuple(windows))
     if report.fixed_fee and known.fixed_fee != settings.report_fixed_fee:
         raise ConfigurationError(
             "report_fixed_fee",
-            f"is {settings.report_fixed_fee}, but `{endpoint.name}` was read otherwise",
-            f"keep it so, or read the table anew (--refresh {endpoint.name})",
+            f"is {settings.report_fixed_fee}, but `{table}` was read otherwise",
+            f"keep it so, or read the table anew (--refresh {table})",
         )
     first = tuple(window for window in windows if window.first and window.first < known.first)
     if first and timedelta(0) <= now - known.read_at < FRESH:
@@ -186,6 +188,9 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
     lists_first: bool = False,
     has_children: bool = False,
     replaced: bool = False,
+    appended: bool = False,
+    comparable: bool = True,
+    lacks_versions: bool = False,
 ) -> TablePlan:
     """Return what a run reads for one table.
 
@@ -200,9 +205,15 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
         has_children: Whether children of the list are read too. They need all their parents, so
             only a list without them comes in batches.
         replaced: Whether dlt replaces the table by what this run yields.
+        appended: Whether the destination can but append rows. There each full read stores all of
+            them once more, so only `full_read` starts one.
+        comparable: Whether the destination can be asked what it holds, so that it shows which
+            children differ.
+        lacks_versions: Whether the table's history lacks versions of rows that were read.
     """
     is_child = endpoint.parent is not None
-    if replaced or (settings.full_read and state.cursor):
+    asked = (settings.full_read and not settings.next_batch) or lacks_versions
+    if replaced or (asked and state.cursor):
         return TablePlan("whole")
     if state.cursor and state.focus != (settings.focus if endpoint.limited else {}):
         return TablePlan("whole")  # At once, so that the rows leave that are out of it by now.
@@ -218,22 +229,26 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
             state.cursor,
             state.backfill.until,
             state.backfill.below_id,
-            limit=sized if settings.in_batches else 0,
+            batch_size=sized if settings.in_batches else 0,
         )
     if state.full_read_at is None or widens:  # A backfill under way begins anew.
         if settings.in_batches and is_child and state.full_read_at is None:
-            return TablePlan("backfill", limit=sizes.first_batch_requests)
+            return TablePlan("backfill", batch_size=sizes.first_batch_requests)
         batched = settings.in_batches and endpoint.date and not has_children
-        return TablePlan("whole", limit=sizes.first_batch_records if batched else 0)
-    if _is_due(state.full_read_at, settings.full_read_hours, now):
+        return TablePlan("whole", batch_size=sizes.first_batch_records if batched else 0)
+    children = "changed" if appended or settings.next_batch else settings.children
+    if children == "differing" and not comparable:
+        children = "complete"
+    by_itself = not (appended or settings.next_batch)
+    if by_itself and _is_due(state.full_read_at, settings.full_read_hours, now):
         return TablePlan("whole")
-    if is_child and settings.children == "complete":
+    if is_child and children == "complete":
         return TablePlan("whole")
     if not is_child and not endpoint.updated_since:
         return TablePlan("whole")
     if state.cursor is None or state.cursor > now:  # a clock went wrong
         return TablePlan("whole")
-    differing = is_child and settings.children == "differing"
+    differing = is_child and children == "differing"
     return TablePlan("differing" if differing else "changes", state.cursor)
 
 
@@ -251,7 +266,10 @@ def plan_list(
     tables = {**({name: own} if own else {}), **children}
     asking = [plan for plan in children.values() if plan.mode != "later"]
     if own and own.mode == "backfill":  # Only a list without children comes in batches.
-        reads = (Read(anchor, until=own.until, limit=own.limit), Read(own.since, changes=True))
+        reads = (
+            Read(anchor, until=own.until, batch_size=own.batch_size),
+            Read(own.since, changes=True),
+        )
         return ListPlan(reads, complete=False, rows_since=None, tables=tables)
     needs_all = any(plan.mode != "changes" for plan in asking)
     if needs_all or (own and own.mode != "changes"):
@@ -259,7 +277,7 @@ def plan_list(
         stored = bool(own and own.mode == "changes")
         stored = stored and all(plan.mode != "whole" for plan in asking)
         return ListPlan(
-            (Read(anchor, limit=own.limit if own else 0),),
+            (Read(anchor, batch_size=own.batch_size if own else 0),),
             complete=True,
             rows_since=own.since if own and stored else None,
             tables=tables,
@@ -322,13 +340,16 @@ def report_requests(
     """
     now = datetime(2026, 1, 31, tzinfo=timezone.utc)
     requests = {}
-    for endpoint in REPORTS:
-        plan = plan_report(endpoint, TableState(), settings, anchor=now - history, now=now)
+    for endpoint in ENDPOINTS:
+        if not (report := endpoint.report):
+            continue
+        planned = partial(plan_report, endpoint.name, report, settings=settings, now=now)
+        plan = planned(TableState(), anchor=now - history)
         read = TableState()
         if plan.first:
             oldest = plan.first[-1].first or now.date()
             read.periods = PeriodsRead(settings.report_period, oldest, now)
-        again = plan_report(endpoint, read, settings, anchor=now - history, now=now)
+        again = planned(read, anchor=now - history)
         requests[endpoint.name] = requests_needed(endpoint, plan), requests_needed(endpoint, again)
     return requests
 

@@ -23,7 +23,7 @@ from ..errors import HarvestError, NarrowerTokenError, ShiftingListError
 from ..settings import LONGEST_REPORT
 from .context import Run
 from .deletions import Gone, NotRead, mark_of
-from .lists import Rows
+from .lists import OfRun
 from .plan import requests_needed
 from .state import PeriodsRead, TableState, tell
 from .windows import DAY, Filters, Window
@@ -46,7 +46,7 @@ class OfReport:
     """
 
     table: str
-    inner: Rows | Gone | NotRead
+    inner: OfRun | Gone | NotRead
     planned: int = 0
     done: int = 0
 
@@ -55,16 +55,16 @@ class Batch:
     """Counts the requests of a run, which may be limited.
 
     Args:
-        limit: How many requests make a batch; 0 for no limit.
+        size: How many requests make a batch; 0 to leave nothing for a further one.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit, self.requests = limit, 0
+    def __init__(self, size: int) -> None:
+        self._size, self.requests = size, 0
 
     @property
     def full(self) -> bool:
         """Whether what may wait must wait for the next batch."""
-        return 0 < self._limit <= self.requests
+        return 0 < self._size <= self.requests
 
 
 def read_reports(run: Run) -> Iterator[TDataItems]:
@@ -85,7 +85,7 @@ def read_reports(run: Run) -> Iterator[TDataItems]:
             f"Reports take up to {requests:,} requests, {minutes} min or more: {limiter.requests} "
             "of them may be sent in 15 min. No other table waits for them.",
         )
-    readers = [ReportReader(run, BY_NAME[name]) for name in run.reports]
+    readers = [ReportReader(run, e, e.report) for e in run.selected if e.report]
     if run.reports_wait:
         for reader in readers:
             reader.wait(needed[reader.table])
@@ -113,12 +113,12 @@ class ReportReader:
     Args:
         run: The run.
         endpoint: The report.
+        report: What its figures are about.
     """
 
-    def __init__(self, run: Run, endpoint: Endpoint) -> None:
+    def __init__(self, run: Run, endpoint: Endpoint, report: Report) -> None:
         self.table = endpoint.name
-        self._run, self._endpoint = run, endpoint
-        self._report = endpoint.report or Report("")
+        self._run, self._endpoint, self._report = run, endpoint, report
         self._plan = run.reports[endpoint.name]
         self._left = deque(self._plan.first)
         self._oldest: date | None = None
@@ -134,7 +134,7 @@ class ReportReader:
         """Leave everything for a further batch, which must not forget that all was to be read."""
         if not self._plan.goes_on:
             self._run.store.forget_table(self.table)
-        self._run.note_requests_left(self.table, requests)
+        self._run.notes.requests_left(self.table, requests)
 
     def read(self, batch: Batch) -> Iterator[TDataItems]:
         """Yield the rows of one window after the other, and at last what is gone.
@@ -146,14 +146,14 @@ class ReportReader:
         try:
             self._demand_whole_view()
             planned = len(plan.again) + len(plan.first)
-            yield DataItemWithMeta(OfReport(self.table, Rows(self._run), planned=planned), [])
+            yield DataItemWithMeta(OfReport(self.table, OfRun(self._run), planned=planned), [])
             for window in plan.again:
                 yield self._read(window, batch)
             while self._left and not batch.full:
                 window = self._left.popleft()
                 yield self._read(window, batch)
         except HarvestError as error:
-            self._run.leave_out(self._endpoint, error)
+            self._run.notes.leave_out(self._endpoint, error)
             yield DataItemWithMeta(OfReport(self.table, NotRead(self._run)), [])
             return
         self._save()
@@ -166,7 +166,7 @@ class ReportReader:
         done = 1
         if window.first and not rows:
             done += self._probe(window.first, batch)
-        return DataItemWithMeta(OfReport(self.table, Rows(self._run), done=done), rows)
+        return DataItemWithMeta(OfReport(self.table, OfRun(self._run), done=done), rows)
 
     def _probe(self, before: date, batch: Batch) -> int:
         """Skip the years before a day that are empty; return how many periods that were."""
@@ -232,23 +232,24 @@ class ReportReader:
     def _replaces(self) -> bool:
         run, endpoint = self._run, self._endpoint
         return (
-            run.holds(endpoint.name)
-            and run.deletions(endpoint) == "remove"
+            run.holdings.holds(endpoint.name)
+            and run.tables.deletions(endpoint) == "remove"
             and not run.access.module_disabled(endpoint)
         )
 
     def _demand_whole_view(self) -> None:
         """Refuse to replace figures of all by figures of what a narrower token sees."""
-        held = self._run.holds(self.table) or self._run.store.table(self.table) != TableState()
-        if held and not self._run.access.deletions_trusted():
-            raise NarrowerTokenError(self.table, self._run.account.named)
+        run = self._run
+        held = run.holdings.holds(self.table) or run.store.table(self.table) != TableState()
+        if held and not run.access.deletions_trusted():
+            raise NarrowerTokenError(self.table, run.account.named)
 
     def _save(self) -> None:
         """Remember what the next run needs to know."""
         run, plan, known = self._run, self._plan, self._plan.goes_on
         now = run.access.now
         if self._left:
-            run.note_requests_left(self.table, len(self._left))
+            run.notes.requests_left(self.table, len(self._left))
         if self._report.span != "period":
             run.store.save_table(self.table, TableState(read_at=now, full_read_at=now))
         elif self._oldest:

@@ -33,7 +33,7 @@ from .columnar import Columnar, dlt_columns
 from .context import Account, Accounts, Run
 from .deletions import Gone, NotRead, mark_of
 from .freshness import FRESHNESS
-from .lists import ListEnd, ListReader, Rows
+from .lists import ListEnd, ListReader, OfRun
 from .records import Record, prepare
 from .reports import OfReport, read_reports
 from .state import TableState
@@ -65,20 +65,20 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         item, meta = _without_rows_kept_away(self._endpoint, item, meta)
         if isinstance(meta, (Gone, NotRead)):
             return self._end(meta)
-        if isinstance(meta, (Rows, ListEnd)):
+        if isinstance(meta, (OfRun, ListEnd)):
             rows = self._with_account(meta.run, item if isinstance(item, list) else [item])
             if history := meta.run.history(self._endpoint):
                 versions = [*history.versions(rows)]
-                return iter([self._load(meta, rows), *versions])
-            return self._load(meta, rows)
+                return iter([self._to_load(meta, rows), *versions])
+            return self._to_load(meta, rows)
         return item
 
-    def _load(self, meta: Rows | ListEnd, rows: list[Record]) -> TDataItems:
+    def _to_load(self, meta: OfRun | ListEnd, rows: list[Record]) -> TDataItems:
         """Return what of the rows is to be loaded."""
         rows = self._to_write(meta.run, rows)
         if rows:
             self._choose_file_format(meta.run)
-        if rows and self._columnar and isinstance(meta, Rows):
+        if rows and self._columnar and isinstance(meta, OfRun):
             table = self._columnar.table(rows)
             return rows if table is None else table
         return rows
@@ -88,21 +88,28 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         run, filled = end.run, self._filled
         self._filled = set()
         if isinstance(end, Gone):
-            run.note_gone(self._endpoint, end.count)
-            run.remember_rows(self._endpoint, filled)
+            run.notes.gone(self._endpoint, end.count)
+            run.holdings.remember_rows(
+                self._endpoint, filled, whole=run.reads_whole(self._endpoint)
+            )
             if rows := [*end.rows, *self._absent_with_lists(run, filled)]:
                 self._choose_file_format(run)
                 yield rows
-            elif run.must_make(self._endpoint):
+            elif run.holdings.must_make(self._endpoint):
                 yield dlt.mark.materialize_table_schema()
             if history := run.history(self._endpoint):
-                yield from history.end(end.ended, make=run.must_make_history(self._endpoint))
-                run.note_versions(self._endpoint, history.written)
-        run.note_requests()
+                yield from history.end(
+                    end.ended, make=run.holdings.must_make_history(self._endpoint)
+                )
+                run.notes.versions(self._endpoint, history.written)
+        run.notes.requests(run.requests)
         # Who looks at a resource without a pipeline wants its records only. And a function that
         # names the table of each row knows nothing of these.
-        if run.extraction.pipeline and not run.resource(self._endpoint).has_dynamic_table_name:
-            yield dlt.mark.with_table_name(run.freshness(self._endpoint), FRESHNESS)
+        if (
+            run.extraction.pipeline
+            and not run.tables.resource(self._endpoint).has_dynamic_table_name
+        ):
+            yield dlt.mark.with_table_name(run.freshness.rows(self._endpoint), FRESHNESS)
 
     def _absent_with_lists(self, run: Run, filled: set[str]) -> list[dict[str, Any]]:
         """Return a record to be deleted, with an item in each list whose table must be made.
@@ -114,7 +121,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         lists = {
             name: empty
             for name, table in self._nested.items()
-            if table not in filled and run.must_make_list(self._endpoint, name)
+            if table not in filled and run.holdings.must_make_list(self._endpoint, name)
         }
         absent = (0,) * len(self._endpoint.id_columns)
         return [{**mark_of(run, self._endpoint, absent), **lists}] if lists else []
@@ -140,7 +147,7 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         if not unchanged:
             return rows
         changed = unchanged.leave_out(rows)
-        run.note_rows(self._endpoint, written=len(changed), unchanged=len(rows) - len(changed))
+        run.notes.rows(self._endpoint, written=len(changed), unchanged=len(rows) - len(changed))
         return changed
 
     def _choose_file_format(self, run: Run) -> None:
@@ -150,8 +157,8 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
         """
         if run is self._chosen_for:
             return
-        self._chosen_for, can = run, run.can.get(self._endpoint.name)
-        self._columnar, resource = None, run.resource(self._endpoint)
+        self._chosen_for, can = run, run.tables.can.get(self._endpoint.name)
+        self._columnar, resource = None, run.tables.resource(self._endpoint)
         if not can or not can.file_format:
             if self._chose_format:  # for another destination
                 resource.apply_hints(file_format="")  # type: ignore[arg-type] # takes the hint away
@@ -169,8 +176,8 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
 
 def _without_rows_kept_away(endpoint: Endpoint, item: TDataItems, meta: Any) -> tuple[Any, Any]:
     """Return what a table is given: of one that can't be loaded, only that it was not read."""
-    if isinstance(meta, (Rows, ListEnd, Gone)) and meta.run.keeps_away(endpoint):
-        return [], None if isinstance(meta, Rows) else NotRead(meta.run)
+    if isinstance(meta, (OfRun, ListEnd, Gone)) and meta.run.keeps_away(endpoint):
+        return [], None if isinstance(meta, OfRun) else NotRead(meta.run)
     return item, meta
 
 
@@ -287,13 +294,13 @@ def singleton_table(accounts: Accounts, endpoint: Endpoint, settings: Settings) 
                 try:
                     record = dict(run.access.record(endpoint.path))
                 except HarvestError as error:
-                    run.leave_out(endpoint, error)
+                    run.notes.leave_out(endpoint, error)
                     yield DataItemWithMeta(NotRead(run), [])
                     continue
                 prepare(endpoint, record, run.account_id, public_links=settings.public_links)
             now = run.access.now
             run.store.save_table(endpoint.name, TableState(read_at=now, full_read_at=now))
-            yield DataItemWithMeta(Rows(run), [record])
+            yield DataItemWithMeta(OfRun(run), [record])
             yield DataItemWithMeta(Gone(run, []), [])
 
     table = dlt.resource(in_pool(read), **_hints(endpoint, settings))

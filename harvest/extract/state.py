@@ -24,7 +24,7 @@ from ..catalog import BY_NAME, ENDPOINTS
 from ..errors import OtherAccountError, UnknownStateError
 from ..progress import Counts
 
-VERSION = 1
+STATE_VERSION = 1
 """The layout of the state. A run refuses a state of another version."""
 
 Note = msgspec.Meta
@@ -273,9 +273,9 @@ class StateStore:
             kept = resources.items() if isinstance(resources, dict) else ()
             state["resources"] = {name: part for name, part in kept if isinstance(part, dict)}
         tables = _tables_in(state)
-        version = state.get("version", None if tables else VERSION)
-        if version != VERSION:
-            raise UnknownStateError(version, VERSION)
+        version = state.get("version", None if tables else STATE_VERSION)
+        if version != STATE_VERSION:
+            raise UnknownStateError(version, STATE_VERSION)
         known = state["accounts"] = _by_account(state.get("accounts"))
         if known and known.keys().isdisjoint(map(str, configured)):
             raise OtherAccountError(sorted(known), list(map(str, configured)))
@@ -341,7 +341,7 @@ class StateStore:
 
     def _save_account(self) -> None:
         state = dlt.current.source_state()
-        state["version"] = VERSION
+        state["version"] = STATE_VERSION
         state.setdefault("accounts", {})[self._key] = msgspec.to_builtins(self.account)
 
     def _tell_once_of_leaving(self, account_id: int) -> None:
@@ -430,7 +430,7 @@ def tables_of(pipeline: Pipeline, source_name: str, account_id: int) -> dict[str
     }
 
 
-def scope_of(pipeline: Pipeline, source_name: str, account_id: int) -> TokenScope | None:
+def token_scope_of(pipeline: Pipeline, source_name: str, account_id: int) -> TokenScope | None:
     """Return what the token may see that was trusted with deletions last; None if not known."""
     return _account_of(pipeline, source_name, account_id).token_scope
 

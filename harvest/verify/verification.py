@@ -20,11 +20,11 @@ from dlt.common.utils import uniq_id
 from ..catalog.schema import ACCOUNT_ID
 from ..destination import Destination
 from ..errors import StatusError, UnverifiableError
-from ..extract.access import scope_of_owner, shrank
+from ..extract.access import shrank, token_scope_of_owner
 from ..extract.context import Account
 from ..extract.focus import Focus
 from ..extract.hints import made_again
-from ..extract.state import TableState, anchor_of, last_run, scope_of, tables_of
+from ..extract.state import TableState, anchor_of, last_run, tables_of, token_scope_of
 from ..extract.windows import DAY, Window, periods
 from ..settings import DECIMAL_PRECISION, DECIMAL_SCALE, EVERYTHING
 from .ledger import NONE, SUBJECTS, Ledger
@@ -234,8 +234,8 @@ class Verification:
 
     def _demand_same_view(self) -> None:
         """Say so where the token does not see all; refuse one that sees less than was loaded."""
-        now = scope_of_owner(self._client.record("users/me"))
-        before = scope_of(self.pipeline, self.source, self.account.account_id)
+        now = token_scope_of_owner(self._client.record("users/me"))
+        before = token_scope_of(self.pipeline, self.source, self.account.account_id)
         if before and shrank(before, now):
             raise UnverifiableError(
                 "the token may see less than the one that loaded the account",
