@@ -84,16 +84,26 @@ OF_A_LOAD = {
     "dataset": "--dataset",
     "metrics": "--metrics",
     "as_json": "--json",
+    "demo": "--demo",
 }
 """What says how to load, as it is called here and by the user."""
 
 LOADS_NOTHING = {
-    "check": {"anchor_date", "only_account"},
-    "verify": {"only_account", "destination", "dataset", "as_json"},
-    "dashboard": {"destination", "dataset"},
+    "check": {"anchor_date", "only_account", "demo"},
+    "verify": {"only_account", "destination", "dataset", "as_json", "demo"},
+    "dashboard": {"destination", "dataset", "demo"},
     "authorize": set[str](),
+    "list": set[str](),
 }
 """The commands that load nothing, and what each of them takes of `OF_A_LOAD`."""
+
+BELONGS_TO = {
+    "port": "dashboard",
+    "export": "dashboard",
+    "verify_by": "verify",
+    "verify_months": "verify",
+}
+"""What says something of one command only."""
 
 M_ARENA_MAX = -8  # as malloc.h has it
 
@@ -302,26 +312,27 @@ def arguments(program: str) -> argparse.ArgumentParser:
     )
     add, add_command = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
     add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all but reports")
-    add("--list", action="store_true", help="list the tables and stop")
-    add("--anchor-date", metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
+    add_command("--list", action="store_true", help="list the tables and stop")
+    add("--anchor-date", type=_given, metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
         '"all"; default: one year before the first run')  # fmt: skip
     add("--full-read", action="store_true",
         help="list everything in scope again: finds deletions and mends what is stale")  # fmt: skip
-    add("--account", metavar="ID", dest="only_account",
+    add("--account", type=_given, metavar="ID", dest="only_account",
         help="of several accounts, load this one only")  # fmt: skip
     add("--confirm-deletions", action="store_true",
         help="accept that most rows of a table are gone, or that the token sees less")  # fmt: skip
     add("--refresh", action="store_true",
         help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
-    add("--destination", metavar="NAME", help="another of dlt's destinations, e.g. postgres")
-    add("--dataset", metavar="NAME", help="another dataset (schema) there")
+    add("--destination", type=_given, metavar="NAME",
+        help="another of dlt's destinations, e.g. postgres")  # fmt: skip
+    add("--dataset", type=_given, metavar="NAME", help="another dataset (schema) there")
     add("--metrics", action="store_true",
         help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
     add_command("--dashboard", action="store_true",
         help="load nothing: show the metrics on a page that this machine alone can open; with "
         "--demo, load first what is not there")  # fmt: skip
     add("--port", type=int, metavar="N", help=f"of the dashboard, default {PORT}; 0: any")
-    add("--export", metavar="FILE",
+    add("--export", type=_given, metavar="FILE",
         help="write the dashboard as one HTML file, to send, in place of serving it")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
         help="print the summary, or each account's verification, as one line of JSON, and all else "
@@ -332,9 +343,9 @@ def arguments(program: str) -> argparse.ArgumentParser:
         "Harvest is as expected")  # fmt: skip
     add_command("--verify", action="store_true",
         help="load nothing: compare what was loaded with Harvest's own reports")  # fmt: skip
-    add("--verify-by", choices=list(SUBJECTS), default="client", metavar="WHAT",
+    add("--verify-by", choices=list(SUBJECTS), metavar="WHAT",
         help="compare time and expenses by client (default), project or person")  # fmt: skip
-    add("--verify-months", type=int, default=MONTHS, metavar="N",
+    add("--verify-months", type=int, metavar="N",
         help=f"compare so many of the newest months one by one, default {MONTHS}; of those before, "
         "whole years, and their months where these differ")  # fmt: skip
     add_command("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
@@ -354,14 +365,12 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
     program = f"python {script}" if script.endswith(".py") else script
     parser = arguments(program)
     args = parser.parse_args()
+    for table in args.tables:
+        _check_table(parser, table)
+    _check_options(parser, args)
     if args.list:
         list_tables()
         return
-    for table in args.tables:
-        _check_table(parser, table)
-    if not args.dashboard and (args.port is not None or args.export):
-        parser.error("--port and --export go with --dashboard")
-    _check_options(parser, args)
     _share_heaps()
     try:
         if _command(args, warehouse, program)() is False:
@@ -409,7 +418,9 @@ def _command(
     chosen = _redirected(usual, args.destination, args.dataset)
     if args.verify:
         compare = partial(in_demo, verify) if args.demo else verify
-        return partial(compare, chosen, by=args.verify_by, months=args.verify_months, **options)
+        how = {"by": args.verify_by, "months": args.verify_months}
+        given = {name: value for name, value in how.items() if value is not None}
+        return partial(compare, chosen, **given, **options)
     if args.dashboard:
         fill = (
             partial(in_demo, load, chosen, metrics=True, variables=DEMO_VARIABLES)
@@ -447,6 +458,18 @@ def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
         for name, option in OF_A_LOAD.items():
             if getattr(args, name) and name not in takes:
                 parser.error(f"{option} does not go with --{command}, which loads nothing")
+    for name, command in BELONGS_TO.items():
+        if getattr(args, name) is not None and not getattr(args, command):
+            parser.error(f"--{name.replace('_', '-')} goes with --{command}")
+    if args.export and args.port is not None:
+        parser.error("--port does not go with --export, which serves nothing")
+
+
+def _given(text: str) -> str:
+    """Refuse an empty value: it is most likely a variable of a script that was not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("its value is empty")
+    return text
 
 
 def _check_table(parser: argparse.ArgumentParser, table: str) -> None:
