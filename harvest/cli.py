@@ -313,7 +313,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add, add_command = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
     add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all but reports")
     add_command("--list", action="store_true", help="list the tables and stop")
-    add("--anchor-date", type=_given, metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
+    add("--anchor-date", type=_given, metavar="DATE",
+        help="how far back to read history, e.g. 2024-01-01, or "
         '"all"; default: one year before the first run')  # fmt: skip
     add("--full-read", action="store_true",
         help="list everything in scope again: finds deletions and mends what is stale")  # fmt: skip
