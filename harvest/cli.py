@@ -38,7 +38,7 @@ from .errors import (
 )
 from .extract.focus import FILTERS
 from .extract.plan import report_requests
-from .metrics import build, demand_dbt
+from .metrics import CONNECTORS, build, demand_dbt
 from .progress import display
 from .settings import VERSION, Settings
 from .verify import MONTHS, SUBJECTS, Verification
@@ -83,6 +83,7 @@ OF_A_LOAD = {
     "destination": "--destination",
     "dataset": "--dataset",
     "metrics": "--metrics",
+    "like": "--like",
     "as_json": "--json",
     "demo": "--demo",
 }
@@ -102,6 +103,7 @@ BELONGS_TO = {
     "export": "dashboard",
     "verify_by": "verify",
     "verify_months": "verify",
+    "like": "metrics",
 }
 """What says something of one command only."""
 
@@ -118,6 +120,7 @@ def load(
     *tables: str,
     as_json: bool = False,
     metrics: bool = False,
+    like: str = "",
     variables: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> None:
@@ -128,6 +131,7 @@ def load(
         tables: What to load; everything if none is named.
         as_json: Print the summary as one line of JSON, and all else to stderr.
         metrics: Build the metrics from all that the dataset holds then.
+        like: With them, build tables of the names that this connector gives them.
         variables: Of the metrics, as `harvest.metrics.build` takes them.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
@@ -152,13 +156,28 @@ def load(
     if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
     if metrics and not failed:
-        place["metrics"] = build(pipeline, tell=tell, variables=variables)
+        built = _build(pipeline, like, tell=tell, variables=variables or {})
+        place |= built
         if not as_json:
-            print(f"Metrics in dataset {place['metrics']}.")
+            print(
+                "\n".join(f"{what.capitalize()} in dataset {name}." for what, name in built.items())
+            )
     if as_json:
         print(json.dumps({**summary.as_dict(), **place}))
     if failed:
         raise failed
+
+
+def _build(
+    pipeline: dlt.Pipeline,
+    like: str,
+    *,
+    tell: Callable[[str], object],
+    variables: Mapping[str, Any],
+) -> dict[str, str]:
+    """Build the metrics, and the tables of another connector's names; return their datasets."""
+    dataset = build(pipeline, tell=tell, variables={**variables, "like": like})
+    return {"metrics": dataset} | ({like: dataset.removesuffix("metrics") + like} if like else {})
 
 
 def verify(warehouse: Warehouse, *, as_json: bool = False, **options: Any) -> None:
@@ -329,6 +348,9 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--dataset", type=_given, metavar="NAME", help="another dataset (schema) there")
     add("--metrics", action="store_true",
         help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
+    add("--like", choices=CONNECTORS, metavar="NAME",
+        help="with the metrics, build tables of what is loaded under the names that another "
+        f"connector gives them: {', '.join(CONNECTORS)}")  # fmt: skip
     add_command("--dashboard", action="store_true",
         help="load nothing: show the metrics on a page that this machine alone can open; with "
         "--demo, load first what is not there")  # fmt: skip
@@ -408,7 +430,7 @@ def _command(
         return partial(authorize, args.authorize, tell)
     names = (
         "anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account",
-        "metrics",
+        "metrics", "like",
     )  # fmt: skip
     options = {name: value for name in names if (value := getattr(args, name))}
     if args.check:
