@@ -38,7 +38,7 @@ from .errors import (
 )
 from .extract.focus import FILTERS
 from .extract.plan import report_requests
-from .metrics import build, demand_dbt
+from .metrics import CONNECTORS, build, demand_dbt
 from .progress import display
 from .settings import VERSION, Settings
 from .verify import MONTHS, SUBJECTS, Verification
@@ -83,17 +83,29 @@ OF_A_LOAD = {
     "destination": "--destination",
     "dataset": "--dataset",
     "metrics": "--metrics",
+    "like": "--like",
     "as_json": "--json",
+    "demo": "--demo",
 }
 """What says how to load, as it is called here and by the user."""
 
 LOADS_NOTHING = {
-    "check": {"anchor_date", "only_account"},
-    "verify": {"only_account", "destination", "dataset", "as_json"},
-    "dashboard": {"destination", "dataset"},
+    "check": {"anchor_date", "only_account", "demo"},
+    "verify": {"only_account", "destination", "dataset", "as_json", "demo"},
+    "dashboard": {"destination", "dataset", "demo"},
     "authorize": set[str](),
+    "list": set[str](),
 }
 """The commands that load nothing, and what each of them takes of `OF_A_LOAD`."""
+
+BELONGS_TO = {
+    "port": "dashboard",
+    "export": "dashboard",
+    "verify_by": "verify",
+    "verify_months": "verify",
+    "like": "metrics",
+}
+"""What says something of one command only."""
 
 M_ARENA_MAX = -8  # as malloc.h has it
 
@@ -108,6 +120,7 @@ def load_and_print(
     *tables: str,
     as_json: bool = False,
     metrics: bool = False,
+    like: str = "",
     variables: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> None:
@@ -118,6 +131,7 @@ def load_and_print(
         tables: What to load; everything if none is named.
         as_json: Print the summary as one line of JSON, and all else to stderr.
         metrics: Build the metrics from all that the dataset holds then.
+        like: With them, build tables of the names that this connector gives them.
         variables: Of the metrics, as `harvest.metrics.build` takes them.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
@@ -142,13 +156,28 @@ def load_and_print(
     if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
     if metrics and not failed:
-        place["metrics"] = build(pipeline, tell=tell, variables=variables)
+        built = _build(pipeline, like, tell=tell, variables=variables or {})
+        place |= built
         if not as_json:
-            print(f"Metrics in dataset {place['metrics']}.")
+            print(
+                "\n".join(f"{what.capitalize()} in dataset {name}." for what, name in built.items())
+            )
     if as_json:
         print(json.dumps({**summary.as_dict(), **place}))
     if failed:
         raise failed
+
+
+def _build(
+    pipeline: dlt.Pipeline,
+    like: str,
+    *,
+    tell: Callable[[str], object],
+    variables: Mapping[str, Any],
+) -> dict[str, str]:
+    """Build the metrics, and the tables of another connector's names; return their datasets."""
+    dataset = build(pipeline, tell=tell, variables={**variables, "like": like})
+    return {"metrics": dataset} | ({like: dataset.removesuffix("metrics") + like} if like else {})
 
 
 def verify_and_print(warehouse: Warehouse, *, as_json: bool = False, **options: Any) -> None:
@@ -302,26 +331,31 @@ def arguments(program: str) -> argparse.ArgumentParser:
     )
     add, add_command = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
     add("tables", nargs="*", metavar="TABLE", help="tables to load; default: all but reports")
-    add("--list", action="store_true", help="list the tables and stop")
-    add("--anchor-date", metavar="DATE", help="how far back to read history, e.g. 2024-01-01, or "
+    add_command("--list", action="store_true", help="list the tables and stop")
+    add("--anchor-date", type=_given, metavar="DATE",
+        help="how far back to read history, e.g. 2024-01-01, or "
         '"all"; default: one year before the first run')  # fmt: skip
     add("--full-read", action="store_true",
         help="list everything in scope again: finds deletions and mends what is stale")  # fmt: skip
-    add("--account", metavar="ID", dest="only_account",
+    add("--account", type=_given, metavar="ID", dest="only_account",
         help="of several accounts, load this one only")  # fmt: skip
     add("--confirm-deletions", action="store_true",
         help="accept that most rows of a table are gone, or that the token sees less")  # fmt: skip
     add("--refresh", action="store_true",
         help="drop the tables of this run, and nothing else, and read them anew")  # fmt: skip
-    add("--destination", metavar="NAME", help="another of dlt's destinations, e.g. postgres")
-    add("--dataset", metavar="NAME", help="another dataset (schema) there")
+    add("--destination", type=_given, metavar="NAME",
+        help="another of dlt's destinations, e.g. postgres")  # fmt: skip
+    add("--dataset", type=_given, metavar="NAME", help="another dataset (schema) there")
     add("--metrics", action="store_true",
         help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
+    add("--like", choices=CONNECTORS, metavar="NAME",
+        help="with the metrics, build tables of what is loaded under the names that another "
+        f"connector gives them: {', '.join(CONNECTORS)}")  # fmt: skip
     add_command("--dashboard", action="store_true",
         help="load nothing: show the metrics on a page that this machine alone can open; with "
         "--demo, load first what is not there")  # fmt: skip
     add("--port", type=int, metavar="N", help=f"of the dashboard, default {PORT}; 0: any")
-    add("--export", metavar="FILE",
+    add("--export", type=_given, metavar="FILE",
         help="write the dashboard as one HTML file, to send, in place of serving it")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
         help="print the summary, or each account's verification, as one line of JSON, and all else "
@@ -332,9 +366,9 @@ def arguments(program: str) -> argparse.ArgumentParser:
         "Harvest is as expected")  # fmt: skip
     add_command("--verify", action="store_true",
         help="load nothing: compare what was loaded with Harvest's own reports")  # fmt: skip
-    add("--verify-by", choices=list(SUBJECTS), default="client", metavar="WHAT",
+    add("--verify-by", choices=list(SUBJECTS), metavar="WHAT",
         help="compare time and expenses by client (default), project or person")  # fmt: skip
-    add("--verify-months", type=int, default=MONTHS, metavar="N",
+    add("--verify-months", type=int, metavar="N",
         help=f"compare so many of the newest months one by one, default {MONTHS}; of those before, "
         "whole years, and their months where these differ")  # fmt: skip
     add_command("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
@@ -354,14 +388,12 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
     program = f"python {script}" if script.endswith(".py") else script
     parser = arguments(program)
     args = parser.parse_args()
+    for table in args.tables:
+        _check_table(parser, table)
+    _check_options(parser, args)
     if args.list:
         list_tables()
         return
-    for table in args.tables:
-        _check_table(parser, table)
-    if not args.dashboard and (args.port is not None or args.export):
-        parser.error("--port and --export go with --dashboard")
-    _check_options(parser, args)
     _share_heaps()
     try:
         if _command(args, warehouse, program)() is False:
@@ -398,7 +430,7 @@ def _command(
         return partial(authorize, args.authorize, tell)
     names = (
         "anchor_date", "full_read", "confirm_deletions", "refresh", "as_json", "only_account",
-        "metrics",
+        "metrics", "like",
     )  # fmt: skip
     options = {name: value for name in names if (value := getattr(args, name))}
     if args.check:
@@ -409,7 +441,9 @@ def _command(
     chosen = _redirected(usual, args.destination, args.dataset)
     if args.verify:
         compare = partial(in_demo, verify_and_print) if args.demo else verify_and_print
-        return partial(compare, chosen, by=args.verify_by, months=args.verify_months, **options)
+        how = {"by": args.verify_by, "months": args.verify_months}
+        given = {name: value for name, value in how.items() if value is not None}
+        return partial(compare, chosen, **given, **options)
     if args.dashboard:
         fill = (
             partial(in_demo, load_and_print, chosen, metrics=True, variables=DEMO_VARIABLES)
@@ -447,6 +481,18 @@ def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
         for name, option in OF_A_LOAD.items():
             if getattr(args, name) and name not in takes:
                 parser.error(f"{option} does not go with --{command}, which loads nothing")
+    for name, command in BELONGS_TO.items():
+        if getattr(args, name) is not None and not getattr(args, command):
+            parser.error(f"--{name.replace('_', '-')} goes with --{command}")
+    if args.export and args.port is not None:
+        parser.error("--port does not go with --export, which serves nothing")
+
+
+def _given(text: str) -> str:
+    """Refuse an empty value: it is most likely a variable of a script that was not set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("its value is empty")
+    return text
 
 
 def _check_table(parser: argparse.ArgumentParser, table: str) -> None:

@@ -422,6 +422,16 @@ class NoMetricsError(HarvestError):
         )
 
 
+class OtherMetricsError(HarvestError):
+    """The metrics lack what the dashboard shows, as those of another version do."""
+
+    def __init__(self, dataset: str, cause: Exception) -> None:
+        super().__init__(
+            f"Dataset `{dataset}` does not have what the dashboard asks for: build the metrics "
+            f"anew, by a load with --metrics ({str(cause).splitlines()[0]})."
+        )
+
+
 class WarehouseBusyError(HarvestError):
     """A DuckDB file can't be read while another process writes it."""
 

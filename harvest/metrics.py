@@ -32,6 +32,9 @@ DBT_VERSION = "~=1.11.0"
 EXCHANGE_RATES = "sources.harvest.metrics.exchange_rates"
 """Where dlt's configuration says what currencies are worth in the company's."""
 
+CONNECTORS = ("airbyte", "fivetran", "stitch")
+"""Those whose names the package's variable `like` knows."""
+
 OUR_PROFILES = ("duckdb", "postgres")
 """Destinations that the package's `profiles.yml` connects to. For others there are dlt's."""
 
@@ -53,8 +56,9 @@ def build(
         pipeline: Whose dataset is read, after it was loaded.
         tell: Takes lines for the user.
         venv: Where dbt and dlt are installed. Default: an environment in dlt's data folder.
-        variables: Of the dbt package, see its `dbt_project.yml`: `today`, `exchange_rates`, ….
-            Without exchange rates here, those of `sources.harvest.metrics` in dlt's configuration.
+        variables: Of the dbt package, see its `dbt_project.yml`: `today`, `exchange_rates`, `like`,
+            …. Without exchange rates here, those of `sources.harvest.metrics` in dlt's
+            configuration.
 
     Returns:
         The dataset (schema) that holds the metrics: that of the pipeline with `_metrics`.

@@ -154,7 +154,9 @@ class Answers:
 
     def _whose_hours_wait_for_approval(self) -> list[Row]:
         waiting = [
-            r for r in self.rows("approvals") if r["submitted_hours"] or r["unsubmitted_hours"]
+            r
+            for r in self.rows("approvals")
+            if r["uses_approval"] and (r["submitted_hours"] or r["unsubmitted_hours"])
         ]
         return [
             {

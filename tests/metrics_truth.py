@@ -212,6 +212,7 @@ class Truth:
                 "week_start": self._week(rows[0]["day"]),
                 "hours": _sum(rows, "hours"),
                 **{f"{status}_hours": by_status[status] for status in (*known, "other")},
+                "uses_approval": True,
                 "is_whole": self._week(rows[0]["day"]) >= self.history_from,
             }
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import dlt
 import duckdb
 import pytest
@@ -23,12 +24,24 @@ from openpyxl import load_workbook
 from harvest.dashboard import demand, export, has_metrics, serve
 from harvest.dashboard.drawing import as_csv, as_excel, charts, words
 from harvest.dashboard.page import PERIODS, Page, days_of
-from harvest.dashboard.questions import AMOUNT, HOURS, QUESTIONS, SCREENS, SHARE, Bars, Question
+from harvest.dashboard.questions import (
+    AMOUNT,
+    HOURS,
+    QUESTIONS,
+    SCREENS,
+    SHARE,
+    Bars,
+    Burns,
+    Months,
+    Question,
+    Weeks,
+)
 from harvest.dashboard.reading import CHOSEN_BY, Choice, Look, label
 from harvest.errors import (
     MissingDashboardError,
     NoMetricsError,
     OtherDatabaseError,
+    OtherMetricsError,
     PortTakenError,
     UnreadableWarehouseError,
     UnwritableFileError,
@@ -226,7 +239,8 @@ def drawn(parts: tuple[str, ...], rows: list[Row]) -> tuple[dict[str, Any], str]
     """Return the bars of a chart of hours, and what it says that it leaves out."""
     bars = Bars("name", "hours", HOURS, parts=parts)
     (one,) = charts(Question(SCREENS[0], "", "", {}, bars), rows)
-    made = one.chart.to_dict()
+    alt.Chart.from_dict(one.spec)  # which checks it
+    made = one.spec
     bars_alone: dict[str, Any] = made["layer"][0]
     return {**bars_alone, "values": made["datasets"][bars_alone["data"]["name"]]}, one.left_out
 
@@ -242,6 +256,44 @@ def test_below_zero() -> None:
     """Hours that were taken back are drawn, below zero, and do not shorten the others."""
     bars, _ = drawn(("a", "b"), [{"name": "Ann", "a": 8, "b": -2}, {"name": "Bo", "a": 6, "b": 1}])
     assert bars["encoding"]["x"]["scale"]["domain"] == [-2, 8]
+
+
+DAYS = [
+    {"project": name, "day": date(2026, 2, day), "used": Decimal(used), "spent": 1, "budget": 2,
+     "unit": "hours", "runs_out_on": end}
+    for name, used, end in (
+        ("calm", "0.5", date(2026, 5, 1)), ("over", "1.2", None), ("so", "0.9", date(2026, 2, 20)),
+    )
+    for day in (1, 2)
+]  # fmt: skip
+
+
+def test_trouble_stands_out() -> None:
+    """Budgets that last are pale where others are used up, or soon will be; drawn below them."""
+    question = Question(SCREENS[1], "", "", {}, Burns())
+    (some,) = charts(question, DAYS)
+    (calm,) = charts(question, [row for row in DAYS if row["project"] == "calm"])
+    alt.Chart.from_dict(some.spec)
+    assert [name for name, colour in some.legend if "transparent" in colour] == ["calm"]
+    assert not [name for name, colour in calm.legend if "transparent" in colour]
+    lines = some.spec["layer"][1]
+    first = some.spec["datasets"][lines["data"]["name"]][0]
+    assert first["name"] == "calm"
+
+
+@pytest.mark.parametrize(
+    ("chart", "places"), [(Months(value="amount", by="kind"), 6), (Weeks(), 13)]
+)
+def test_one_of_them(chart: Any, places: int) -> None:
+    """The only month or week of an account has its usual width."""
+    row = {"month": date(2026, 2, 1), "amount": 5, "kind": "a", "person": "Ann", "tracked": 2,
+           "week_start": date(2026, 2, 2), "capacity": 35, "utilization": 0.06,
+           "is_whole": True}  # fmt: skip
+    (one,) = charts(Question(SCREENS[0], "", "", {}, chart), [row])
+    alt.Chart.from_dict(one.spec)
+    x = one.spec["encoding"]["x"]
+    assert len(x["scale"]["domain"]) == places
+    assert len(x["axis"]["values"]) == 1
 
 
 def test_pale() -> None:
@@ -291,6 +343,15 @@ def test_nothing_to_show(duck: Pipeline, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     done = run_script("--export", "page.html", home=tmp_path)
     assert done.returncode == 2
+
+
+def test_other_metrics(warehouse: Pipeline) -> None:
+    """Metrics of an older version are one clear error."""
+    with warehouse.sql_client() as client:
+        client.execute_sql("CREATE TABLE harvest_data_metrics.approvals AS SELECT 7 AS _account_id")
+    with pytest.raises(OtherMetricsError, match="build the metrics anew") as caught:
+        export(warehouse, "page.html")
+    assert "\n" not in str(caught.value)
 
 
 def test_port_is_taken(warehouse: Pipeline) -> None:

@@ -100,7 +100,11 @@ def _(HarvestError, asked, choice, mo, options, page, pages, screen):
     asked.set("screen", screen.value)
     try:
         html = page.screen(
-            screen.value, choice, options, lambda chart: mo.as_html(chart).text, _downloads
+            screen.value,
+            choice,
+            options,
+            lambda spec: mo.as_html(pages.Shown(spec)).text,
+            _downloads,
         )
     except HarvestError as error:
         mo.stop(True, mo.callout(str(error), kind="warn"))

@@ -16,6 +16,7 @@ from html import escape
 from typing import Any, TypeAlias
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 from openpyxl.styles import Font
@@ -41,6 +42,11 @@ from .reading import Row
 
 Chart: TypeAlias = "alt.Chart | alt.LayerChart"
 
+Spec: TypeAlias = "dict[str, Any]"
+"""A chart in Vega-Lite."""
+
+MIME = f"application/vnd.vegalite.{alt.SCHEMA_VERSION.partition('.')[0]}+json"
+
 Legend: TypeAlias = "list[tuple[str, str]]"
 """What colours stand for: words and a colour. It is HTML, which breaks into lines where it must."""
 
@@ -50,6 +56,8 @@ Made: TypeAlias = "tuple[Chart, Legend, str]"
 OTHERS = "Others"
 
 MOST_BARS = 25
+LEAST_PLACES = {"months": 6, "weeks": 13}
+"""So many have room, also where there are fewer: the first week of an account is no wide bar."""
 MOST_TABLE_ROWS = 200
 
 EMBEDDED = {"embedOptions": {"renderer": "svg", "actions": False}}
@@ -61,6 +69,9 @@ PLAIN, OVER = "var(--plain)", "var(--over)"
 SERIES = tuple(f"var(--series-{n})" for n in range(1, 7))
 STEPS = tuple(f"var(--step-{n})" for n in range(1, 6))
 """From pale to dark, and the last one in the colour of what worries."""
+PALE = "color-mix(in srgb, {} 40%, transparent)"
+SOON = timedelta(days=28)
+"""As the figure says that counts budgets that are soon used up."""
 
 FULLNESS = ((0.5, "under 50 %"), (0.8, "50 to 80 %"), (1.0, "80 to 100 %"), (1.2, "100 to 120 %"))
 FULLEST = "over 120 %"
@@ -199,7 +210,7 @@ class Drawn:
     """A chart, with what sets it apart from others of the same answer, such as its currency."""
 
     apart: str
-    chart: Chart
+    spec: Spec
     legend: Legend
     left_out: str
 
@@ -215,10 +226,12 @@ def charts(question: Question, rows: list[Row]) -> list[Drawn]:
     for row in rows:
         parts.setdefault(str(row[question.split] or "") if question.split else "", []).append(row)
     drawn = []
-    for apart, its_rows in parts.items():
-        if done := draw[type(question.chart)](question.chart, its_rows, rows):
-            chart, legend, left_out = done
-            drawn.append(Drawn(apart, _styled(chart), legend, left_out))
+    with debug_mode(arg=False):  # tests check charts by Vega-Lite's schema; users would wait
+        for apart, its_rows in parts.items():
+            if done := draw[type(question.chart)](question.chart, its_rows, rows):
+                chart, legend, left_out = done
+                spec = _styled(chart).to_dict(validate=False)
+                drawn.append(Drawn(apart, spec, legend, left_out))
     return drawn
 
 
@@ -364,13 +377,14 @@ def _months(how: Months, rows: list[Row], every: list[Row]) -> Made | None:
         v["place"] = parts.index(v["part"])
     there = [row["month"].isoformat()[:7] for row in every]  # of all currencies, to be compared
     months = _between(min(there), max(there))
+    places = [*months, *map(str, range(len(months), LEAST_PLACES["months"]))]
     colours = [palette[part] for part in parts]
     columns: Chart = (
         alt.Chart(alt.InlineData(values))
         .mark_bar(cornerRadius=1, width=alt.RelativeBandSize(0.72))
         .encode(
-            x=alt.X("month:O", sort=months, scale=alt.Scale(domain=months), title=None,
-                    axis=alt.Axis(labelAngle=0, labelOverlap="greedy", grid=False,
+            x=alt.X("month:O", sort=places, scale=alt.Scale(domain=places), title=None,
+                    axis=alt.Axis(values=months, labelAngle=0, labelOverlap="greedy", grid=False,
                                   labelExpr="timeFormat(toDate(datum.value + '-15'), '%b %y')")),
             y=alt.Y("value:Q", title=None, stack="zero",
                     axis=alt.Axis(format=",.0f", tickCount=4)),
@@ -412,17 +426,18 @@ def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> Made | None:
     if not values:
         return None
     weeks = sorted({v["week"] for v in values})
+    places = [*weeks, *map(str, range(len(weeks), LEAST_PLACES["weeks"]))]
     named = weeks[:: max(1, -(-len(weeks) // 9))]
     groups = [*(text for _, text in FULLNESS), FULLEST]
     squares: Chart = (
         alt.Chart(alt.InlineData(values))
         .mark_rect(stroke="var(--paper)", strokeWidth=1.5)
         .encode(
-            x=alt.X("week:O", sort=weeks, title=None, axis=alt.Axis(
+            x=alt.X("week:O", sort=places, title=None, axis=alt.Axis(
                 labelAngle=0, labelOverlap="greedy", labelAlign="left", labelSeparation=6,
                 values=named,
                 labelExpr="timeFormat(toDate(datum.value + 'T12:00'), '%e %b')"),
-                scale=alt.Scale(padding=0)),
+                scale=alt.Scale(domain=places, padding=0)),
             y=alt.Y("name:N", sort=names, title=None,
                     axis=alt.Axis(labelLimit=190, labelColor=INK), scale=alt.Scale(padding=0)),
             color=alt.Color("fullness:N", sort=groups, legend=None,
@@ -465,6 +480,12 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Made | None:
     if not values:
         return None
     names = list(by_name)
+    worrying = {name for name, its_rows in by_name.items() if _worries(its_rows[-1])}
+    values.sort(key=lambda v: v["name"] in worrying)  # those are drawn above the others
+    colours = [
+        colour if name in worrying or not worrying else PALE.format(colour)
+        for name, colour in zip(names, SERIES, strict=False)
+    ]
     # They are there to be pointed at; a line of one day would not be seen without.
     dots = alt.OverlayMarkDef(size=60, opacity=0 if len(values) > 2 * len(names) else 1)
     lines = (
@@ -476,7 +497,7 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Made | None:
                 labelOverlap="greedy", labelSeparation=10)),
             y=alt.Y("used:Q", title=None, axis=alt.Axis(format=".0%", tickCount=5)),
             color=alt.Color("name:N", sort=names, legend=None,
-                            scale=alt.Scale(domain=names, range=list(SERIES[: len(names)]))),
+                            scale=alt.Scale(domain=names, range=colours)),
             strokeDash=alt.StrokeDash("when:N", legend=None, scale=alt.Scale(
                 domain=["so far", "forecast"], range=[[1, 0], [4, 4]])),
             detail="when:N",
@@ -488,7 +509,13 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Made | None:
         alt.Chart(alt.InlineData([{"at": 1}])).mark_rule(color=SOFT, strokeWidth=1).encode(y="at:Q")
     )
     chart = alt.LayerChart(layer=[budget, lines]).properties(width="container", height=260)
-    return chart, list(zip(names, SERIES, strict=False)), ""
+    return chart, list(zip(names, colours, strict=True)), ""
+
+
+def _worries(row: Row) -> bool:
+    """Tell whether a budget is used up, or soon will be."""
+    end = row["runs_out_on"]
+    return row["used"] >= 1 or bool(end and end <= row["day"] + SOON)
 
 
 def _ahead(row: Row, latest: date) -> tuple[date, Decimal, Row, str]:

@@ -10,11 +10,10 @@ from datetime import date, timedelta
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import vl_convert
 
-from .drawing import Chart, as_csv, as_excel, charts, explained, heading, table, words
+from .drawing import MIME, Spec, as_csv, as_excel, charts, explained, heading, table, words
 from .questions import COUNT, FIGURES, QUESTIONS, SCREENS, Burns, Question, Weeks
 from .reading import (
     CHOSEN_BY,
@@ -43,7 +42,7 @@ BEGINNING = date(1900, 1, 1)
 REACHING_BACK = {"budget_burn", "work_in_progress", "receivables_aging"}
 """Metrics that count what came before the period."""
 
-Embed = Callable[[Chart], str]
+Embed = Callable[[Spec], str]
 Downloads = Callable[[Question, list[Row]], str]
 
 
@@ -57,6 +56,20 @@ def days_of(period: str, today: date) -> tuple[date | None, date | None]:
         months = today.year * 12 + today.month - int(period.split()[1])
         return date(months // 12, months % 12 + 1, 1), None
     return None, None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A chart as marimo shows it; of an altair chart it would make the specification three times.
+
+    Args:
+        spec: The chart in Vega-Lite.
+    """
+
+    spec: Spec
+
+    def _mime_(self) -> tuple[str, str]:
+        return MIME, json.dumps(self.spec)
 
 
 @dataclass
@@ -131,10 +144,10 @@ class Page:
         """
         options = self.options()
         choice = choice or Choice(*days_of(USUAL, options.today))
-        specs: list[dict[str, Any]] = []
+        specs: list[Spec] = []
 
-        def embed(chart: Chart) -> str:
-            specs.append(chart.to_dict())
+        def embed(spec: Spec) -> str:
+            specs.append(spec)
             return f'<div id="chart-{len(specs) - 1}"></div>'
 
         def downloads(question: Question, _: list[Row]) -> str:
@@ -273,7 +286,7 @@ def _card(
     for drawn in charts(question, rows):
         inside += f"<h3>{escape(heading(drawn.apart))}</h3>" if drawn.apart else ""
         inside += f'<p class="note">{drawn.left_out}</p>' if drawn.left_out else ""
-        inside += f'{explained(drawn.legend)}<div class="chart">{embed(drawn.chart)}</div>'
+        inside += f'{explained(drawn.legend)}<div class="chart">{embed(drawn.spec)}</div>'
     shown = table(question, rows) + downloads(question, rows)
     if question.chart:
         shown = f"<details><summary>Figures</summary>{shown}</details>"

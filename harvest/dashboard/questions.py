@@ -169,13 +169,13 @@ QUESTIONS = (
           sum(submitted_hours) AS submitted, sum(unsubmitted_hours) AS not_submitted,
           min(week_start) AS oldest_week
         FROM {approvals} AS weeks
-        WHERE unsubmitted_hours <> 0 OR submitted_hours <> 0
+        WHERE uses_approval AND (unsubmitted_hours <> 0 OR submitted_hours <> 0)
         GROUP BY _account_id, user_id
         ORDER BY sum(submitted_hours) + sum(unsubmitted_hours) DESC, person, user_id
         """,
         {"person": TEXT, "submitted": HOURS, "not_submitted": HOURS, "oldest_week": DAY},
         Bars("person", "hours", HOURS, parts=("submitted", "not_submitted")),
-        empty="All hours are approved.", label="user",
+        empty="No hours wait for approval.", label="user",
     ),
     Question(
         PROJECTS, "Which budgets are used up?",
@@ -235,7 +235,8 @@ QUESTIONS = (
         {"project": TEXT, "day": DAY, "spent": QUANTITY, "budget": QUANTITY, "unit": TEXT,
          "used": SHARE, "runs_out_on": DAY},
         Burns(),
-        note="Dashed: where the pace of the last 28 days leads to.",
+        note="Dashed: where the pace of the last 28 days leads to. Pale: budgets that last longer "
+        "than 28 days, where others do not.",
         empty="No active project has a budget.", label="project",
     ),
     Question(

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 
 from dlt import Pipeline
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.exceptions import DatabaseTerminalException, DatabaseUndefinedRelation
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.destinations.sql_client import SqlClientBase
 
@@ -24,6 +24,7 @@ from ..catalog.schema import ACCOUNT_ID
 from ..errors import (
     NoMetricsError,
     OtherDatabaseError,
+    OtherMetricsError,
     UnreadableWarehouseError,
     WarehouseBusyError,
 )
@@ -129,6 +130,9 @@ class Reading:
             sql: Of each table, its name in braces stands for the chosen rows.
             choice: What is chosen.
             most: How many rows at most; None for all.
+
+        Raises:
+            OtherMetricsError: A table lacks what is asked for.
         """
         tables = {name: self._chosen(name, choice) for name in (*CHOSEN_BY, *LOADED)}
         statement = sql.format(**tables)
@@ -140,6 +144,8 @@ class Reading:
                 return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except DatabaseUndefinedRelation:
             return []
+        except DatabaseTerminalException as error:
+            raise OtherMetricsError(self._metrics, error) from error
 
     def with_last_run(self, rows: list[Row]) -> list[Row]:
         """Add to each table's row what the last run wrote into it, and what it removed or flagged.

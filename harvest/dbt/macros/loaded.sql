@@ -7,6 +7,7 @@
 {%- set types = {
   'id': dbt.type_bigint(), 'text': dbt.type_string(), 'decimal': harvest.decimal_type(),
   'date': 'date', 'stamp': dbt.type_timestamp(), 'flag': dbt.type_boolean(),
+  'json': harvest.json_type(),
 } -%}
 {%- set there = [] -%}
 {%- set relation = none -%}

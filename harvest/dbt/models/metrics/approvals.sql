@@ -6,10 +6,22 @@ with entries as (
   from {{ ref('stg_harvest__time_entries') }} as entries
   inner join {{ ref('accounts') }} as accounts
     on entries._account_id = accounts._account_id
+),
+
+-- Without approvals, Harvest calls all hours unsubmitted, and none of them wait.
+used as (
+  select
+    entries._account_id,
+    sum(case when entries.approval_status in ('submitted', 'approved') then 1 else 0 end) > 0
+      and coalesce(company.approval_feature, true) as uses_approval
+  from entries
+  left join {{ ref('stg_harvest__company') }} as company
+    on entries._account_id = company._account_id
+  group by entries._account_id, company.approval_feature
 )
 
 select
-  _account_id,
+  entries._account_id,
   week_start,
   user_id,
   min(user_name) as user_name,
@@ -21,6 +33,9 @@ select
   {{ harvest.decimal(
     "sum(case when approval_status in ('unsubmitted', 'submitted', 'approved') then 0 else hours end)"
   ) }} as other_hours,
+  used.uses_approval,
   week_start >= history_from as is_whole
 from entries
-group by _account_id, week_start, user_id, history_from
+inner join used
+  on entries._account_id = used._account_id
+group by entries._account_id, week_start, user_id, history_from, used.uses_approval

@@ -1,7 +1,7 @@
 with company as (
   {{ harvest.loaded('company', {
     '_account_id': 'id', 'name': 'text', 'currency': 'text', 'week_start_day': 'text',
-    'weekly_capacity': 'id',
+    'weekly_capacity': 'id', 'approval_feature': 'flag',
   }) }}
 )
 
@@ -10,5 +10,6 @@ select
   name as company_name,
   currency,
   week_start_day,
-  weekly_capacity
+  weekly_capacity,
+  approval_feature
 from company

@@ -1,1 +1,0 @@
-{{ harvest.stitch('estimate_messages') }}

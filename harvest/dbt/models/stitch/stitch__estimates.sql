@@ -1,1 +1,0 @@
-{{ harvest.stitch('estimates') }}

@@ -1,1 +1,0 @@
-{{ harvest.stitch('expenses') }}

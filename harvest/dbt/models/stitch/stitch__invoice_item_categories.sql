@@ -1,1 +1,0 @@
-{{ harvest.stitch('invoice_item_categories') }}

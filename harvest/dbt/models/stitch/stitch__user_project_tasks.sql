@@ -1,1 +1,0 @@
-{{ harvest.stitch('user_project_tasks') }}
