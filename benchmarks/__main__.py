@@ -21,7 +21,14 @@ from .floor import floor
 from .report import Result, table, write
 from .run import Task, measured
 
-SCENARIOS: dict[str, dict[str, int] | None] = {"first": None, "nothing new": {}, "changes": EDITS}
+FULL_READ = "full read"
+
+SCENARIOS: dict[str, dict[str, int] | None] = {
+    "first": None,
+    "nothing new": {},
+    "changes": EDITS,
+    FULL_READ: {},
+}
 """Runs of one pipeline, and what changed before each; None for all."""
 
 LIMIT = 100, 15
@@ -38,8 +45,9 @@ def measure(task: Task, account: Account, scenarios: list[str]) -> Iterator[Resu
             if task.limited:
                 time.sleep(LIMIT[1])  # what was asked before counts no more
             account.call("reset")
-            usage = measured(task, account.settings, Path(home))
-            fewest = floor(task.tables, account.rows, changed, task.children)
+            whole = scenario == FULL_READ
+            usage = measured(replace(task, full_read=whole), account.settings, Path(home))
+            fewest = floor(task.tables, account.rows, None if whole else changed, task.children)
             wrong = differences(task.tables, account.rows, changed or {}, usage.rows)
             yield Result(scenario, fewest, account.stats(), usage, wrong)
 
@@ -96,7 +104,9 @@ def arguments() -> argparse.ArgumentParser:
         list(SCENARIOS),
     )
     add = parser.add_argument
-    add("--size", choices=["small", "10k", "100k", "400k"], default="10k", help="time entries")
+    add(
+        "--size", choices=["small", "10k", "100k", "400k", "2m"], default="10k", help="time entries"
+    )
     add("--destination", choices=["duckdb", "postgres"], default="duckdb", help="where to")
     add("--children", choices=CHILDREN, default="complete",
         help="whose messages, payments and rates are read")  # fmt: skip

@@ -27,13 +27,14 @@ NO_LIMIT = 1_000_000
 
 @dataclass
 class Task:
-    """What the run loads, and where to; whether by the usual way that is compared with."""
+    """What the run loads, and where to; whether everything is read again, or by the usual way."""
 
     destination: str
     credentials: str
     children: str
     tables: list[str]
     limited: bool
+    full_read: bool = False
     peer: bool = False
 
 
@@ -98,6 +99,7 @@ def perform(task: Task) -> Usage:
             tell=add_up,
             anchor_date="2000-01-01",
             children=task.children,
+            full_read=task.full_read,
             rate_limit=limit,
         ).tables
     add_up("the last run")

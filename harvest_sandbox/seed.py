@@ -14,7 +14,8 @@ from .clock import Clock, stamp
 from .copies import bare, person, ref
 from .story import tell
 
-SIZES = {"empty": 0, "tiny": 150, "small": 2_500, "10k": 10_000, "100k": 100_000, "400k": 400_000}
+SIZES = {"empty": 0, "tiny": 150, "small": 2_500, "10k": 10_000, "100k": 100_000, "400k": 400_000,
+         "2m": 2_000_000}  # fmt: skip
 """Time entries by size; the other tables follow in proportion."""
 
 STORY = "story"
