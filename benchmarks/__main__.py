@@ -114,6 +114,8 @@ def arguments() -> argparse.ArgumentParser:
     add("--scenarios", nargs="+", choices=runs, default=runs, help="which runs, in this order")
     add("--latency-ms", type=float, default=200.0, help="time that each answer takes")
     add("--latency-per-record-ms", type=float, default=1.0, help="more for each record in it")
+    add("--style", choices=["documented", "page", "cursor"], default="documented",
+        help="how lists go on: time entries by pages as documented, or by cursors")  # fmt: skip
     add("--no-rate-limit", action="store_true", help="no limit of 100 requests in 15 s")
     add("--peer", action="store_true", help="compare with a plain `rest_api` source's first run")
     add("--output", type=Path, help="append the table to this file, and JSON to a .jsonl beside it")
@@ -126,7 +128,8 @@ def title(args: argparse.Namespace) -> str:
     what = f"children {args.children}" if every else ", ".join(args.tables)
     limit = "no rate limit" if args.no_rate_limit else "100 requests in 15 s"
     latency = f"{args.latency_ms:g} ms + {args.latency_per_record_ms:g} ms a record"
-    return f"{args.size}, {args.destination}, {what}, {limit}, {latency}"
+    style = "" if args.style == "documented" else f", pagination by {args.style}"
+    return f"{args.size}, {args.destination}, {what}, {limit}, {latency}{style}"
 
 
 def main() -> None:
@@ -134,7 +137,7 @@ def main() -> None:
     args = arguments().parse_args()
     limited = not args.no_rate_limit
     with (
-        served(args.size, args.latency_ms, args.latency_per_record_ms) as account,
+        served(args.size, args.latency_ms, args.latency_per_record_ms, args.style) as account,
         warehouse(args.destination) as credentials,
     ):
         account.call("settings", {"rate_limit": LIMIT if limited else None})

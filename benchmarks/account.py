@@ -76,10 +76,12 @@ class Account:
 
 
 @contextmanager
-def served(size: str, latency_ms: float, latency_per_record_ms: float) -> Iterator[Account]:
+def served(
+    size: str, latency_ms: float, latency_per_record_ms: float, style: str
+) -> Iterator[Account]:
     """Serve an account, without a limit at first, while the context is open."""
     command = [sys.executable, "-m", "harvest_sandbox", "--port", "0", "--no-rate-limit"]
-    command += ["--size", size, "--latency-ms", str(latency_ms)]
+    command += ["--size", size, "--style", style, "--latency-ms", str(latency_ms)]
     command += ["--latency-per-record-ms", str(latency_per_record_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -161,12 +162,26 @@ def test_in_parts(
     assert (parts > 1) == (cap == 7)
 
 
+def test_any_order(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A list that comes in no order of days is shared by windows too, so it takes no longer."""
+    sandbox.styles, sandbox.page_cap = "cursor", 7
+    ids = sorted(sandbox.account.records["time_entries"])
+    for place, record_id in enumerate(ids):  # The list comes by ids.
+        day = date(2025, 1, 1) + timedelta(days=place * 37 % 300)
+        sandbox.account.update("time_entries", record_id, touch=False, spent_date=day.isoformat())
+    sizes = Sizes(parallel_windows=4, window_records=21)
+    found = {r["id"] for records in Listing(client, ENTRIES, sizes).read() for r in records}
+    assert found == set(ids)
+    spans = Counter(request.params.get("from", "") for request in sandbox.log)
+    assert len(spans) >= 4
+    assert max(spans.values()) <= len(ids) // 7 // 2
+
+
 def test_shares() -> None:
     """Windows share all days, each day once, and become shorter towards the end."""
     top = date(2026, 6, 30)
-    days = [top - timedelta(days=n // 100) for n in range(2_000)][::-1]
     span = Window(date(2020, 1, 1), date(2026, 12, 31))
-    windows = span.split(top, days, 90_000, share=90_000, least=2_000, side_by_side=10)
+    windows = span.split(top, 90_000, per_day=100, share=90_000, least=2_000, side_by_side=10)
     assert (windows[0].last, windows[-1].first) == (span.last, span.first)
     for newer, older in itertools.pairwise(windows):
         assert newer.first

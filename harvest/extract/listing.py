@@ -272,8 +272,8 @@ class Listing:
             return
         left = (page.total or 0) - len(page)
         if window.splits < MAX_SPLITS and left > 2 * self._enough():
-            if windows := self._split(window, page):
-                yield Split([replace(part, window=each) for each in windows])
+            if parts := self._split(part, page):
+                yield Split(parts)
             else:
                 yield from self._followed({**filters, **window.filters})
             return
@@ -341,23 +341,30 @@ class Listing:
         (page,) = islice(self._ask({**filters, **after}), 1)
         return {(record["id"], record.get("updated_at")) for record in page}
 
-    def _split(self, window: Window, page: Page) -> list[Window]:
-        """Return windows of what follows a window's first page; none where it has no dates."""
+    def _split(self, part: Part, page: Page) -> list[Part]:
+        """Return parts of what follows a part's first page; none where that has no dates."""
+        window = part.window
         days = sorted(day for day in (day_of(r, self._date) for r in page) if day)
         if not days:
             return []
-        top = window.last or days[-1]
-        if page.numbered and self._days(page, window.last):
+        # Half of the records lie between the quartiles, whatever strays at the ends.
+        first, last = days[len(days) // 4], days[len(days) * 3 // 4]
+        top, held = window.last or days[-1], len(days) // 2
+        if not self._days(page, window.last):
+            # A list that does not come by its date may begin with days from anywhere.
+            held = self._count([{**part.filters, **Window(first, last).filters}])
+        elif page.numbered:
             top = days[0]
             window = Window(window.first, top, window.splits)
-        return window.split(
+        windows = window.split(
             top,
-            days,
             (page.total or 0) - len(page),
+            per_day=max(held, 1) / max((last - first).days, 1),
             share=self._left(),
             least=self._sizes.window_records,
             side_by_side=self._sizes.parallel_windows,
         )
+        return [replace(part, window=each) for each in windows]
 
     def _left(self) -> int:
         """Return how many records are left to read, of this batch where there are batches."""
@@ -396,9 +403,9 @@ class Listing:
                     )
             return self._includes_days
 
-    def _count(self) -> int:
+    def _count(self, lists: list[Filters] | None = None) -> int:
         """Return how many records Harvest counts now, of those that are to be found."""
-        asked = ({**self._filters, **each, "per_page": "1"} for each in self._lists)
+        asked = ({**self._filters, **each, "per_page": "1"} for each in lists or self._lists)
         return sum(page.total or 0 for filters in asked for page in islice(self._ask(filters), 1))
 
     def _ask(self, filters: Filters) -> Iterator[Page]:

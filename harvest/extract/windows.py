@@ -38,9 +38,9 @@ class Window:
     def split(
         self,
         top: date,
-        days: list[date],
         records: int,
         *,
+        per_day: float,
         share: int,
         least: int,
         side_by_side: int,
@@ -51,16 +51,13 @@ class Window:
 
         Args:
             top: The newest day that is left to read.
-            days: The days of the first page's records, oldest first. They tell how dense the list
-                is; half of them lie between the quartiles, whatever strays at the ends.
             records: How many records are left.
+            per_day: How many of them a day holds.
             share: How many of them are likely to be read: windows behind these are as short as can
                 be.
             least: How many records make a window.
             side_by_side: How many windows are read at once.
         """
-        spread = (days[len(days) * 3 // 4] - days[len(days) // 4]).days
-        per_day = len(days) / 2 / max(spread, 1)
         windows, last, whole = [], self.last, records
         while records >= least:
             enough = max(least, share // side_by_side)
