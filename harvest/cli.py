@@ -158,10 +158,9 @@ def load_and_print(
     if metrics and not failed:
         built = _build(pipeline, like, tell=tell, variables=variables or {})
         place |= built
-        if not as_json:
-            print(
-                "\n".join(f"{what.capitalize()} in dataset {name}." for what, name in built.items())
-            )
+        for what, name in [] if as_json else built.items():
+            said = "Metrics" if what == "metrics" else f"Tables as {what.capitalize()} names them"
+            print(f"{said} in dataset {name}.")
     if as_json:
         print(json.dumps({**summary.as_dict(), **place}))
     if failed:

@@ -306,10 +306,11 @@ def test_command(tmp_path: Path) -> None:
     """`--metrics` builds them after the load, and says where they are."""
     (tmp_path / "dlt" / "harvest").mkdir(parents=True)
     (tmp_path / "dlt" / "harvest" / "dbt").symlink_to(ENVIRONMENTS)
-    done = run_script("--demo", "--metrics", "--json", home=tmp_path)
+    done = run_script("--demo", "--metrics", "--like", "stitch", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["metrics"] == "harvest_data_metrics"
+    assert summary["stitch"] == "harvest_data_stitch"
 
 
 def test_failure(duck: Pipeline, dbt: Venv) -> None:

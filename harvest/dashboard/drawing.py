@@ -50,8 +50,11 @@ MIME = f"application/vnd.vegalite.{alt.SCHEMA_VERSION.partition('.')[0]}+json"
 Legend: TypeAlias = "list[tuple[str, str]]"
 """What colours stand for: words and a colour. It is HTML, which breaks into lines where it must."""
 
-Made: TypeAlias = "tuple[Chart, Legend, str]"
-"""A chart, what its colours stand for, and what it leaves out, if anything."""
+Made: TypeAlias = "tuple[Chart, dict[str, list[Row]], Legend, str]"
+"""A chart, its data by name, what its colours stand for, and what it leaves out, if anything.
+
+The data stand apart, since altair copies all that a chart is made of, many times.
+"""
 
 OTHERS = "Others"
 
@@ -69,6 +72,8 @@ PLAIN, OVER = "var(--plain)", "var(--over)"
 SERIES = tuple(f"var(--series-{n})" for n in range(1, 7))
 STEPS = tuple(f"var(--step-{n})" for n in range(1, 6))
 """From pale to dark, and the last one in the colour of what worries."""
+CUT = alt.OpacityValue(1, condition={"test": "!datum.whole", "value": 0.4})
+"""What is not whole is pale."""
 PALE = "color-mix(in srgb, {} 40%, transparent)"
 SOON = timedelta(days=28)
 """As the figure says that counts budgets that are soon used up."""
@@ -229,8 +234,8 @@ def charts(question: Question, rows: list[Row]) -> list[Drawn]:
     with debug_mode(arg=False):  # tests check charts by Vega-Lite's schema; users would wait
         for apart, its_rows in parts.items():
             if done := draw[type(question.chart)](question.chart, its_rows, rows):
-                chart, legend, left_out = done
-                spec = _styled(chart).to_dict(validate=False)
+                chart, data, legend, left_out = done
+                spec = {**_styled(chart).to_dict(validate=False), "datasets": data}
                 drawn.append(Drawn(apart, spec, legend, left_out))
     return drawn
 
@@ -316,35 +321,37 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> Made | None:
                            sort=parts, legend=None)  # fmt: skip
         legend = list(zip(parts, colours, strict=True))
     else:
-        colour = alt.condition("datum.over", alt.value(OVER), alt.value(PLAIN))
+        colour = alt.ColorValue(PLAIN, condition={"test": "datum.over", "value": OVER})
     tooltip = [alt.Tooltip("name:N", title="Name")]
     if stacked:
         tooltip.append(alt.Tooltip("part:N", title="Part"))
     tooltip.append(alt.Tooltip("figure:N", title="Figure"))
     bars = (
-        alt.Chart(alt.InlineData(values))
+        alt.Chart(alt.NamedData("bars"))
         .mark_bar(height=9, yOffset=9, cornerRadius=1)
         .encode(y=y, x=alt.X("value:Q", axis=None, scale=scale, stack="zero"), color=colour,
                 order=alt.Order("place:Q"), tooltip=tooltip,
-                opacity=alt.condition("datum.whole", alt.value(1), alt.value(0.4)))
+                opacity=CUT)
     )  # fmt: skip
-    text = alt.Chart(alt.InlineData(figures)).encode(y=y)
+    text = alt.Chart(alt.NamedData("figures")).encode(y=y)
     layers = [
         bars,
-        text.mark_text(align="left", baseline="middle", dy=-6, fontSize=13, color=INK,
-                       limit=alt.ExprRef("width - 110")).encode(x=alt.value(0), text="name:N"),
-        text.mark_text(align="right", baseline="middle", dy=-6, fontSize=13, color=INK,
-                       fontWeight=600).encode(x=alt.value("width"), text="total:N"),
+        text.mark_text(x=0, align="left", baseline="middle", dy=-6, fontSize=13, color=INK,
+                       limit=alt.ExprRef("width - 110")).encode(text="name:N"),
+        text.mark_text(x="width", align="right", baseline="middle", dy=-6, fontSize=13, color=INK,
+                       fontWeight=600).encode(text="total:N"),
     ]  # fmt: skip
+    data = {"bars": values, "figures": figures}
     at = how.target or (0 if least < 0 else None)
     if at is not None:
+        data["marks"] = [{"name": name, "at": at} for name in names]
         layers.append(
-            alt.Chart(alt.InlineData([{"name": name, "at": at} for name in names]))
+            alt.Chart(alt.NamedData("marks"))
             .mark_tick(color=INK, thickness=1.5, size=17, yOffset=9)
             .encode(y=y, x=alt.X("at:Q", axis=None, scale=scale))
         )
     chart = alt.LayerChart(layer=layers).properties(width="container", height=38 * len(names))
-    return chart, legend, left_out
+    return chart, data, legend, left_out
 
 
 def _months(how: Months, rows: list[Row], every: list[Row]) -> Made | None:
@@ -380,7 +387,7 @@ def _months(how: Months, rows: list[Row], every: list[Row]) -> Made | None:
     places = [*months, *map(str, range(len(months), LEAST_PLACES["months"]))]
     colours = [palette[part] for part in parts]
     columns: Chart = (
-        alt.Chart(alt.InlineData(values))
+        alt.Chart(alt.NamedData("columns"))
         .mark_bar(cornerRadius=1, width=alt.RelativeBandSize(0.72))
         .encode(
             x=alt.X("month:O", sort=places, scale=alt.Scale(domain=places), title=None,
@@ -391,13 +398,14 @@ def _months(how: Months, rows: list[Row], every: list[Row]) -> Made | None:
             color=alt.Color("part:N", sort=parts, legend=None,
                             scale=alt.Scale(domain=parts, range=colours)),
             order=alt.Order("place:Q"),
-            opacity=alt.condition("datum.whole", alt.value(1), alt.value(0.4)),
+            opacity=CUT,
             tooltip=[alt.Tooltip("month:O", title="Month"), alt.Tooltip("part:N", title="Part"),
                      alt.Tooltip("figure:N", title="Amount")],
         )
         .properties(width="container", height=200)
     )  # fmt: skip
-    return columns, list(zip(parts, colours, strict=True)) if len(parts) > 1 else [], ""
+    legend = list(zip(parts, colours, strict=True)) if len(parts) > 1 else []
+    return columns, {"columns": values}, legend, ""
 
 
 def _between(first: str, last: str) -> list[str]:
@@ -430,7 +438,7 @@ def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> Made | None:
     named = weeks[:: max(1, -(-len(weeks) // 9))]
     groups = [*(text for _, text in FULLNESS), FULLEST]
     squares: Chart = (
-        alt.Chart(alt.InlineData(values))
+        alt.Chart(alt.NamedData("squares"))
         .mark_rect(stroke="var(--paper)", strokeWidth=1.5)
         .encode(
             x=alt.X("week:O", sort=places, title=None, axis=alt.Axis(
@@ -442,14 +450,15 @@ def _weeks(_: Weeks, rows: list[Row], __: list[Row]) -> Made | None:
                     axis=alt.Axis(labelLimit=190, labelColor=INK), scale=alt.Scale(padding=0)),
             color=alt.Color("fullness:N", sort=groups, legend=None,
                             scale=alt.Scale(domain=groups, range=list(WEEK_COLOURS))),
-            opacity=alt.condition("datum.whole", alt.value(1), alt.value(0.4)),
+            opacity=CUT,
             tooltip=[alt.Tooltip("name:N", title="Name"), alt.Tooltip("week:O", title="Week of"),
                      alt.Tooltip("figure:N", title="Utilization"),
                      alt.Tooltip("hours:N", title="Hours")],
         )
         .properties(width="container", height=24 * len(names))
     )  # fmt: skip
-    return squares, list(zip(groups, WEEK_COLOURS, strict=True)), left_out
+    legend = list(zip(groups, WEEK_COLOURS, strict=True))
+    return squares, {"squares": values}, legend, left_out
 
 
 def _fullness(share: Any) -> str:
@@ -489,7 +498,7 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Made | None:
     # They are there to be pointed at; a line of one day would not be seen without.
     dots = alt.OverlayMarkDef(size=60, opacity=0 if len(values) > 2 * len(names) else 1)
     lines = (
-        alt.Chart(alt.InlineData(values))
+        alt.Chart(alt.NamedData("lines"))
         .mark_line(strokeWidth=2, strokeCap="round", point=dots)
         .encode(
             x=alt.X("day:T", title=None, axis=alt.Axis(
@@ -506,10 +515,11 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Made | None:
         )
     )  # fmt: skip
     budget = (
-        alt.Chart(alt.InlineData([{"at": 1}])).mark_rule(color=SOFT, strokeWidth=1).encode(y="at:Q")
+        alt.Chart(alt.NamedData("budget")).mark_rule(color=SOFT, strokeWidth=1).encode(y="at:Q")
     )
     chart = alt.LayerChart(layer=[budget, lines]).properties(width="container", height=260)
-    return chart, list(zip(names, colours, strict=True)), ""
+    data = {"lines": values, "budget": [{"at": 1}]}
+    return chart, data, list(zip(names, colours, strict=True)), ""
 
 
 def _worries(row: Row) -> bool:
