@@ -90,6 +90,8 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     data = tmp_path_factory.mktemp("postgres")
     server = get_server(data, cleanup_mode="stop")
+    # No test cuts its power, so it need not wait for the disk.
+    server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
     socket = server.get_uri().partition("host=")[2]
     yield f"postgresql://postgres:unused@localhost/postgres?host={socket}"
     server.cleanup()

@@ -24,7 +24,7 @@ from harvest_sandbox import Sandbox
 from .processes import spawn
 from .running import EVER
 
-TABLES = ["clients", "time_entries", "invoices", "invoice_messages", "invoice_payments", "company"]
+TABLES = ["clients", "time_entries", "invoices", "invoice_payments", "company"]
 """A list, one by date, one with nested lists, children, and a single object."""
 
 
