@@ -28,7 +28,6 @@ PROCESSES.set_forkserver_preload(
         "dlt.common.libs.pyarrow",
         "dlt.destinations.impl.duckdb.duck",
         "sqlalchemy",
-        "tests.quicker",
     ]
 )
 
