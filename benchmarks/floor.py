@@ -19,7 +19,8 @@ def floor(
         tables: What is loaded.
         rows: Records of each list.
         changed: How many of them changed since the last run; None for a first run.
-        children: Whether those of all parents are read, "complete", or of "changed" ones.
+        children: Whether those of all parents are read, "complete", or of those that changed or
+            differ.
     """
     now = datetime.now(timezone.utc)
     loaded = TableState(cursor=now, full_read_at=now - timedelta(hours=1), anchor=now)

@@ -36,7 +36,9 @@ def described(pipeline: Pipeline) -> dict[str, Meanings]:
     }
 
 
-def comment(pipeline: Pipeline, loaded: LoadInfo, before: Mapping[str, Meanings]) -> None:
+def comment(
+    pipeline: Pipeline, source_name: str, loaded: LoadInfo, before: Mapping[str, Meanings]
+) -> None:
     """Comment on the tables and columns that a load made, and whose descriptions changed.
 
     A quiet run does neither, and so the destination is left in peace. A comment that is refused
@@ -44,6 +46,7 @@ def comment(pipeline: Pipeline, loaded: LoadInfo, before: Mapping[str, Meanings]
 
     Args:
         pipeline: The pipeline.
+        source_name: The source, whose tables alone are commented on.
         loaded: What was loaded.
         before: What was said of the tables before it.
     """
@@ -51,6 +54,8 @@ def comment(pipeline: Pipeline, loaded: LoadInfo, before: Mapping[str, Meanings]
     if kind not in KINDS:
         return
     for package in loaded.load_packages:
+        if package.schema_name != source_name:
+            continue
         schema = pipeline.schemas[package.schema_name]
         tables = [
             table

@@ -71,6 +71,7 @@ def _recover(pipeline: Pipeline, source_name: str) -> None:
     if _pending(pipeline) - {source_name, ""}:
         logger.warning("Loading what an earlier run of this pipeline left from another source.")
         pipeline.run()
+        under_way(pipeline).at_work.acquire()  # It was released with that run.
     if _is_kept_by_destination(pipeline):
         _go_back(pipeline)
     elif _pending(pipeline):
@@ -197,7 +198,7 @@ class RunsWatch:
             if isinstance(info, LoadInfo) and not info.has_failed_jobs:
                 before, run.described = run.described, None
                 if before is not None:
-                    comment(pipeline, info, before)
+                    comment(pipeline, self.source_name, info, before)
         finally:
             run.let_go(turn)
 

@@ -464,8 +464,7 @@ def _alone(pipeline: Pipeline) -> Iterator[None]:
     try:
         yield
     finally:
-        if not pipeline.has_pending_data:  # which somebody who extracted by hand may yet load
-            end(pipeline)
+        end(pipeline)
         lock.release()
 
 

@@ -180,8 +180,9 @@ def test_any_order(sandbox: Sandbox, client: HarvestClient) -> None:
 def test_shares() -> None:
     """Windows share all days, each day once, and become shorter towards the end."""
     top = date(2026, 6, 30)
+    sizes = Sizes(window_records=2_000, parallel_windows=10)
     span = Window(date(2020, 1, 1), date(2026, 12, 31))
-    windows = span.split(top, 90_000, per_day=100, share=90_000, least=2_000, side_by_side=10)
+    windows = span.split(top, 90_000, per_day=100, share=90_000, sizes=sizes)
     assert (windows[0].last, windows[-1].first) == (span.last, span.first)
     for newer, older in itertools.pairwise(windows):
         assert newer.first

@@ -11,7 +11,7 @@ from dlt.common.runtime.signals import raise_if_signalled
 from ..catalog import BY_NAME, Endpoint
 from ..errors import HarvestError, StatusError
 from .context import Run
-from .deletions import Deletions, Gone
+from .deletions import Deletions, Gone, NotRead
 from .listing import Listing
 from .lists import ListEnd
 from .records import newest, prepare
@@ -85,7 +85,7 @@ class ChildReader:
                 raise
             return []
 
-    def finish(self) -> Gone:
+    def finish(self) -> Gone | NotRead:
         """Wait for all requests, decide what is gone, and remember how far this run came.
 
         dlt begins items in their order, so all requests have begun before this waits for them, and
@@ -98,14 +98,13 @@ class ChildReader:
             while self._under_way:
                 self._condition.wait(0.2)
                 raise_if_signalled()
-        gone = Gone(self._run, [])
         try:
             if self._refused and len(self._refused) == len(self.parents) and self._reads_all():
                 raise next(iter(self._refused.values()))
             gone = self._deletions.of_children(self._found, self._gone_parents)
         except HarvestError as error:
             self._run.notes.leave_out(self._endpoint, error)
-            return gone
+            return NotRead(self._run)
         if self._failed:
             self._run.notes.failure(self._endpoint, self._describe_failures())
         else:

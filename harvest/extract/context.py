@@ -170,17 +170,23 @@ class Run:
         self.tables = Tables(extraction, selected, self.settings, self.destination)
         self.client.answers.keeps_nul = all(can.keeps_nul for can in self.tables.can.values())
         self.notes = Notes(
-            extraction, self.store, self.tables, self.access, selected, self.settings, account.named
+            extraction=extraction,
+            store=self.store,
+            tables=self.tables,
+            access=self.access,
+            selected=selected,
+            settings=self.settings,
+            account_named=account.named,
         )
         self.holdings = Holdings(
-            self.destination,
-            extraction,
-            self.store,
-            self.tables,
-            self.notes,
-            selected,
-            self.settings,
-            account.named,
+            destination=self.destination,
+            extraction=extraction,
+            store=self.store,
+            tables=self.tables,
+            notes=self.notes,
+            selected=selected,
+            settings=self.settings,
+            account_named=account.named,
         )
         self.selected = self.holdings.fit
         compares = self.settings.children == "differing" and not self.settings.next_batch

@@ -49,6 +49,7 @@ class Holdings:
 
     def __init__(
         self,
+        *,
         destination: Destination,
         extraction: Extraction,
         store: StateStore,
@@ -107,7 +108,7 @@ class Holdings:
         if can and not can.makes_empty_tables:
             return False
         if self.there is None:
-            return self._store.table(endpoint.name) == TableState()
+            return self._before[endpoint.name] == TableState()
         return endpoint.name not in self.there
 
     def must_make_history(self, endpoint: Endpoint) -> bool:

@@ -3,7 +3,8 @@
 A cursor marks a place in the list, and nothing moves under it. A page number counts from the top:
 when a record is deleted or moved meanwhile, all others shift by one, and a record slips between two
 pages. So where Harvest numbers its pages and sorts by a date that it also filters by, the next page
-is asked for by that date. Elsewhere the pages are followed, and read again if the list changed.
+is asked for by that date. Elsewhere pages are followed by their links, and numbered ones read again
+if the list changed.
 Records that were created or moved while the list was read are asked for at the end.
 
 A table that is limited to some clients, projects or users is several such lists, whose windows are
@@ -42,7 +43,7 @@ from ..errors import (
 from ..settings import OVERLAP_SECONDS, Sizes
 from .focus import Focus, demand_known, ids_in, limits_in, unheeded
 from .plan import Read
-from .windows import DAY, Filters, Window, day_of, since
+from .windows import DAY, Filters, Window, day_of, enough, since
 
 Records = list[dict[str, Any]]
 
@@ -77,8 +78,8 @@ class Listing:
 
     Threads: that of its reader. Windows fetch pages in a pool of the list's own, but what they have
     in common, `ids` and the windows that wait, is changed by `read` alone: a window hands over its
-    pages, and the windows that it splits into. Only pages are counted in the pool, and days are
-    tried there once, each under a lock.
+    pages, and the windows that it splits into. In the pool pages are counted, and days are tried
+    once while others wait for the answer, each under a lock; and `proven` can only become false.
 
     dlt's pool would not do: it runs resources and single items side by side, but a list is whole
     only when all its windows are, and dlt has no place to wait for that.
@@ -238,14 +239,13 @@ class Listing:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _place(self, part: Part) -> int:
+    def _place(self, part: Part) -> float:
         """Return what sorts windows: the longest first, so that all end together.
 
-        Where a batch leaves the oldest, newest first.
+        Where a batch leaves the oldest, newest first. One that was not begun has no end yet.
         """
-        if self._limit and self._limit < (self.total or 0):
-            return -(part.window.last or date.max).toordinal()
-        return -part.window.likely
+        ends = self._limit and (self.total is None or self._limit < self.total)
+        return -(part.window.last or date.max).toordinal() if ends else -part.window.likely
 
     def _leave_waiting(self) -> None:
         """Leave the windows that were not begun yet."""
@@ -272,11 +272,10 @@ class Listing:
             return
         left = (page.total or 0) - len(page)
         if window.splits < MAX_SPLITS and left > 2 * self._enough():
-            if parts := self._split(part, page):
+            parts = self._split(part, page)
+            if len(parts) > 1:  # One alone would read this page again.
                 yield Split(parts)
-            else:
-                yield from self._followed({**filters, **window.filters})
-            return
+                return
         while page.more:
             if not page.numbered:
                 del page  # It must not be held while the next one comes.
@@ -361,19 +360,18 @@ class Listing:
             (page.total or 0) - len(page),
             per_day=max(held, 1) / max((last - first).days, 1),
             share=self._left(),
-            least=self._sizes.window_records,
-            side_by_side=self._sizes.parallel_windows,
+            sizes=self._sizes,
         )
         return [replace(part, window=each) for each in windows]
 
     def _left(self) -> int:
         """Return how many records are left to read, of this batch where there are batches."""
-        total = self.total or 0
-        return min(total, self._limit or total) - len(self.ids)
+        counted = sum(self._totals.get(str(each)) or 0 for each in self._lists)
+        return min(counted, self._limit or counted) - len(self.ids)
 
     def _enough(self) -> int:
         """Return how many records make a window worth its last page, which is half empty."""
-        return max(self._sizes.window_records, self._left() // self._sizes.parallel_windows)
+        return enough(self._left(), self._sizes)
 
     def _days(self, page: Page, last: date | None) -> list[date]:
         """Return a page's dates if they stand newest first, as documented; else none."""

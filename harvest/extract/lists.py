@@ -147,7 +147,10 @@ class ListReader:
         # that are stamped now and can be seen a little later.
         ceiling = first.started - timedelta(seconds=OVERLAP_SECONDS)
         nothing_newer = ceiling if self._plan.complete else self._plan.reads[-1].since
-        cursor = min(self._newest or nothing_newer or ceiling, ceiling)
+        newest_seen = self._newest
+        if self._own and self._own.mode == "backfill":  # of older days than the batches before it
+            newest_seen = newest(newest_seen, self._own.since)
+        cursor = min(newest_seen or nothing_newer or ceiling, ceiling)
         complete = self._plan.complete and not first.left_at and first.proven
         gone = Gone(self._run, [])
         if self._own:

@@ -30,6 +30,7 @@ class Notes:
 
     def __init__(
         self,
+        *,
         extraction: Extraction,
         store: StateStore,
         tables: Tables,

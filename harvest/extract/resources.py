@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import dlt
 from dlt.common.schema.typing import TTableSchemaColumns
@@ -53,11 +53,11 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(lambda item: item)
         self._endpoint = endpoint
-        self._run: Run | None = None
         self._chosen_for: Run | None = None
         self._columnar: Columnar | None = None
         self._chose_format = False
-        self._filled: set[str] = set()
+        self._filled: WeakKeyDictionary[Run, set[str]] = WeakKeyDictionary()
+        self._ended: WeakSet[Run] = WeakSet()
         self._nested = {name: f"{endpoint.name}__{name}" for name, _ in endpoint.nested}
 
     def __call__(self, item: TDataItems, meta: Any = None) -> TDataItems:
@@ -67,10 +67,12 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             return self._end(meta)
         if isinstance(meta, (OfRun, ListEnd)):
             rows = self._with_account(meta.run, item if isinstance(item, list) else [item])
+            loaded: TDataItems = self._to_load(meta, rows)
             if history := meta.run.history(self._endpoint):
-                versions = [*history.versions(rows)]
-                return iter([self._to_load(meta, rows), *versions])
-            return self._to_load(meta, rows)
+                loaded = iter([loaded, *history.versions(rows)])
+            if meta.run in self._ended:  # dlt may bring the end before a page.
+                self._remember(meta.run)
+            return loaded
         return item
 
     def _to_load(self, meta: OfRun | ListEnd, rows: list[Record]) -> TDataItems:
@@ -85,13 +87,10 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
 
     def _end(self, end: Gone | NotRead) -> Iterator[TDataItems]:
         """Yield what a table's end brings: what is gone, and how fresh the table is."""
-        run, filled = end.run, self._filled
-        self._filled = set()
+        run = end.run
         if isinstance(end, Gone):
+            filled = self._filled.get(run, set())
             run.notes.gone(self._endpoint, end.count)
-            run.holdings.remember_rows(
-                self._endpoint, filled, whole=run.reads_whole(self._endpoint)
-            )
             if rows := [*end.rows, *self._absent_with_lists(run, filled)]:
                 self._choose_file_format(run)
                 yield rows
@@ -101,7 +100,8 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
                 yield from history.end(
                     end.ended, make=run.holdings.must_make_history(self._endpoint)
                 )
-                run.notes.versions(self._endpoint, history.written)
+            self._ended.add(run)
+            self._remember(run)
         run.notes.requests(run.requests)
         # Who looks at a resource without a pipeline wants its records only. And a function that
         # names the table of each row knows nothing of these.
@@ -110,6 +110,13 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             and not run.tables.resource(self._endpoint).has_dynamic_table_name
         ):
             yield dlt.mark.with_table_name(run.freshness.rows(self._endpoint), FRESHNESS)
+
+    def _remember(self, run: Run) -> None:
+        """Remember where there are rows, and how many versions were new."""
+        filled, whole = self._filled.get(run, set()), run.reads_whole(self._endpoint)
+        run.holdings.remember_rows(self._endpoint, filled, whole=whole)
+        if history := run.history(self._endpoint):
+            run.notes.versions(self._endpoint, history.written)
 
     def _absent_with_lists(self, run: Run, filled: set[str]) -> list[dict[str, Any]]:
         """Return a record to be deleted, with an item in each list whose table must be made.
@@ -128,17 +135,16 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
 
     def _with_account(self, run: Run, rows: list[Record]) -> list[Record]:
         """Return the rows, each with its account, which a user's step may have lost."""
-        if run is not self._run:  # an extraction that failed left what it had noted
-            self._run, self._filled = run, set()
+        filled = self._filled.setdefault(run, set())
         for row in rows:
             if not isinstance(row, dict):
                 raise NoRowError(self._endpoint.name, type(row).__name__)
             if missing := [name for name in self._endpoint.id_columns if row.get(name) is None]:
                 raise NoRowError(self._endpoint.name, f"a row without `{missing[0]}`")
             row.setdefault(ACCOUNT_ID, run.account_id)
-            self._filled |= {table for name, table in self._nested.items() if row.get(name)}
+            filled |= {table for name, table in self._nested.items() if row.get(name)}
         if rows:
-            self._filled.add(self._endpoint.name)
+            filled.add(self._endpoint.name)
         return rows
 
     def _to_write(self, run: Run, rows: list[Record]) -> list[Record]:

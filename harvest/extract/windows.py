@@ -1,14 +1,17 @@
 """Spans of dates, and how a long list is divided into them.
 
 One chain of pages, each asked for after the one before, can't use up the rate limit. So a long list
-that is sorted by a date is read in several windows side by side.
+that Harvest filters by a date is read in several windows side by side.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
+from math import inf
 from typing import Any
+
+from ..settings import Sizes
 
 Filters = dict[str, str]
 
@@ -21,13 +24,13 @@ class Window:
 
     Attributes:
         splits: How often the span was split to get this one.
-        likely: How many records it is likely to hold; all that it may hold where nothing tells.
+        likely: How many records it is likely to hold; endless where nothing tells.
     """
 
     first: date | None = None
     last: date | None = None
     splits: int = 0
-    likely: int = 0
+    likely: float = inf
 
     @property
     def filters(self) -> Filters:
@@ -36,18 +39,12 @@ class Window:
         return {name: day.isoformat() for name, day in ends.items() if day}
 
     def split(
-        self,
-        top: date,
-        records: int,
-        *,
-        per_day: float,
-        share: int,
-        least: int,
-        side_by_side: int,
+        self, top: date, records: int, *, per_day: float, share: int, sizes: Sizes
     ) -> list[Window]:
         """Return the windows that share what follows this window's first page.
 
-        They become shorter towards the end, so that those that are read last end together.
+        They become shorter towards the end, so that those that are read last end together. The last
+        one goes on to the end of this one, so it may hold more than is known.
 
         Args:
             top: The newest day that is left to read.
@@ -55,19 +52,23 @@ class Window:
             per_day: How many of them a day holds.
             share: How many of them are likely to be read: windows behind these are as short as can
                 be.
-            least: How many records make a window.
-            side_by_side: How many windows are read at once.
+            sizes: How many windows are read side by side, and how long one is at least.
         """
-        windows, last, whole = [], self.last, records
-        while records >= least:
-            enough = max(least, share // side_by_side)
-            first = top - max(1, round(enough / per_day)) * DAY + DAY
+        windows, last = [], self.last
+        while records >= sizes.window_records:
+            likely = enough(share, sizes)
+            first = top - max(1, round(likely / per_day)) * DAY + DAY
             if self.first and first <= self.first:
                 break
-            windows.append(Window(first, last, self.splits + 1, enough))
+            windows.append(Window(first, last, self.splits + 1, likely))
             last = top = first - DAY
-            records, share = records - enough, share - enough
-        return [*windows, Window(self.first, last, self.splits + 1, whole)]
+            records, share = records - likely, share - likely
+        return [*windows, Window(self.first, last, self.splits + 1)]
+
+
+def enough(records: int, sizes: Sizes) -> int:
+    """Return how many records make one of the windows that share some records."""
+    return max(sizes.window_records, records // sizes.parallel_windows)
 
 
 def periods(length: str, first: date, last: date) -> list[Window]:
