@@ -67,12 +67,12 @@ class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
             return self._end(meta)
         if isinstance(meta, (OfRun, ListEnd)):
             rows = self._with_account(meta.run, item if isinstance(item, list) else [item])
+            history = meta.run.history(self._endpoint)
+            versions = [*history.versions(rows)] if history else []  # before rows get their ids
             loaded: TDataItems = self._to_load(meta, rows)
-            if history := meta.run.history(self._endpoint):
-                loaded = iter([loaded, *history.versions(rows)])
             if meta.run in self._ended:  # dlt may bring the end before a page.
                 self._remember(meta.run)
-            return loaded
+            return iter([loaded, *versions]) if versions else loaded
         return item
 
     def _to_load(self, meta: OfRun | ListEnd, rows: list[Record]) -> TDataItems:
