@@ -23,6 +23,7 @@ from harvest.api.rate_limit import limiters
 from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
+from . import quicker  # noqa: F401 - by being imported
 from .running import ENVIRONMENTS, EVER, Make
 
 

@@ -28,6 +28,7 @@ PROCESSES.set_forkserver_preload(
         "dlt.common.libs.pyarrow",
         "dlt.destinations.impl.duckdb.duck",
         "sqlalchemy",
+        "tests.quicker",
     ]
 )
 
