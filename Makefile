@@ -8,9 +8,9 @@ QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py
 	tests/test_failures.py tests/test_roles.py tests/test_summary.py tests/test_load.py
 
 # pyenv keeps each Python in a folder of its own, and lends only the chosen one.
-export PATH := $(PATH):$(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/3.*/bin))
+export PATH := $(PATH)$(subst $() ,,$(addprefix :,$(wildcard $(HOME)/.pyenv/versions/3.*/bin)))
 
-# Each process of the tests would compile all modules again.
+# Undo the caller's setting: with it, each process of the tests would compile all modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo dashboard screenshots test test-page test-pythons quick test-engines test-mariadb lint format docs bench lock

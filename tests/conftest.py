@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import dlt
@@ -24,6 +25,7 @@ from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .running import ENVIRONMENTS, EVER, Make
+from .webhook import Hook
 
 
 @pytest.fixture(autouse=True)
@@ -135,3 +137,12 @@ def pipeline(request: pytest.FixtureRequest) -> Pipeline:
     """Run the test on each destination."""
     chosen: Pipeline = request.getfixturevalue(request.param)
     return chosen
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """Serve a webhook."""
+    with Hook() as served:
+        Thread(target=served.serve_forever, args=(0.05,), daemon=True).start()
+        yield served
+        served.shutdown()
