@@ -28,7 +28,7 @@ demo: $(VENV)/stamp ## Load the local sandbox account into DuckDB and show what 
 dashboard: $(VENV)/stamp ## Show the sandbox account on a page, loaded with metrics where it is not there
 	$(BIN)/python harvest_pipeline.py --demo --dashboard
 
-test: lint ## Lint, then run all tests, real Postgres included; say what took longest
+test: lint ## Lint, then run all tests but those of the other targets, real Postgres included; say what took longest
 	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 20
 
 quick: $(VENV)/stamp ## Run what a change breaks first, in less than a minute
