@@ -25,10 +25,6 @@
 {{ return(adapter.dispatch('json_list', 'harvest')(item, order)) }}
 {%- endmacro %}
 
-{% macro default__json_list(item, order) -%}
-{{ exceptions.raise_compiler_error('JSON is made on DuckDB and Postgres only, not on ' ~ target.type ~ '.') }}
-{%- endmacro %}
-
 {% macro duckdb__json_list(item, order) -%}to_json(list({{ item }} order by {{ order }})){%- endmacro %}
 
 {% macro postgres__json_list(item, order) -%}jsonb_agg({{ item }} order by {{ order }}){%- endmacro %}
@@ -49,10 +45,6 @@
 
 {#- A timestamp as Harvest writes it: 2026-01-02T03:04:05Z. -#}
 {% macro stamp_text(stamp) -%}{{ return(adapter.dispatch('stamp_text', 'harvest')(stamp)) }}{%- endmacro %}
-
-{% macro default__stamp_text(stamp) -%}
-{{ exceptions.raise_compiler_error('JSON is made on DuckDB and Postgres only, not on ' ~ target.type ~ '.') }}
-{%- endmacro %}
 
 {% macro duckdb__stamp_text(stamp) -%}
 strftime({{ stamp }} at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ')
