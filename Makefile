@@ -8,9 +8,9 @@ QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py
 	tests/test_failures.py tests/test_roles.py tests/test_summary.py tests/test_load.py
 
 # pyenv keeps each Python in a folder of its own, and lends only the chosen one.
-export PATH := $(PATH):$(subst $() ,:,$(wildcard $(HOME)/.pyenv/versions/3.*/bin))
+export PATH := $(PATH)$(subst $() ,,$(addprefix :,$(wildcard $(HOME)/.pyenv/versions/3.*/bin)))
 
-# Each process of the tests would compile all modules again.
+# Undo the caller's setting: with it, each process of the tests would compile all modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo dashboard screenshots test test-page test-pythons quick test-engines test-mariadb lint format docs bench lock
@@ -28,7 +28,7 @@ demo: $(VENV)/stamp ## Load the local sandbox account into DuckDB and show what 
 dashboard: $(VENV)/stamp ## Show the sandbox account on a page, loaded with metrics where it is not there
 	$(BIN)/python harvest_pipeline.py --demo --dashboard
 
-test: lint ## Lint, then run all tests, real Postgres included; say what took longest
+test: lint ## Lint, then run all tests but those of the other targets, real Postgres included; say what took longest
 	$(BIN)/python -m pytest -n 3 --dist worksteal --durations 20
 
 quick: $(VENV)/stamp ## Run what a change breaks first, in less than a minute

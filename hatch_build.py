@@ -14,7 +14,7 @@ class Dependencies(MetadataHookInterface):
     def update(self, metadata: dict[str, Any]) -> None:
         """Read the lists, and add the destination that the command uses by default."""
         needed = self._listed("harvest", "requirements.txt")
-        metadata["dependencies"] = [line.replace("dlt>", "dlt[duckdb]>") for line in needed]
+        metadata["dependencies"] = [*needed, "dlt[duckdb]"]
         metadata["optional-dependencies"] = {
             "dashboard": self._listed("harvest", "dashboard", "libraries.txt")
         }

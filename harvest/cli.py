@@ -24,13 +24,14 @@ from dlt.common.configuration.exceptions import ConfigFieldMissingException, Con
 from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.runtime.collector import NullCollector
 
-from . import ENDPOINTS, HarvestError, run
+from . import ENDPOINTS, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
 from .dashboard import PORT, demand, export, has_metrics, serve
 from .errors import (
     AccountsError,
     DifferencesError,
+    HarvestError,
     InternalError,
     MissingCredentialsError,
     PartialLoadError,
@@ -38,9 +39,11 @@ from .errors import (
 )
 from .extract.focus import FILTERS
 from .extract.plan import report_requests
-from .metrics import CONNECTORS, build, demand_dbt
+from .metrics import CONNECTORS, METRICS, build, demand_dbt
+from .notify import notifies
 from .progress import display
 from .settings import VERSION, Settings
+from .summary import Summary
 from .verify import MONTHS, SUBJECTS, Verification
 
 NO_CREDENTIALS = """No Harvest credentials found.
@@ -103,7 +106,6 @@ BELONGS_TO = {
     "export": "dashboard",
     "verify_by": "verify",
     "verify_months": "verify",
-    "like": "metrics",
 }
 """What says something of one command only."""
 
@@ -131,52 +133,54 @@ def load_and_print(
         tables: What to load; everything if none is named.
         as_json: Print the summary as one line of JSON, and all else to stderr.
         metrics: Build the metrics from all that the dataset holds then.
-        like: With them, build tables of the names that this connector gives them.
-        variables: Of the metrics, as `harvest.metrics.build` takes them.
+        like: Build all tables under the names that this connector gives them.
+        variables: For both, as `harvest.metrics.build` takes them.
         options: As `harvest.run.load` takes them, the arguments of `harvest_source` included.
 
     Raises:
         HarvestError: The run failed; its text is one line with cause and remedy.
     """
     pipeline, aside = _at_home(warehouse), sys.stderr if as_json else sys.stdout
-    if metrics:
-        demand_dbt(pipeline)
+    wanted = [METRICS] * metrics + [like] * bool(like)
+    if wanted:
+        notifies(demand_dbt)(pipeline, *wanted)
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
-    failed: PartialLoadError | AccountsError | UnverifiedError | DifferencesError | None = None
-    try:
-        summary = run.load(pipeline, *tables, tell=tell, **options)
-    except (PartialLoadError, AccountsError, UnverifiedError, DifferencesError) as error:
-        if not error.summary.tables:
-            raise
-        failed, summary = error, error.summary
+    summary, failed = _load(pipeline, *tables, tell=tell, **options)
+    if wanted and failed:
+        summary.notices.append(
+            f"Left as they were: {', '.join(wanted)}. They are built only after a load without an "
+            "error."
+        )
     where = str(pipeline.destination_client().config)
     place = {"in": where, "dataset": pipeline.dataset_name}
     if not as_json:
         print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
-    if metrics and not failed:
-        built = _build(pipeline, like, tell=tell, variables=variables or {})
-        place |= built
-        for what, name in [] if as_json else built.items():
-            said = "Metrics" if what == "metrics" else f"Tables as {what.capitalize()} names them"
-            print(f"{said} in dataset {name}.")
-    if as_json:
-        print(json.dumps({**summary.as_dict(), **place}))
+    built = {}
+    try:
+        if wanted and not failed:
+            built = build(pipeline, *wanted, tell=tell, variables=variables)
+    finally:  # what was loaded is there, whatever becomes of what is built of it
+        if as_json:
+            print(json.dumps({**summary.as_dict(), **place, **built}))
+    for what, name in built.items():
+        said = "Metrics" if what == METRICS else f"Tables as {what.capitalize()} names them"
+        tell(f"{said} in dataset {name}.")
     if failed:
         raise failed
 
 
-def _build(
-    pipeline: dlt.Pipeline,
-    like: str,
-    *,
-    tell: Callable[[str], object],
-    variables: Mapping[str, Any],
-) -> dict[str, str]:
-    """Build the metrics, and the tables of another connector's names; return their datasets."""
-    dataset = build(pipeline, tell=tell, variables={**variables, "like": like})
-    return {"metrics": dataset} | ({like: dataset.removesuffix("metrics") + like} if like else {})
+def _load(
+    pipeline: dlt.Pipeline, *tables: str, **options: Any
+) -> tuple[Summary, HarvestError | None]:
+    """Load; return what arrived, and the error of a load that did not end well all the same."""
+    try:
+        return run.load(pipeline, *tables, **options), None
+    except (PartialLoadError, AccountsError, UnverifiedError, DifferencesError) as error:
+        if not error.summary.tables:
+            raise
+        return error.summary, error
 
 
 def verify_and_print(warehouse: Warehouse, *, as_json: bool = False, **options: Any) -> None:
@@ -276,12 +280,12 @@ def _load_demo(program: str, *args: Any, **options: Any) -> None:
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
-    """Return the pipeline of the installed command."""
+    """Return the pipeline of the installed command; or another, into a dataset of its own."""
     return dlt.pipeline(
         pipeline_name=name,
         pipelines_dir=".dlt/pipelines",
         destination="duckdb",
-        dataset_name="harvest_data",
+        dataset_name=f"{name}_data",
     )
 
 
@@ -348,8 +352,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--metrics", action="store_true",
         help="build metrics of what is loaded: hours, utilization, profit, ...")  # fmt: skip
     add("--like", choices=CONNECTORS, metavar="NAME",
-        help="with the metrics, build tables of what is loaded under the names that another "
-        f"connector gives them: {', '.join(CONNECTORS)}")  # fmt: skip
+        help="build tables of what is loaded under the names that another connector gives them: "
+        f"{', '.join(CONNECTORS)}")  # fmt: skip
     add_command("--dashboard", action="store_true",
         help="load nothing: show the metrics on a page that this machine alone can open; with "
         "--demo, load first what is not there")  # fmt: skip
@@ -359,7 +363,8 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--json", action="store_true", dest="as_json",
         help="print the summary, or each account's verification, as one line of JSON, and all else "
         "to stderr")  # fmt: skip
-    add("--demo", action="store_true", help="use a local sandbox account")
+    add("--demo", action="store_true",
+        help="use a local sandbox account, and a dataset of its own")  # fmt: skip
     add_command("--check", action="store_true",
         help="load nothing: say what the token reaches, what a first run takes, and whether "
         "Harvest is as expected")  # fmt: skip
@@ -397,8 +402,9 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
     try:
         if _command(args, warehouse, program)() is False:
             raise SystemExit(1)
-    except UnknownDestinationModule:
-        parser.error(f"no such destination: {args.destination}; dlt's documentation lists all")
+    except UnknownDestinationModule as error:
+        name = args.destination or error.ref
+        parser.error(f"no such destination: {name}; dlt's documentation lists all")
     except (MissingCredentialsError, ConfigFieldMissingException) as error:
         sys.exit(_missing(error, program))
     except (HarvestError, ConfigurationException) as error:
@@ -435,7 +441,8 @@ def _command(
     if args.check:
         look = partial(in_demo, check) if args.demo else check
         return partial(look, tell, **options)
-    # The demo has a pipeline of its own: neither its data nor its state meet a real account.
+    # The demo has a pipeline and a dataset of its own: neither its state, nor its data, nor what is
+    # built of them meet a real account, also where both are in one database.
     usual = partial(default_warehouse, "harvest_demo") if args.demo else warehouse
     chosen = _redirected(usual, args.destination, args.dataset)
     if args.verify:
@@ -475,7 +482,7 @@ def _print_traces(error: Exception) -> None:
 
 def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     for command, takes in LOADS_NOTHING.items():
-        if getattr(args, command) in (None, False):
+        if getattr(args, command) is None or getattr(args, command) is False:  # 0 is a port
             continue
         for name, option in OF_A_LOAD.items():
             if getattr(args, name) and name not in takes:
@@ -483,6 +490,8 @@ def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) ->
     for name, command in BELONGS_TO.items():
         if getattr(args, name) is not None and not getattr(args, command):
             parser.error(f"--{name.replace('_', '-')} goes with --{command}")
+    if args.demo and args.dataset:
+        parser.error("--dataset does not go with --demo, which has a dataset of its own")
     if args.export and args.port is not None:
         parser.error("--port does not go with --export, which serves nothing")
 

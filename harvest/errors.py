@@ -21,7 +21,9 @@ HarvestError
 ├── RefusedRecordError         the destination refuses a record
 ├── CustomStepError            a step that the user added failed
 ├── NoRowError                 a step that the user added returned no row
-├── MetricsError               the data was loaded, but no metrics were built from it
+├── MetricsError               the data was loaded, but what dbt builds from it was not built
+├── MetricsDestinationError    dbt builds nothing on this destination
+├── LikeDestinationError       it builds no tables of another connector's names there
 ├── NoMetricsError             a page should be shown of metrics that are not there
 ├── WarehouseBusyError         a page should be shown while a load writes the database
 ├── UnreadableWarehouseError   a page should be shown of a database that does not answer
@@ -394,12 +396,13 @@ class NoRowError(HarvestError):
 
 
 class MetricsError(HarvestError):
-    """The data was loaded, but the metrics were not built."""
+    """The data was loaded, but the metrics were not built, or tables of another's names."""
 
-    def __init__(self, failed: str, cause: str) -> None:
+    def __init__(self, names: Iterable[str], failed: str, cause: str) -> None:
         super().__init__(
-            f"The metrics were not built: {failed} failed ({cause}). The loaded tables are whole, "
-            "but metrics may be older than they are: run again with --metrics."
+            f"Not built: {', '.join(names)}, as {failed} failed ({cause}). The loaded tables are "
+            "whole, but what was built of them may be older than they are: run again with the same "
+            "options."
         )
 
 
@@ -409,7 +412,17 @@ class MetricsDestinationError(HarvestError):
     def __init__(self, destination: str, known: list[str]) -> None:
         super().__init__(
             f"Metrics can't be built on {destination}: dlt lets dbt work on "
-            f"{', '.join(known)}. Load without --metrics."
+            f"{', '.join(known)}. Load without --metrics and --like."
+        )
+
+
+class LikeDestinationError(HarvestError):
+    """Tables of another connector's names are asked for where their JSON can't be made."""
+
+    def __init__(self, destination: str, names: Iterable[str], known: Iterable[str]) -> None:
+        super().__init__(
+            f"Tables like those of {', '.join(names)} can't be built on {destination}, only on "
+            f"{' and '.join(known)}: load without --like."
         )
 
 

@@ -1,4 +1,7 @@
-"""Builds the metrics: the dbt package in `harvest/dbt`, run by dlt on what a pipeline loaded."""
+"""Builds metrics, and tables under other connectors' names, of what a pipeline loaded.
+
+Both are of the dbt package in `harvest/dbt`, which dlt runs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from dlt.helpers.dbt.exceptions import DBTRunnerException
 from dlt.helpers.dbt.runner import DBTPackageRunner
 from filelock import FileLock
 
-from .errors import MetricsDestinationError, MetricsError
+from .errors import LikeDestinationError, MetricsDestinationError, MetricsError
+from .notify import notifies
 from .settings import data_folder
 
 PACKAGE = Path(__file__).parent / "dbt"
@@ -32,21 +36,27 @@ DBT_VERSION = "~=1.11.0"
 EXCHANGE_RATES = "sources.harvest.metrics.exchange_rates"
 """Where dlt's configuration says what currencies are worth in the company's."""
 
+METRICS = "metrics"
+
 CONNECTORS = ("airbyte", "fivetran", "stitch")
 """Those whose names the package's variable `like` knows."""
 
-OUR_PROFILES = ("duckdb", "postgres")
-"""Destinations that the package's `profiles.yml` connects to. For others there are dlt's."""
+OURS = ("duckdb", "postgres")
+"""Destinations that the package's `profiles.yml` connects to, and where it makes JSON.
+
+For others there are dlt's profiles.
+"""
 
 
+@notifies
 def build(
     pipeline: Pipeline,
-    *,
+    *names: str,
     tell: Callable[[str], object] = print,
     venv: Venv | None = None,
     variables: Mapping[str, Any] | None = None,
-) -> str:
-    """Build all metrics of the accounts that a pipeline has loaded.
+) -> dict[str, str]:
+    """Build metrics of all accounts that a pipeline has loaded, or tables of another's names.
 
     dbt runs in an environment of its own, since it would change other packages. The first time it
     is installed, which takes a minute and needs a package index; all pipelines of this user share
@@ -54,47 +64,73 @@ def build(
 
     Args:
         pipeline: Whose dataset is read, after it was loaded.
+        names: What to build: "metrics", or all tables under the names that "airbyte", "fivetran" or
+            "stitch" gives them. The metrics, if nothing is named.
         tell: Takes lines for the user.
         venv: Where dbt and dlt are installed. Default: an environment in dlt's data folder.
-        variables: Of the dbt package, see its `dbt_project.yml`: `today`, `exchange_rates`, `like`,
-            …. Without exchange rates here, those of `sources.harvest.metrics` in dlt's
+        variables: Of the dbt package, see its `dbt_project.yml`: `today`, `exchange_rates`, ….
+            Without exchange rates here, those of `sources.harvest.metrics` in dlt's
             configuration.
 
     Returns:
-        The dataset (schema) that holds the metrics: that of the pipeline with `_metrics`.
+        By name, the dataset (schema) that holds it, see `built_in`.
 
     Raises:
         MetricsDestinationError: dbt can't build anything on this destination.
-        MetricsError: dbt could not be installed, or a model could not be built.
+        LikeDestinationError: It can't build tables of another connector's names there.
+        MetricsError: dbt could not be installed, or a model could not be built. A webhook is told
+            of each failure, as by `harvest.run.load`.
     """
-    demand_dbt(pipeline)
+    wanted = names or (METRICS,)
+    demand_dbt(pipeline, *wanted)
     with pipeline.sql_client() as client:
         dataset = client.dataset_name
     try:
         dbt = runner(pipeline, venv or _environment(pipeline, tell))
-        rates = dlt.config.get(EXCHANGE_RATES, dict) or {}
-        given = {"source_dataset_name": dataset, "exchange_rates": rates, **(variables or {})}
+        given = {
+            "source_dataset_name": dataset,
+            "exchange_rates": dlt.config.get(EXCHANGE_RATES, dict) or {},
+            "like": [name for name in wanted if name != METRICS],
+            **(variables or {}),
+        }
         with aside(pipeline):
-            dbt.run(additional_vars=given)
+            dbt.run([] if METRICS in wanted else ["--select", "like"], additional_vars=given)
     except DBTRunnerException as error:
-        raise MetricsError(*_first_failure(error)) from error
+        raise MetricsError(wanted, *_first_failure(error)) from error
     except CannotInstallDependencies as error:
-        raise MetricsError("installing dbt", _last_line(error)) from error
+        raise MetricsError(wanted, "installing dbt", _last_line(error)) from error
     except CalledProcessError as error:  # dbt's process died before it could say why
-        raise MetricsError("dbt", _last_line(error.stderr)) from error
-    return f"{dataset}_metrics"
+        raise MetricsError(wanted, "dbt", _last_line(error.stderr)) from error
+    return {name: built_in(dataset, name) for name in wanted}
 
 
-def demand_dbt(pipeline: Pipeline) -> None:
-    """Make sure that dlt can let dbt work on a pipeline's destination.
+def built_in(dataset: str, name: str = METRICS) -> str:
+    """Return the dataset that holds what is built, as the package's `+schema` makes it.
+
+    Args:
+        dataset: The one that was loaded.
+        name: What is built, as `build` takes it.
+    """
+    return f"{dataset}_{name}"
+
+
+def demand_dbt(pipeline: Pipeline, *names: str) -> None:
+    """Make sure that dlt can let dbt build something on a pipeline's destination.
+
+    Args:
+        pipeline: The pipeline.
+        names: What is to be built, as `build` takes it.
 
     Raises:
-        MetricsDestinationError: It can't.
+        MetricsDestinationError: It can't build anything.
+        LikeDestinationError: It can't build tables of another connector's names.
     """
     text = (Path(str(dlt_dbt.__file__)).parent / "profiles.yml").read_text(encoding="utf-8")
     known = sorted({name.partition("_")[0] for name in yaml.safe_load(text)})
     if _type(pipeline) not in known:
         raise MetricsDestinationError(pipeline.destination.destination_name, known)
+    if _type(pipeline) not in OURS and (like := [name for name in names if name in CONNECTORS]):
+        raise LikeDestinationError(pipeline.destination.destination_name, like, OURS)
 
 
 def _type(pipeline: Pipeline) -> str:
@@ -109,7 +145,7 @@ def runner(pipeline: Pipeline, venv: Venv) -> DBTPackageRunner:
         venv: Where dbt and dlt are installed.
     """
     made = dlt.dbt.package(pipeline, str(PACKAGE), venv=venv)
-    if made.config.package_profile_name in OUR_PROFILES:
+    if made.config.package_profile_name in OURS:
         made.config.package_profiles_dir = str(PACKAGE)
     return made
 

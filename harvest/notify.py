@@ -1,4 +1,4 @@
-"""Tells a webhook in Slack's form that a run failed.
+"""Tells a webhook in Slack's form that a run failed, or what follows it.
 
 dlt has a setting for such a hook, which is used here, but tells it nothing by itself. Its
 `send_slack_message` is not used: it waits without end for a server that does not answer, and its
@@ -38,7 +38,7 @@ def notifies(run: Callable[..., T]) -> Callable[..., T]:
             return run(pipeline, *args, **settings)
         except Exception as error:
             if hook := pipeline.run_context.runtime_config.slack_incoming_hook:
-                _post(str(hook), f"Loading Harvest by `{pipeline.pipeline_name}`: {_line(error)}")
+                _post(str(hook), f"Harvest, pipeline `{pipeline.pipeline_name}`: {_line(error)}")
             raise
 
     return notifying

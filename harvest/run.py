@@ -158,6 +158,7 @@ def load(
     return total
 
 
+@notifies
 def verify(
     pipeline: Pipeline,
     *,
@@ -187,7 +188,8 @@ def verify(
         UnverifiableError: The account was not read in full, this token sees less than the one that
             read it, or no report could be compared.
         AccountsError: Some of several accounts could not be verified.
-        HarvestError: Harvest or the destination could not be asked.
+        HarvestError: Harvest or the destination could not be asked. A webhook is told, as by
+            `load`.
     """
     one_of("verify_by", by, SUBJECTS)
     if months < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import dlt
@@ -25,6 +26,7 @@ from harvest_sandbox import Sandbox
 
 from . import quicker  # noqa: F401 - by being imported
 from .running import ENVIRONMENTS, EVER, Make
+from .webhook import Hook
 
 
 @pytest.fixture(autouse=True)
@@ -136,3 +138,12 @@ def pipeline(request: pytest.FixtureRequest) -> Pipeline:
     """Run the test on each destination."""
     chosen: Pipeline = request.getfixturevalue(request.param)
     return chosen
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    """Serve a webhook."""
+    with Hook() as served:
+        Thread(target=served.serve_forever, args=(0.05,), daemon=True).start()
+        yield served
+        served.shutdown()

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from dlt import Pipeline
 
@@ -20,7 +21,7 @@ from harvest.cli import load_and_print
 from harvest.errors import PartialLoadError
 from harvest_sandbox import Sandbox
 
-from .running import SCRIPT, run_script
+from .running import SCRIPT, as_environment, run_script
 
 
 def test_no_credentials(tmp_path: Path) -> None:
@@ -54,10 +55,23 @@ def test_bad_input(tmp_path: Path, arguments: list[str], code: int, word: str) -
 
 
 def test_demo(tmp_path: Path) -> None:
-    """The demo loads the sandbox account and shows what arrived."""
-    done = run_script("--demo", "time_entries", home=tmp_path)
+    """The demo loads the sandbox account, shows what arrived, and leaves a real one alone.
+
+    Also where both are in one database.
+    """
+    file = tmp_path / "real.duckdb"
+    real = "CREATE SCHEMA harvest_data; CREATE TABLE harvest_data.time_entries AS SELECT 7 AS id"
+    with duckdb.connect(file) as database:
+        database.execute(real)
+    place = {"DESTINATION__DUCKDB__CREDENTIALS": str(file)}
+    done = run_script("--demo", "time_entries", home=tmp_path, **place)
     assert done.returncode == 0, done.stderr
     assert "time_entries" in done.stdout
+    with duckdb.connect(file, read_only=True) as database:
+        assert database.sql("FROM harvest_data.time_entries").fetchall() == [(7,)]
+        assert database.sql("FROM harvest_demo_data.time_entries").fetchall()
+        tables = "SELECT table_schema, count(*) FROM information_schema.tables GROUP BY ALL"
+        assert dict(database.sql(tables).fetchall())["harvest_data"] == 1
 
 
 def test_refresh(tmp_path: Path) -> None:
@@ -238,12 +252,13 @@ def test_partial_load(
         assert re.search(rf"tasks .* {tasks}$", said, re.MULTILINE)
 
 
-def test_other_dataset(tmp_path: Path) -> None:
+def test_other_dataset(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
     """Another dataset has a state of its own, and the first one keeps its."""
+    tasks = len(sandbox.account.records["tasks"])
     for dataset in ("harvest_data", "other", "harvest_data", "other"):
-        done = run_script("--demo", "tasks", "--dataset", dataset, home=tmp_path)
+        done = run_script("tasks", "--dataset", dataset, home=tmp_path, **as_environment(settings))
         assert f"dataset {dataset}." in done.stdout, done.stderr
-        assert re.search(r"^tasks .* 8$", done.stdout, re.MULTILINE)
+        assert re.search(rf"^tasks .* {tasks}$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["postgres", "nowhere"])
@@ -254,6 +269,19 @@ def test_bad_destination(tmp_path: Path, name: str) -> None:
     known = name == "postgres"
     assert ("`host`: put them into" if known else "no such destination: nowhere") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_bad_destination_of_script(tmp_path: Path) -> None:
+    """A destination that the user's script names, and dlt does not know, is named."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.read_text().replace('"duckdb"', '"postgre"'), encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(SCRIPT.parent)}
+    done = subprocess.run(  # noqa: S603 - the script above
+        [sys.executable, script, "tasks"],
+        cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no such destination: postgre;" in done.stderr
 
 
 def test_bug(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def built(
         }
         rates = {code: str(rate) for code, rate in RATES.items()}
         patch.setenv("SOURCES__HARVEST__METRICS__EXCHANGE_RATES", json.dumps(rates))
-        dataset = metrics.build(pipeline, venv=dbt, variables=variables)
+        built = metrics.build(pipeline, venv=dbt, variables=variables)
+        dataset = built["metrics"]
         assert dataset == "of_metrics_metrics"
         runner = metrics.runner(pipeline, dbt)
         with metrics.aside(pipeline):
@@ -269,7 +270,7 @@ def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
              account_id=str(sandbox.account_id), base_url=sandbox.base_url,
              tell=lambda _: None)  # fmt: skip
         tell_freshness(pipeline, sandbox.account_id)
-        dataset = metrics.build(pipeline, venv=dbt)
+        dataset = metrics.build(pipeline, venv=dbt)["metrics"]
         assert rows(pipeline, dataset, "hours") == []
         page = Page(Look(pipeline))
         options = page.options()
@@ -285,6 +286,21 @@ def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
         load(pipeline, "users", refresh=True, api_key=sandbox.token,
              account_id=str(sandbox.account_id), base_url=sandbox.base_url,
              tell=lambda _: None)  # fmt: skip
+
+
+def test_no_approvals(
+    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, dbt: Venv
+) -> None:
+    """In an account where nobody ever submits hours, none of them wait for approval."""
+    statuses = {entry["approval_status"] for entry in sandbox.account.rows("time_entries")}
+    assert statuses == {"unsubmitted"}
+    load(duck, "company", "time_entries", "users", tell=lambda _: None, **settings)
+    runner = metrics.runner(duck, dbt)
+    with metrics.aside(duck):
+        runner.run(["--select", "+approvals"],
+                   additional_vars={"source_dataset_name": "harvest_data"})  # fmt: skip
+    approvals = rows(duck, "harvest_data_metrics", "approvals")
+    assert {row["uses_approval"] for row in approvals} == {False}
 
 
 def tell_freshness(pipeline: Pipeline, account_id: int) -> None:
@@ -309,8 +325,8 @@ def test_command(tmp_path: Path) -> None:
     done = run_script("--demo", "--metrics", "--like", "stitch", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["metrics"] == "harvest_data_metrics"
-    assert summary["stitch"] == "harvest_data_stitch"
+    assert summary["metrics"] == "harvest_demo_data_metrics"
+    assert summary["stitch"] == "harvest_demo_data_stitch"
 
 
 def test_failure(duck: Pipeline, dbt: Venv) -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -15,49 +11,9 @@ from harvest import HarvestError
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
+from .webhook import Hook
+
 Settings = dict[str, Any]
-
-
-class Hook(HTTPServer):
-    """A webhook that keeps what it was told.
-
-    Attributes:
-        told: The bodies, as they came.
-        status: What it answers.
-    """
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-        self.status = 200
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def url(self) -> str:
-        """The hook's address, with its secret."""
-        return f"http://127.0.0.1:{self.server_port}/services/s3cret"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self) -> None:
-        """Keep a message."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.told.append(json.loads(body))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    """Serve a webhook."""
-    with Hook() as served:
-        Thread(target=served.serve_forever, args=(0.05,), daemon=True).start()
-        yield served
-        served.shutdown()
 
 
 def fail(sandbox: Sandbox, settings: Settings, duck: Pipeline) -> str:
@@ -80,7 +36,7 @@ def test_failure(
     load(duck, "clients", **settings)
     assert hook.told == []
     said = fail(sandbox, settings, duck)
-    assert hook.told == [{"text": f"Loading Harvest by `harvest_test`: {said}"}]
+    assert hook.told == [{"text": f"Harvest, pipeline `harvest_test`: {said}"}]
     assert sandbox.token not in str(hook.told)
 
 

@@ -13,6 +13,8 @@ from harvest.cli import main
         ("--list clients", "TABLE does not go with --list"),
         ("--list --check", "not allowed with argument --list"),
         ("--authorize --demo", "--demo does not go with --authorize"),
+        ("--authorize 0 --demo", "--demo does not go with --authorize"),
+        ("--demo --dataset harvest_data", "--dataset does not go with --demo"),
         ("--verify-by project", "--verify-by goes with --verify"),
         ("--check --verify-months 3", "--verify-months goes with --verify"),
         ("--port 2800", "--port goes with --dashboard"),

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -113,8 +114,15 @@ def test_lock() -> None:
     """The lock names a version of everything that development needs, and no place to get it."""
     lock = (ROOT / "requirements-dev.lock").read_text()
     locked = dict(line.split(" ")[0].split("==") for line in lock.splitlines())
-    needed = ""
-    for name in ("requirements-dev.txt", "requirements.txt", "harvest/requirements.txt"):
-        needed += (ROOT / name).read_text()
-    for name in re.findall(r"^[a-z][\w-]*", needed, re.MULTILINE):
+    for line in needed(ROOT / "requirements-dev.txt"):
+        name = re.split(r"[^\w-]", line)[0]
         assert name in locked, f"{name}: run `make lock`"
+
+
+def needed(file: Path) -> Iterator[str]:
+    """Yield the requirements that a file names, and those of the files that it includes."""
+    for line in file.read_text().splitlines():
+        if line.startswith("-r "):
+            yield from needed(file.parent / line.removeprefix("-r "))
+        elif not line.startswith("#"):
+            yield line

@@ -29,6 +29,7 @@ from ..errors import (
     WarehouseBusyError,
 )
 from ..extract.state import last_run
+from ..metrics import built_in
 
 Row = dict[str, Any]
 
@@ -120,7 +121,7 @@ class Reading:
     """
 
     def __init__(self, client: SqlClientBase[Any], pipeline: Pipeline) -> None:
-        self._client, self._metrics = client, f"{client.dataset_name}_metrics"
+        self._client, self._metrics = client, built_in(client.dataset_name)
         self._pipeline = pipeline
 
     def rows(self, sql: str, choice: Choice, most: int | None = MOST_ROWS) -> list[Row]:

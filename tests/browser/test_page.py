@@ -79,7 +79,7 @@ def test_choices_change_figures(browser: Browser, address: str, home: Path) -> N
     open_screen(page, address, "Projects")
     first, _ = days_of("Last 6 months", datetime.now(timezone.utc).date())
     sql = (
-        "SELECT sum(hours) FROM harvest_data_metrics.hours "
+        "SELECT sum(hours) FROM harvest_demo_data_metrics.hours "
         f"WHERE spent_date >= DATE '{first}' AND client_name "
     )
     assert hours(page) == ask(home, sql + "IS NOT NULL")

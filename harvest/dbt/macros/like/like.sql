@@ -18,7 +18,7 @@
 
 {#- The model that stands for all of them. -#}
 {% macro like(connector) -%}
-{%- set wanted = var('like').split() -%}
+{%- set wanted = ([var('like')] if var('like') is string else var('like')) | select | list -%}
 {%- for each in wanted -%}{%- do harvest.tables_like(each) -%}{%- endfor -%}
 {{ config(enabled=connector in wanted, materialized='tables_like', schema=connector) }}
 {%- for name, table in harvest.tables_like(connector).items() %}
