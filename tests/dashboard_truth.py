@@ -222,6 +222,7 @@ class Answers:
                 "hours": total(rows, "hours"),
                 "hours_without_cost": total(rows, "hours_without_cost_rate"),
                 "starts_on": rows[0]["starts_on"], "ends_on": rows[0]["ends_on"],
+                "is_whole": all(row["is_whole"] for row in rows),
                 "months_without_profit": without_profit(rows),
             }
             for key, rows in groups(self.rows("profit_fixed_fee"), *by)
@@ -288,7 +289,9 @@ class Answers:
             {
                 **key, "client": rows[0]["client_name"],
                 "days_to_pay": rows[0]["client_average_days_to_pay"],
-                "paid_invoices": sum(row["days_to_pay"] is not None for row in rows),
+                "paid_invoices": sum(
+                    row["days_to_pay"] is not None and row["is_whole"] is not False for row in rows
+                ),
             }
             for key, rows in groups(known, "_account_id", "client_id")
         ]  # fmt: skip
@@ -394,7 +397,7 @@ class Answers:
         figures: dict[str, Row] = {
             "Tracked of capacity": {
                 f"{who}s": ratio(rows, "tracked_hours", "capacity_hours")
-                for who, rows in by_role(weeks)
+                for who, rows in by_role([w for w in weeks if w["capacity_hours"] is not None])
             },
             "Billable of tracked": {"": ratio(weeks, "billable_hours", "tracked_hours")},
             "Tracked": {"hours": total(weeks, "tracked_hours")},

@@ -47,6 +47,10 @@ class Truth:
         history_from: The day from which on history is whole.
         rates: What currencies are worth in the company's.
         seen: The time entries by id, as they were at each run.
+        currency: The company's, where it is another than the account says.
+        unknown: A person whom the token may not see.
+        payments_read: Whether payments were read.
+        limited_to: What time entries and expenses are limited to.
     """
 
     account: Account
@@ -54,12 +58,17 @@ class Truth:
     history_from: date
     rates: dict[str, Decimal]
     seen: list[dict[int, Row]]
+    currency: str | None = None
+    unknown: int | None = None
+    payments_read: bool = True
+    limited_to: str | None = None
 
     def __post_init__(self) -> None:
         """Read the records once."""
         truth = self.account.truth
         self.company = truth("company")[0]
-        self.users = {row["id"]: row for row in truth("users")}
+        self.company["currency"] = self.currency or self.company["currency"]
+        self.users = {row["id"]: row for row in truth("users") if row["id"] != self.unknown}
         self.clients = {row["id"]: row for row in truth("clients")}
         self.projects = {row["id"]: row for row in truth("projects")}
         self.entries = [_read(row) for row in truth("time_entries")]
@@ -87,8 +96,14 @@ class Truth:
             "week_start_day": self.company["week_start_day"],
             "first_week": first.get(self.company["week_start_day"], date(1900, 1, 1)),
             "history_from": self.history_from,
+            "limited_to": self.limited_to,
+            "whole_from": date(9999, 12, 31) if self.limited_to else self.history_from,
             "today": self.today,
         }
+
+    def _whole(self, *days: date) -> bool:
+        """Tell whether all time entries and expenses since are there."""
+        return not self.limited_to and min(days) >= self.history_from
 
     def hours(self) -> Iterator[Row]:
         """Yield person, project, task and day."""
@@ -123,7 +138,7 @@ class Truth:
                 "hours_without_cost_rate": _sum(
                     [row for row in rows if self._cost(row) is None], "rounded_hours"
                 ),
-                "is_whole": one["day"] >= self.history_from,
+                "is_whole": self._whole(one["day"]),
             }
 
     def utilization(self) -> Iterator[Row]:
@@ -133,16 +148,17 @@ class Truth:
             hours, billable = week["hours"], week["billable"]
             if not days and not hours:
                 continue
-            capacity = _ratio(week["capacity"] * days, Decimal(5), 2) or NONE
+            known = week["capacity"] is not None
+            capacity = _ratio(week["capacity"] * days, Decimal(5), 2) or NONE if known else None
             yield {
                 **week["person"],
-                "is_archived": not week["user"]["is_active"],
+                "is_archived": not week["user"]["is_active"] if known else None,
                 "working_days": days,
                 "capacity_hours": capacity,
                 "tracked_hours": hours,
                 "billable_hours": billable,
-                "utilization": _ratio(hours, capacity),
-                "billable_utilization": _ratio(billable, capacity),
+                "utilization": _ratio(hours, capacity or NONE),
+                "billable_utilization": _ratio(billable, capacity or NONE),
                 "billable_share": _ratio(billable, hours),
                 "is_whole": week["is_whole"],
             }
@@ -151,7 +167,7 @@ class Truth:
         """Yield person and week."""
         for week in self._person_weeks():
             days = week["days"] or week["days_before"]
-            if not days:
+            if not days or week["capacity"] is None:
                 continue
             capacity = _ratio(week["capacity"] * len(days), Decimal(5), 2) or NONE
             status = "due" if week["days"] else "not started"
@@ -165,13 +181,16 @@ class Truth:
             }
 
     def _person_weeks(self) -> Iterator[Row]:
-        for user in self.users.values():
+        seen = {e["user"]["id"]: e["user"] for e in self.entries if e["day"] <= self.today}
+        for user in {**seen, **self.users}.values():
             mine = [e for e in self.entries if e["user"]["id"] == user["id"]]
             mine = [e for e in mine if e["day"] <= self.today]
             first = min((e["day"] for e in mine), default=None)
-            last = self.today if user["is_active"] else max((e["day"] for e in mine), default=None)
-            made = _day(user["created_at"])
-            begin = max(made, self.history_from)
+            last = max((e["day"] for e in mine), default=None)
+            if user.get("is_active"):
+                last = self.today
+            made = user.get("created_at")
+            begin = max(_day(made), self.history_from) if made else first or self.today
             begin = min(begin, first) if first else begin
             weeks: dict[date, tuple[list[date], list[date]]] = {}
             day = begin
@@ -186,16 +205,17 @@ class Truth:
                     "user": user,
                     "person": {
                         "user_id": user["id"],
-                        "user_name": f"{user['first_name']} {user['last_name']}",
-                        "is_contractor": user["is_contractor"],
+                        "user_name": user.get("name")
+                        or f"{user['first_name']} {user['last_name']}",
+                        "is_contractor": user.get("is_contractor"),
                         "week_start": start,
                     },
                     "days": after,
                     "days_before": before,
-                    "capacity": Decimal(user["weekly_capacity"]) / 3600,
+                    "capacity": Decimal(user["weekly_capacity"]) / 3600 if made else None,
                     "hours": _sum(here, "hours"),
                     "billable": _sum([e for e in here if e["billable"]], "hours"),
-                    "is_whole": start >= self.history_from,
+                    "is_whole": self._whole(start),
                 }
 
     def approvals(self) -> Iterator[Row]:
@@ -213,7 +233,7 @@ class Truth:
                 "hours": _sum(rows, "hours"),
                 **{f"{status}_hours": by_status[status] for status in (*known, "other")},
                 "uses_approval": True,
-                "is_whole": self._week(rows[0]["day"]) >= self.history_from,
+                "is_whole": self._whole(self._week(rows[0]["day"])),
             }
 
     def profit_time_and_materials(self) -> Iterator[Row]:
@@ -243,7 +263,7 @@ class Truth:
                 "hours_without_cost_rate": _sum(
                     [row for row in worked if self._cost(row) is None], "rounded_hours"
                 ),
-                "is_whole": month >= self.history_from,
+                "is_whole": self._whole(month),
             }
 
     def profit_fixed_fee(self) -> Iterator[Row]:
@@ -281,7 +301,7 @@ class Truth:
                     ),
                     "starts_on": _date(record["starts_on"]),
                     "ends_on": _date(record["ends_on"]),
-                    "is_whole": month >= self.history_from,
+                    "is_whole": self._whole(month, _day(record["created_at"])),
                 }
 
     def _earned(self, project: Row, total: Decimal) -> dict[date, Decimal]:
@@ -352,7 +372,7 @@ class Truth:
             "share": _ratio(until, budget),
             "spent_lately": lately,
             "runs_out_on": out,
-            "is_whole": (begin if monthly else made) >= self.history_from,
+            "is_whole": self._whole(begin if monthly else made),
         }
 
     def _budget(self, project: Row) -> tuple[Decimal | None, bool]:
@@ -391,17 +411,17 @@ class Truth:
                 "amount": NONE if fixed else sum(map(_amount, worked), NONE),
                 "expenses": _sum([row for row in group if "total_cost" in row], "total_cost"),
                 "currency": self._currency(project),
-                "hours_without_rate": _sum(
-                    [row for row in worked if row["billable_rate"] is None], "rounded_hours"
-                ),
+                "hours_without_rate": NONE
+                if fixed
+                else _sum([row for row in worked if row["billable_rate"] is None], "rounded_hours"),
                 "age_days": age,
                 "age": next((name for top, name in spans if age <= top), "over 90"),
-                "is_whole": day >= self.history_from,
+                "is_whole": self._whole(day),
             }
 
     def receivables_aging(self) -> Iterator[Row]:
         """Yield the invoices."""
-        payments = self.account.truth("invoice_payments")
+        payments = self.account.truth("invoice_payments") if self.payments_read else []
         paying: dict[int, list[int]] = defaultdict(list)
         for bill in self.bills:
             if bill["state"] == "paid":
@@ -411,7 +431,8 @@ class Truth:
                 assert paid
                 assert issued
                 bill["days_to_pay"] = (paid - issued).days
-                paying[bill["client"]["id"]].append(bill["days_to_pay"])
+                if issued >= self.history_from:
+                    paying[bill["client"]["id"]].append(bill["days_to_pay"])
         for bill in self.bills:
             received = _sum([p for p in payments if p["invoice_id"] == bill["id"]], "amount")
             owed = bill["state"] == "open"
@@ -429,10 +450,10 @@ class Truth:
                 "issue_date": issued,
                 "due_date": due,
                 "amount": bill["amount"],
-                "paid_amount": received,
+                "paid_amount": received if self.payments_read else None,
                 "due_amount": bill["due_amount"],
                 "currency": bill["currency"],
-                "is_partly_paid": owed and received > 0 and bill["due_amount"] > 0,
+                "is_partly_paid": self._is_partly_paid(bill, received),
                 "days_past_due": late if owed else None,
                 "age": next((name for top, name in spans if late <= top), "over 90")
                 if owed and bill["due_amount"]
@@ -443,6 +464,11 @@ class Truth:
                 ),
                 "is_whole": issued >= self.history_from,
             }
+
+    def _is_partly_paid(self, bill: Row, received: Decimal) -> bool | None:
+        if bill["state"] != "open" or not bill["due_amount"]:
+            return False
+        return received > 0 if self.payments_read else None
 
     def expenses(self) -> Iterator[Row]:
         """Yield category, month and currency."""
@@ -464,7 +490,7 @@ class Truth:
                 "uninvoiced_amount": _sum(
                     [row for row in billable if not row["is_billed"]], "total_cost"
                 ),
-                "is_whole": rows[0]["month"] >= self.history_from,
+                "is_whole": self._whole(rows[0]["month"]),
             }
 
     def estimates(self) -> Iterator[Row]:
@@ -522,7 +548,7 @@ class Truth:
                     else None,
                     **self._as_invoiced(entry, made),
                     "currency": self._currency(entry["project"]["id"]),
-                    "is_whole": entry["day"] >= self.history_from,
+                    "is_whole": self._whole(entry["day"]),
                 }
 
     def _as_invoiced(self, entry: Row, made: datetime) -> Row:

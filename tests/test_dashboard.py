@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import socket
 import subprocess
 import sys
@@ -57,7 +58,7 @@ METRICS = """
 CREATE SCHEMA harvest_data_metrics;
 CREATE TABLE harvest_data_metrics.accounts AS SELECT 7 AS _account_id,
   'Zoë & <b>Søn</b>' AS company_name, 'EUR' AS currency, DATE '2025-03-01' AS history_from,
-  DATE '2026-02-15' AS today
+  cast(NULL AS text) AS limited_to, DATE '2026-02-15' AS today
 """
 WRITER = """
 import duckdb, sys
@@ -174,6 +175,41 @@ def test_not_whole(warehouse: Pipeline) -> None:
         for first in (date(2025, 2, 1), date(2025, 3, 1))
     }  # fmt: skip
     assert told == {date(2025, 2, 1): True, date(2025, 3, 1): False}
+
+
+OTHERS = """
+INSERT INTO harvest_data_metrics.accounts BY NAME
+  SELECT 8 AS _account_id, DATE '2025-07-01' AS history_from, 'project 5' AS limited_to,
+    DATE '2026-02-15' AS today;
+INSERT INTO harvest_data_metrics.accounts BY NAME
+  SELECT 9 AS _account_id, DATE '2026-02-15' AS today
+"""
+
+
+def test_several_accounts(warehouse: Pipeline) -> None:
+    """What the page says of history and limits is said of the accounts that are shown."""
+    with warehouse.sql_client() as client:
+        client.execute_sql(OTHERS)
+    page = Page(Look(warehouse))
+    options = page.options()
+    told = {}
+    for account in (None, 7, 8, 9):
+        choice = Choice(date(2025, 1, 1), account=account)
+        people, *_, health = (
+            page.screen(name, choice, options, str, lambda *_: "") for name in SCREENS
+        )
+        told[account] = (
+            re.findall("in full from (.*?) on", people), re.findall("limited to (.*?):", people),
+            re.findall("whole from</dt><dd>(.*?) ", health),
+        )  # fmt: skip
+    assert told == {
+        None: (["1 July 2025"], ["project 5 in account 8"], ["not"]),
+        7: (["1 March 2025"], [], ["2025-03-01"]),
+        8: (["1 July 2025"], ["project 5 in account 8"], ["2025-07-01"]),
+        9: ([], [], ["not"]),
+    }
+    by_client = page.screen(SCREENS[0], Choice(client=(7, 1)), options, str, lambda *_: "")
+    assert "limited to" not in by_client
 
 
 PROFIT = """
@@ -303,6 +339,19 @@ def test_pale() -> None:
     assert [v["whole"] for v in bars["values"]] == [False, True, True]
 
 
+def test_all_of_it() -> None:
+    """A budget that is used up to the last cent stands out; who is as busy as can be does not."""
+    budgets, busy = (
+        next(q for q in QUESTIONS if q.title == title)
+        for title in ("Which budgets are used up?", "Who is overbooked?")
+    )
+    row = {"project": "Ann", "person": "Ann", "role": "employee"}
+    for question, value in ((budgets, "used"), (busy, "utilization")):
+        (one,) = charts(question, [{**row, value: Decimal(1)}])
+        bars = one.spec["datasets"][one.spec["layer"][0]["data"]["name"]]
+        assert [bar["over"] for bar in bars] == [question is budgets]
+
+
 def test_database_does_not_answer() -> None:
     """A database that can't be opened is one clear error, without its password."""
     nowhere = dlt.destinations.postgres("postgresql://reader:s3cret@127.0.0.1:1/nothing")
@@ -382,6 +431,8 @@ def test_names_apart() -> None:
     other = {"_account_id": 1, "id": 6, "name": "Bo"}
     labels = [row["label"] for row in label([*twice, other], {1: "A", 2: "B"})]
     assert labels == ["Ann · A", "Ann · B", "Bo"]
+    # "All" is the choice of all of them.
+    assert [row["label"] for row in label([{**other, "name": "All"}], {})] == ["All (6)"]
 
 
 ROWS = [

@@ -17,7 +17,7 @@ from dlt.common.runners import Venv
 from dlt.destinations.exceptions import DatabaseException
 
 from harvest import metrics
-from harvest.dashboard.page import Page
+from harvest.dashboard.page import REACHING_BACK, Page
 from harvest.dashboard.questions import FIGURES, QUESTIONS, SCREENS
 from harvest.dashboard.reading import Choice, Look
 from harvest.errors import MetricsError
@@ -30,9 +30,12 @@ from .metrics_truth import KEYS, Truth
 from .running import ENVIRONMENTS, run_script
 from .truth import Row, rows
 
-RATES = {"USD": Decimal("0.9173")}
+RATES = {"EUR": {"USD": Decimal("0.9173")}, "CHF": {"EUR": Decimal("0.95")}}
+OF_ONE_COMPANY = {"USD": Decimal("0.5")}
+"""Without a company's currency: that holds for none where there are several."""
 ANOTHER = 1  # what is added to the account's id in the copy of all its rows
-Metrics = tuple[Truth, int, dict[str, list[Row]], Pipeline]
+Metrics = tuple[dict[int, Truth], dict[str, list[Row]], Pipeline]
+"""What is true by account; what was built."""
 
 
 @pytest.fixture
@@ -65,7 +68,9 @@ def built(
         edit_billed(sandbox.account)
         read(pipeline, sandbox, full_read=True)
         seen.append(entries(sandbox.account))
+        stranger = sandbox.account.rows("users")[4]["id"]
         copy_account(pipeline)
+        make_other(pipeline, sandbox.account_id + ANOTHER, stranger)
         today = sandbox.clock.now().date()
         since = date(today.year - 1, 3, 7)
         accounts = (sandbox.account_id, sandbox.account_id + ANOTHER)
@@ -73,17 +78,20 @@ def built(
             "today": today.isoformat(),
             "history_from": {str(account): since.isoformat() for account in accounts},
         }
-        rates = {code: str(rate) for code, rate in RATES.items()}
-        patch.setenv("SOURCES__HARVEST__METRICS__EXCHANGE_RATES", json.dumps(rates))
-        built = metrics.build(pipeline, venv=dbt, variables=variables)
-        dataset = built["metrics"]
+        rates = json.dumps({**OF_ONE_COMPANY, **RATES}, default=str)
+        patch.setenv("SOURCES__HARVEST__METRICS__EXCHANGE_RATES", rates)
+        dataset = metrics.build(pipeline, venv=dbt, variables=variables)["metrics"]
         assert dataset == "of_metrics_metrics"
         runner = metrics.runner(pipeline, dbt)
         with metrics.aside(pipeline):
             runner.test(additional_vars={"source_dataset_name": "of_metrics", **variables})
+        one, other = (
+            Truth(sandbox.account, today, since, RATES["EUR"], seen),
+            Truth(sandbox.account, today, since, RATES["CHF"], seen, "CHF", stranger,
+                  payments_read=False, limited_to="client 7"),
+        )  # fmt: skip
         yield (
-            Truth(sandbox.account, today, since, RATES, seen),
-            sandbox.account_id,
+            dict(zip(accounts, (one, other), strict=True)),
             {model: rows(pipeline, dataset, model) for model in KEYS},
             pipeline,
         )
@@ -187,13 +195,29 @@ def copy_account(pipeline: Pipeline) -> None:
             client.execute_sql(f"INSERT INTO {name} ({into}) SELECT {out} FROM {name}")
 
 
+def make_other(pipeline: Pipeline, account: int, stranger: int) -> None:
+    """Let an account have another currency, limits, and what its token may not read."""
+    changes = (
+        "UPDATE company SET currency = 'CHF' WHERE _account_id = {0}",
+        "DELETE FROM users WHERE _account_id = {0} AND id = {1}",
+        "DELETE FROM invoice_payments WHERE _account_id = {0}",
+    )
+    freshness = "UPDATE _freshness SET {} WHERE _account_id = {} AND table_name = '{}'"
+    told = (("read_at = NULL", "invoice_payments"), ("limited_to = 'client 7'", "expenses"))
+    with pipeline.sql_client() as client:
+        for change in changes:
+            client.execute_sql(change.format(account, stranger))
+        for change, table in told:
+            client.execute_sql(freshness.format(change, account, table))
+
+
 @pytest.mark.parametrize("model", KEYS)
 def test_agrees(built: Metrics, model: str) -> None:
     """A model equals what is computed from the records, in each of two accounts with equal ids."""
-    truth, account_id, tables, _ = built
-    expected = truth.rows(model)
-    assert expected, "the account has nothing of it"
-    for account in (account_id, account_id + ANOTHER):
+    truths, tables, _ = built
+    for account, truth in truths.items():
+        expected = truth.rows(model)
+        assert expected, "the account has nothing of it"
         found = {
             tuple(row[name] for name in KEYS[model]): row
             for row in tables[model]
@@ -204,7 +228,7 @@ def test_agrees(built: Metrics, model: str) -> None:
             row = {name: _plain(value) for name, value in found[key].items()}
             assert row.pop("_account_id") == account
             assert row == want, key
-    assert len(tables[model]) == 2 * len(expected)
+    assert {row["_account_id"] for row in tables[model]} == truths.keys()
 
 
 def _plain(value: Any) -> Any:
@@ -216,7 +240,8 @@ def _plain(value: Any) -> Any:
 @pytest.mark.parametrize("choose", CHOICES)
 def test_page_agrees(built: Metrics, choose: str) -> None:
     """Each answer of the page, and each figure, equals what Python adds up of the same metrics."""
-    truth, account_id, tables, pipeline = built
+    truths, tables, pipeline = built
+    account_id, truth = next(iter(truths.items()))
     choice = CHOICES[choose](truth.today, account_id, tables)
     answers = Answers(tables, choice, truth.today)
     with Look(pipeline).open() as reading:
@@ -243,7 +268,8 @@ def test_page_changes_nothing(built: Metrics) -> None:
 
 def test_story(built: Metrics) -> None:
     """The sandbox's story shows in the metrics: what a demonstration is about must not get lost."""
-    truth, account_id, tables, _ = built
+    truths, tables, _ = built
+    account_id, truth = next(iter(truths.items()))
     mine = {
         model: [row for row in found if row["_account_id"] == account_id]
         for model, found in tables.items()
@@ -261,6 +287,48 @@ def test_story(built: Metrics) -> None:
     edits = mine["edits_after_invoicing"]
     assert any(row["hours_invoiced"] is None for row in edits)
     assert any(row["hours_invoiced"] not in (None, row["hours"]) for row in edits)
+
+
+def test_cut(duck: Pipeline, dbt: Venv) -> None:
+    """Where the anchor cuts history, rows that are said to be whole are as with all of it."""
+    with Sandbox("story", rate_limit=None) as sandbox:
+        sandbox.clock.speed = 0
+        today = sandbox.clock.now().date()
+        # More than the fee was invoiced, some of it before the anchor.
+        (project,) = (
+            p for p in sandbox.account.rows("projects") if p["name"] == "Anniversary exhibition"
+        )
+        anchor = date.fromisoformat(project["starts_on"]) + timedelta(days=174)
+        sandbox.account.update("projects", project["id"], fee=Decimal(50_000))
+        load(duck, api_key=sandbox.token, account_id=str(sandbox.account_id),
+             base_url=sandbox.base_url, rate_limit=100_000, anchor_date=anchor.isoformat(),
+             tell=lambda _: None)  # fmt: skip
+        rates = {code: str(rate) for code, rate in OF_ONE_COMPANY.items()}
+        given = {"source_dataset_name": "harvest_data", "exchange_rates": rates,
+                 "today": today.isoformat()}  # fmt: skip
+        runner = metrics.runner(duck, dbt)
+        with metrics.aside(duck):
+            runner.run(["--select", "accounts", *REACHING_BACK], additional_vars=given)
+        (account,) = rows(duck, "harvest_data_metrics", "accounts")
+        assert account["history_from"] == anchor
+        truth = Truth(sandbox.account, today, anchor, OF_ONE_COMPANY, [])
+        uncut = Truth(sandbox.account, today, date.min, OF_ONE_COMPANY, [])
+        for model in sorted(REACHING_BACK):
+            built = {
+                tuple(row[name] for name in KEYS[model]): {
+                    name: value for name, value in row.items() if name != "_account_id"
+                }
+                for row in rows(duck, "harvest_data_metrics", model)
+            }
+            expected, all_of_it = truth.rows(model), uncut.rows(model)
+            whole = {key for key, row in expected.items() if row["is_whole"]}
+            assert whole
+            assert whole == {key for key, row in built.items() if row["is_whole"]}
+            assert {key: built[key] for key in whole} == {key: expected[key] for key in whole}
+            for key in whole:
+                mean = {"client_average_days_to_pay": None}  # of the invoices since
+                assert {**built[key], **mean} == {**all_of_it[key], **mean}
+            assert built != all_of_it, "nothing was cut"
 
 
 def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:

@@ -15,11 +15,11 @@ def _():
     import marimo as mo
 
     from harvest.dashboard import page as pages
-    from harvest.dashboard.reading import Choice
+    from harvest.dashboard.reading import ALL, Choice
     from harvest.dashboard.serving import SERVED
     from harvest.errors import HarvestError
 
-    return Choice, HarvestError, SERVED, mo, pages
+    return ALL, Choice, HarvestError, SERVED, mo, pages
 
 
 @app.cell
@@ -33,10 +33,10 @@ def _(HarvestError, SERVED, mo, pages):
 
 
 @app.cell
-def _(mo, options, pages):
+def _(ALL, mo, options, pages):
     def _among(label, known):
-        choices = {"All": None, **known}
-        return mo.ui.dropdown(choices, value="All", label=label, searchable=len(known) > 9)
+        choices = {ALL: None, **known}
+        return mo.ui.dropdown(choices, value=ALL, label=label, searchable=len(known) > 9)
 
     period = mo.ui.dropdown(pages.PERIODS, value=pages.USUAL, label="Period")
     own_days = mo.ui.date_range(

@@ -32,6 +32,7 @@ from .questions import (
     MONTH,
     QUANTITY,
     SHARE,
+    SOON,
     Bars,
     Burns,
     Months,
@@ -75,8 +76,6 @@ STEPS = tuple(f"var(--step-{n})" for n in range(1, 6))
 CUT = alt.OpacityValue(1, condition={"test": "!datum.whole", "value": 0.4})
 """What is not whole is pale."""
 PALE = "color-mix(in srgb, {} 40%, transparent)"
-SOON = timedelta(days=28)
-"""As the figure says that counts budgets that are soon used up."""
 
 FULLNESS = ((0.5, "under 50 %"), (0.8, "50 to 80 %"), (1.0, "80 to 100 %"), (1.2, "100 to 120 %"))
 FULLEST = "over 120 %"
@@ -285,6 +284,10 @@ def _pieces(how: Bars, rows: list[Row]) -> list[Row]:
     return values
 
 
+def _is_over(how: Bars, value: float) -> bool:
+    return bool(how.target and (value > how.target or (how.below and value == how.target)))
+
+
 def _bars(how: Bars, rows: list[Row], _: list[Row]) -> Made | None:
     """Draw a bar below each name, with its figure at the right."""
     values = _pieces(how, rows)
@@ -301,7 +304,7 @@ def _bars(how: Bars, rows: list[Row], _: list[Row]) -> Made | None:
     stacked = bool(how.by or how.parts)
     for v in values:
         v["place"] = parts.index(v["part"])
-        v["over"] = v["value"] < 0 if how.signed else bool(how.target and v["value"] > how.target)
+        v["over"] = v["value"] < 0 if how.signed else _is_over(how, v["value"])
     figures = [{"name": n, "total": words(totals[n], how.kind)} for n in names]
     y = alt.Y("name:N", sort=names, axis=None, scale=alt.Scale(paddingInner=0, paddingOuter=0))
     # A stack's pieces below zero, such as hours taken back, are drawn to the left of it.
@@ -525,7 +528,7 @@ def _burns(_: Burns, rows: list[Row], __: list[Row]) -> Made | None:
 def _worries(row: Row) -> bool:
     """Tell whether a budget is used up, or soon will be."""
     end = row["runs_out_on"]
-    return row["used"] >= 1 or bool(end and end <= row["day"] + SOON)
+    return row["used"] >= 1 or bool(end and end <= row["day"] + timedelta(days=SOON))
 
 
 def _ahead(row: Row, latest: date) -> tuple[date, Decimal, Row, str]:

@@ -39,7 +39,7 @@ USUAL, EVERYTHING, OWN = PERIODS[1], PERIODS[5], PERIODS[6]
 BEGINNING = date(1900, 1, 1)
 """From when on history is whole where all of it was loaded."""
 
-REACHING_BACK = {"budget_burn", "work_in_progress", "receivables_aging"}
+REACHING_BACK = {"budget_burn", "profit_fixed_fee", "receivables_aging", "work_in_progress"}
 """Metrics that count what came before the period."""
 
 Embed = Callable[[Spec], str]
@@ -302,11 +302,21 @@ def _day(day: date) -> str:
 
 
 def _banner(choice: Choice, options: Options, models: Iterable[str]) -> str:
-    """Say from when on history is whole, where something is shown that reaches back further."""
+    """Say from when on history is whole, where something is shown that reaches back further.
+
+    And to what time entries and expenses are limited.
+    """
+    shown = options.accounts.values() if choice.its_account is None else (choice.its_account,)
+    limits = "".join(
+        '<p class="banner">Time entries and expenses are limited to '
+        f"{escape(limit)}{f' in account {account}' * (len(options.accounts) > 1)}: figures lack "
+        "those of others, and are pale in charts.</p>"
+        for account, limit in options.limits.items()
+        if account in shown
+    )
     first = choice.first or options.first_day
-    whole = options.whole_from
-    if not whole:
-        return ""
+    known = [day for account, day in options.histories.items() if day and account in shown]
+    whole = max(known, default=BEGINNING)
     if first and whole > first:
         lacking = "Figures of earlier days lack records, and are pale in charts."
     elif whole > BEGINNING and not REACHING_BACK.isdisjoint(models):
@@ -315,8 +325,10 @@ def _banner(choice: Choice, options: Options, models: Iterable[str]) -> str:
             "records. What is known to lack some is pale."
         )
     else:
-        return ""
-    return f'<p class="banner">History was loaded in full from {_day(whole)} on. {lacking}</p>'
+        return limits
+    return (
+        f'<p class="banner">History was loaded in full from {_day(whole)} on. {lacking}</p>{limits}'
+    )
 
 
 def _cut(choice: Choice, models: Iterable[str]) -> str:

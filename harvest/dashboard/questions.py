@@ -16,6 +16,10 @@ TEXT, HOURS, AMOUNT, SHARE, COUNT, DAYS = "text", "hours", "amount", "share", "c
 DAY, MONTH, MOMENT, QUANTITY = "day", "month", "moment", "quantity"
 
 
+SOON = 28
+"""A budget that lasts no longer than so many days is soon used up."""
+
+
 @dataclass(frozen=True)
 class Bars:
     """A bar for each label, as long as its value; stacked where it is divided."""
@@ -30,6 +34,8 @@ class Bars:
     """Columns that are stacked, in place of `value` and `by`."""
     target: float | None = None
     """What a value should not exceed; it is drawn as a line."""
+    below: bool = False
+    """Whether it should stay below the target, and not reach it."""
     signed: bool = False
     """Whether values below zero are losses."""
     series: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
@@ -194,9 +200,8 @@ QUESTIONS = (
         {"project": TEXT, "client": TEXT, "budget": QUANTITY, "spent": QUANTITY,
          "remaining": QUANTITY, "unit": TEXT, "renewed": TEXT, "used": SHARE,
          "runs_out_on": DAY},
-        Bars("project", "used", SHARE, target=1),
-        note="The line is the budget. It runs out on the day that the pace of the last 28 days "
-        "leads to, or of those since its first spending.",
+        Bars("project", "used", SHARE, target=1, below=True),
+        note="The line is the budget. It runs out on the day that the pace of late leads to.",
         empty="No active project has a budget.", label="project",
     ),
     Question(
@@ -235,8 +240,8 @@ QUESTIONS = (
         {"project": TEXT, "day": DAY, "spent": QUANTITY, "budget": QUANTITY, "unit": TEXT,
          "used": SHARE, "runs_out_on": DAY},
         Burns(),
-        note="Dashed: where the pace of the last 28 days leads to. Pale: budgets that last longer "
-        "than 28 days, where others do not.",
+        note="Dashed: where the pace of late leads to. Pale: budgets that last longer than "
+        f"{SOON} days, where others do not.",
         empty="No active project has a budget.", label="project",
     ),
     Question(
@@ -247,7 +252,7 @@ QUESTIONS = (
           sum(expenses) AS expenses, currency, sum(cost) AS cost, sum(profit) AS profit,
           profit_currency, count(*) - count(profit) AS months_without_profit,
           sum(hours) AS hours, sum(hours_without_cost_rate) AS hours_without_cost,
-          min(starts_on) AS starts_on, max(ends_on) AS ends_on
+          min(starts_on) AS starts_on, max(ends_on) AS ends_on, bool_and(is_whole) AS is_whole
         FROM {profit_fixed_fee} AS months
         GROUP BY _account_id, project_id, currency, profit_currency
         ORDER BY profit_currency, profit NULLS LAST, project, project_id
@@ -331,7 +336,8 @@ QUESTIONS = (
         MONEY, "How long do clients take to pay?",
         """
         SELECT _account_id, client_id, min(client_name) AS client,
-          min(client_average_days_to_pay) AS days_to_pay, count(days_to_pay) AS paid_invoices
+          min(client_average_days_to_pay) AS days_to_pay,
+          count(CASE WHEN is_whole IS NOT FALSE THEN days_to_pay END) AS paid_invoices
         FROM {receivables_aging} AS invoices
         WHERE client_average_days_to_pay IS NOT NULL
         GROUP BY _account_id, client_id
@@ -339,7 +345,8 @@ QUESTIONS = (
         """,
         {"client": TEXT, "days_to_pay": DAYS, "paid_invoices": COUNT},
         Bars("client", "days_to_pay", DAYS),
-        note="From issue to payment, the mean of all paid invoices of whatever period.",
+        note="From issue to payment, the mean of all paid invoices since history is whole, of "
+        "whatever period.",
         empty="No invoice has been paid.", label="client",
     ),
     Question(
@@ -424,13 +431,13 @@ QUESTIONS = (
         HEALTH, "How fresh is each table?",
         """
         SELECT _account_id, table_name AS "table", read_at, full_read_at, changed_at, history_from,
-          requests_left, problem
+          limited_to, requests_left, problem
         FROM {_freshness} AS tables
         ORDER BY CASE WHEN problem IS NULL THEN 1 ELSE 0 END, table_name, _account_id
         """,
         {"table": TEXT, "read_at": MOMENT, "full_read_at": MOMENT, "changed_at": MOMENT,
-         "history_from": MOMENT, "written": COUNT, "gone": COUNT, "requests_left": COUNT,
-         "problem": TEXT},
+         "history_from": MOMENT, "limited_to": TEXT, "written": COUNT, "gone": COUNT,
+         "requests_left": COUNT, "problem": TEXT},
         note="Times are UTC. A full read finds what was deleted in Harvest. No date under history "
         "from: all of it is there. Written and gone: rows of the last run.",
         of_last_run=True,
@@ -545,7 +552,7 @@ def _profit(*models: str) -> str:
 FIGURES = (
     Figure(PEOPLE, "Tracked of capacity", SHARE,
            "SELECT sum(tracked_hours) / nullif(sum(capacity_hours), 0) AS value, "
-           + _ROLES + " FROM {utilization} AS weeks" + _BY_ROLE),
+           + _ROLES + " FROM {utilization} AS weeks WHERE capacity_hours IS NOT NULL" + _BY_ROLE),
     Figure(PEOPLE, "Billable of tracked", SHARE,
            "SELECT sum(billable_hours) / nullif(sum(tracked_hours), 0) AS value, '' AS unit "
            "FROM {utilization} AS weeks"),
@@ -559,9 +566,9 @@ FIGURES = (
     Figure(PROJECTS, "Budgets used up", COUNT,
            "SELECT count(*) AS value, '' AS unit FROM" + _LATEST + " WHERE share >= 1",
            worry=True),
-    Figure(PROJECTS, "Used up within 28 days", COUNT,
+    Figure(PROJECTS, f"Used up within {SOON} days", COUNT,
            "SELECT count(*) AS value, '' AS unit FROM" + _LATEST
-           + " WHERE runs_out_on <= day + 28", worry=True),
+           + f" WHERE runs_out_on <= day + {SOON}", worry=True),
     Figure(PROJECTS, "Profit of fixed fees", AMOUNT, _profit("profit_fixed_fee")),
     Figure(PROJECTS, "Profit of time and materials", AMOUNT,
            _profit("profit_time_and_materials")),
@@ -577,7 +584,8 @@ FIGURES = (
     Figure(HEALTH, "Last read (UTC)", MOMENT,
            "SELECT max(read_at) AS value, '' AS unit FROM {_freshness} AS tables"),
     Figure(HEALTH, "History is whole from", TEXT,
-           "SELECT CASE WHEN max(history_from) = DATE '1900-01-01' THEN 'its beginning' "
+           "SELECT CASE WHEN count(history_from) < count(*) THEN 'not known' "
+           "WHEN max(history_from) = DATE '1900-01-01' THEN 'its beginning' "
            "ELSE cast(max(history_from) AS text) END AS value, '' AS unit "
            "FROM {accounts} AS accounts"),
     Figure(HEALTH, "Tables with a problem", COUNT,

@@ -73,6 +73,9 @@ CHOSEN_BY: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 """The metrics, and by which of their columns rows are chosen. What is not named does not choose."""
 
+ALL = "All"
+"""Stands for no choice among names."""
+
 LOADED = ("_freshness", "_verification")
 """Tables of the loaded dataset that questions are asked of; the account chooses their rows."""
 
@@ -91,6 +94,11 @@ class Choice:
     person: tuple[int, int] | None = None
     currency: str | None = None
 
+    @property
+    def its_account(self) -> int | None:
+        """The account that is chosen, be it by its client or person; None: all of them."""
+        return next((pair[0] for pair in (self.client, self.person) if pair), self.account)
+
     def without_effect(self, models: Sequence[str]) -> list[str]:
         """Return what was chosen but chooses no rows of these models: the day counts as chosen."""
         chosen = {CLIENT: self.client, PERSON: self.person, CURRENCY: self.currency}
@@ -108,8 +116,10 @@ class Options:
     currencies: tuple[str, ...] = ()
     today: date = date(1970, 1, 1)
     first_day: date | None = None
-    whole_from: date | None = None
-    """The day from which on the history of all accounts is whole; None: not known."""
+    histories: Mapping[int, date | None] = field(default_factory=dict)
+    """From which day on each account's history is whole; None: not known."""
+    limits: Mapping[int, str] = field(default_factory=dict)
+    """What an account's time entries and expenses are limited to, where they are."""
 
 
 class Reading:
@@ -177,7 +187,7 @@ class Reading:
     def options(self) -> Options:
         """Return what can be chosen."""
         accounts = self.rows(
-            "SELECT _account_id, company_name, currency, history_from, today FROM {accounts} "
+            "SELECT _account_id, company_name, history_from, limited_to, today FROM {accounts} "
             "ORDER BY company_name, _account_id",
             Choice(),
         )
@@ -204,7 +214,6 @@ class Reading:
         )
         currencies = self.rows(f"SELECT currency FROM ({union}) AS used ORDER BY 1", Choice())
         (days,) = self.rows("SELECT min(week_start) AS first FROM {utilization}", Choice()) or [{}]
-        whole = [row["history_from"] for row in accounts]
         today = datetime.now(timezone.utc).date()
         return Options(
             {unique: account for account, unique in _unique(names).items()},
@@ -213,7 +222,8 @@ class Reading:
             tuple(row["currency"] for row in currencies if row["currency"]),
             max((row["today"] for row in accounts), default=today),
             days.get("first"),
-            None if not whole or None in whole else max(whole),
+            {row[ACCOUNT_ID]: row["history_from"] for row in accounts},
+            {row[ACCOUNT_ID]: row["limited_to"] for row in accounts if row["limited_to"]},
         )
 
     def _chosen(self, table: str, choice: Choice) -> str:
@@ -356,8 +366,8 @@ def label(rows: list[Row], accounts: Mapping[int, str]) -> list[Row]:
 
 
 def _unique(names: Mapping[Any, str]) -> dict[Any, str]:
-    """Return names by key, with the id behind each that stands for several keys."""
-    seen = Counter(names.values())
+    """Return names by key, with the id behind each that stands for several keys, or for `ALL`."""
+    seen = Counter([*names.values(), ALL])
     return {
         key: name if seen[name] == 1 else f"{name} ({key[1] if isinstance(key, tuple) else key})"
         for key, name in names.items()

@@ -2,6 +2,7 @@ with entries as (
   select
     entries._account_id,
     entries.user_id,
+    entries.user_name,
     entries.spent_date,
     entries.hours,
     entries.is_billable
@@ -14,10 +15,40 @@ tracked_days as (
   select
     _account_id,
     user_id,
+    min(user_name) as user_name,
     min(spent_date) as first_entry,
     max(spent_date) as last_entry
   from entries
   group by _account_id, user_id
+),
+
+-- A token may see time entries of people whom it may not see themselves.
+users as (
+  select
+    users._account_id,
+    users.user_id,
+    users.user_name,
+    users.is_contractor,
+    users.is_archived,
+    users.created_on,
+    coalesce(users.weekly_capacity, accounts.weekly_capacity) as capacity
+  from {{ ref('stg_harvest__users') }} as users
+  inner join {{ ref('accounts') }} as accounts
+    on users._account_id = accounts._account_id
+  union all
+  select
+    tracked_days._account_id,
+    tracked_days.user_id,
+    tracked_days.user_name,
+    cast(null as {{ dbt.type_boolean() }}) as is_contractor,
+    cast(null as {{ dbt.type_boolean() }}) as is_archived,
+    cast(null as date) as created_on,
+    cast(null as {{ dbt.type_bigint() }}) as capacity
+  from tracked_days
+  left join {{ ref('stg_harvest__users') }} as known
+    on tracked_days._account_id = known._account_id
+    and tracked_days.user_id = known.user_id
+  where known.user_id is null
 ),
 
 present as (
@@ -25,15 +56,15 @@ present as (
     users.*,
     accounts.first_week,
     accounts.history_from,
-    coalesce(users.weekly_capacity, accounts.weekly_capacity) as capacity,
+    accounts.whole_from,
     tracked_days.first_entry,
-    case when users.is_archived then tracked_days.last_entry else accounts.today end as last_day,
+    case when not users.is_archived then accounts.today else tracked_days.last_entry end as last_day,
     -- A person who was there before the history that was read is looked at from its start on.
     case
       when users.created_on < accounts.history_from then accounts.history_from
       else users.created_on
     end as present_from
-  from {{ ref('stg_harvest__users') }} as users
+  from users
   inner join {{ ref('accounts') }} as accounts
     on users._account_id = accounts._account_id
   left join tracked_days
@@ -90,7 +121,7 @@ select
   people.is_contractor,
   people.is_archived,
   working_days.week_start,
-  working_days.week_start >= people.history_from as is_whole,
+  working_days.week_start >= people.whole_from as is_whole,
   working_days.working_days,
   working_days.days_before_first_entry,
   {{ harvest.divide('people.capacity * working_days.working_days', '5 * 3600', 2) }}

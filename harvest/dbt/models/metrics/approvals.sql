@@ -1,7 +1,7 @@
 with entries as (
   select
     entries.*,
-    accounts.history_from,
+    accounts.whole_from,
     {{ harvest.week_of('entries.spent_date', 'accounts.first_week') }} as week_start
   from {{ ref('stg_harvest__time_entries') }} as entries
   inner join {{ ref('accounts') }} as accounts
@@ -34,8 +34,8 @@ select
     "sum(case when approval_status in ('unsubmitted', 'submitted', 'approved') then 0 else hours end)"
   ) }} as other_hours,
   used.uses_approval,
-  week_start >= history_from as is_whole
+  week_start >= whole_from as is_whole
 from entries
 inner join used
   on entries._account_id = used._account_id
-group by entries._account_id, week_start, user_id, history_from, used.uses_approval
+group by entries._account_id, week_start, user_id, whole_from, used.uses_approval

@@ -32,7 +32,7 @@ with projects as (
 budgeted as (
   select
     projects.*,
-    accounts.history_from,
+    accounts.whole_from,
     accounts.today
   from projects
   inner join {{ ref('accounts') }} as accounts
@@ -164,7 +164,7 @@ select
   end as runs_out_on,
   -- A budget that is given once holds all since the project was made, a monthly one the month only.
   case
-    when budget_is_monthly then month >= history_from
-    else created_on >= history_from
+    when budget_is_monthly then month >= whole_from
+    else created_on >= whole_from
   end as is_whole
 from forecast

@@ -37,7 +37,7 @@ select
   {{ harvest.decimal('versions.hours') }} as hours_invoiced,
   {{ harvest.decimal('versions.billable_amount') }} as billable_amount_invoiced,
   entries.currency,
-  entries.spent_date >= accounts.history_from as is_whole
+  entries.spent_date >= accounts.whole_from as is_whole
 from {{ ref('stg_harvest__time_entries') }} as entries
 inner join {{ ref('stg_harvest__invoices') }} as invoices
   on entries._account_id = invoices._account_id

@@ -1,7 +1,7 @@
 with expenses as (
   select
     expenses.*,
-    accounts.history_from,
+    accounts.whole_from,
     {{ harvest.month_of('expenses.spent_date') }} as month
   from {{ ref('stg_harvest__expenses') }} as expenses
   inner join {{ ref('accounts') }} as accounts
@@ -19,6 +19,6 @@ select
   {{ harvest.decimal('sum(case when is_billable then amount else 0 end)') }} as billable_amount,
   {{ harvest.decimal('sum(case when is_billable and not is_billed then amount else 0 end)') }}
     as uninvoiced_amount,
-  month >= history_from as is_whole
+  month >= whole_from as is_whole
 from expenses
-group by _account_id, month, expense_category_id, currency, history_from
+group by _account_id, month, expense_category_id, currency, whole_from

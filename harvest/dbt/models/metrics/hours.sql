@@ -34,7 +34,7 @@ select
   min(entries.cost_currency) as cost_currency,
   {{ harvest.decimal('sum(case when entries.cost is null then entries.rounded_hours else 0 end)') }}
     as hours_without_cost_rate,
-  entries.spent_date >= accounts.history_from as is_whole
+  entries.spent_date >= accounts.whole_from as is_whole
 from entries
 inner join {{ ref('accounts') }} as accounts
   on entries._account_id = accounts._account_id
@@ -45,4 +45,4 @@ group by
   entries.project_id,
   entries.task_id,
   entries.is_fixed_fee,
-  accounts.history_from
+  accounts.whole_from

@@ -28,4 +28,4 @@ select
   end as missing_hours,
   is_whole
 from weeks
-where working_days > 0 or days_before_first_entry > 0
+where (working_days > 0 or days_before_first_entry > 0) and expected_hours is not null

@@ -16,7 +16,7 @@ projects as (
   select
     projects.*,
     accounts.currency as profit_currency,
-    accounts.history_from,
+    accounts.whole_from,
     accounts.today,
     coalesce(invoiced.amount, 0) as invoiced,
     case
@@ -112,7 +112,8 @@ select
   {{ harvest.decimal('coalesce(work.hours_without_cost_rate, 0)') }} as hours_without_cost_rate,
   projects.starts_on,
   projects.ends_on,
-  months.month >= projects.history_from as is_whole
+  -- What was invoiced is all that ever was, so of an older project some of it may lack.
+  months.month >= projects.whole_from and projects.created_on >= projects.whole_from as is_whole
 from months
 inner join projects
   on months._account_id = projects._account_id

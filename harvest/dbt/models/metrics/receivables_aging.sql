@@ -8,11 +8,20 @@ with paid as (
   group by _account_id, invoice_id
 ),
 
+-- Elsewhere an invoice without payments may have some that nobody read.
+payments_read as (
+  select _account_id
+  from {{ ref('stg_harvest__freshness') }}
+  where table_name = 'invoice_payments' and read_at is not null and requests_left is null
+),
+
 invoices as (
   select
     invoices.*,
     accounts.history_from,
-    coalesce(paid.paid_amount, 0) as paid_amount,
+    coalesce(
+      paid.paid_amount, case when payments_read._account_id is not null then 0 end
+    ) as paid_amount,
     paid.last_paid_on,
     {{ dbt.datediff('invoices.due_date', 'accounts.today', 'day') }} as days_past_due,
     case
@@ -32,6 +41,16 @@ invoices as (
   left join paid
     on invoices._account_id = paid._account_id
     and invoices.invoice_id = paid.invoice_id
+  left join payments_read
+    on invoices._account_id = payments_read._account_id
+),
+
+-- Of the invoices of before, only those that changed later were read: they were paid late.
+counted as (
+  select
+    *,
+    case when issue_date < history_from then null else days_to_pay end as days_counted
+  from invoices
 )
 
 select
@@ -59,8 +78,8 @@ select
   end as age,
   days_to_pay,
   {{ harvest.divide(
-    'sum(days_to_pay) over (partition by _account_id, client_id)',
-    'count(days_to_pay) over (partition by _account_id, client_id)', 1
+    'sum(days_counted) over (partition by _account_id, client_id)',
+    'count(days_counted) over (partition by _account_id, client_id)', 1
   ) }} as client_average_days_to_pay,
   issue_date >= history_from as is_whole
-from invoices
+from counted

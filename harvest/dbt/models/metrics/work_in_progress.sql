@@ -10,7 +10,10 @@ with open_work as (
     currency,
     rounded_hours as hours,
     case when is_fixed_fee then 0 else billable_amount end as amount,
-    case when billable_amount is null then rounded_hours else 0 end as hours_without_rate,
+    case
+      when not is_fixed_fee and billable_amount is null then rounded_hours
+      else 0
+    end as hours_without_rate,
     0 as expenses
   from {{ ref('stg_harvest__time_entries') }}
   where is_billable and not is_billed
@@ -53,7 +56,7 @@ daily as (
 aged as (
   select
     daily.*,
-    accounts.history_from,
+    accounts.whole_from,
     {{ dbt.datediff('daily.spent_date', 'accounts.today', 'day') }} as age_days
   from daily
   inner join {{ ref('accounts') }} as accounts
@@ -80,5 +83,5 @@ select
     when age_days <= 90 then '61-90'
     else 'over 90'
   end as age,
-  spent_date >= history_from as is_whole
+  spent_date >= whole_from as is_whole
 from aged
