@@ -51,6 +51,7 @@ class Truth:
         unknown: A person whom the token may not see.
         payments_read: Whether payments were read.
         limited_to: What time entries and expenses are limited to.
+        uses_approval: Whether anybody ever submitted hours; all are unsubmitted otherwise.
     """
 
     account: Account
@@ -62,6 +63,7 @@ class Truth:
     unknown: int | None = None
     payments_read: bool = True
     limited_to: str | None = None
+    uses_approval: bool = True
 
     def __post_init__(self) -> None:
         """Read the records once."""
@@ -224,7 +226,7 @@ class Truth:
         for rows in self._grouped(self.entries, lambda e: (e["user"]["id"], self._week(e["day"]))):
             by_status: dict[str, Decimal] = defaultdict(Decimal)
             for row in rows:
-                status = row["approval_status"]
+                status = row["approval_status"] if self.uses_approval else "unsubmitted"
                 by_status[status if status in known else "other"] += row["hours"]
             yield {
                 "user_id": rows[0]["user"]["id"],
@@ -232,7 +234,7 @@ class Truth:
                 "week_start": self._week(rows[0]["day"]),
                 "hours": _sum(rows, "hours"),
                 **{f"{status}_hours": by_status[status] for status in (*known, "other")},
-                "uses_approval": True,
+                "uses_approval": self.uses_approval,
                 "is_whole": self._whole(self._week(rows[0]["day"])),
             }
 

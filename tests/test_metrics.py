@@ -88,7 +88,7 @@ def built(
         one, other = (
             Truth(sandbox.account, today, since, RATES["EUR"], seen),
             Truth(sandbox.account, today, since, RATES["CHF"], seen, "CHF", stranger,
-                  payments_read=False, limited_to="client 7"),
+                  payments_read=False, limited_to="client 7", uses_approval=False),
         )  # fmt: skip
         yield (
             dict(zip(accounts, (one, other), strict=True)),
@@ -196,11 +196,12 @@ def copy_account(pipeline: Pipeline) -> None:
 
 
 def make_other(pipeline: Pipeline, account: int, stranger: int) -> None:
-    """Let an account have another currency, limits, and what its token may not read."""
+    """Let an account have another currency, no approvals, limits, and what its token can't read."""
     changes = (
         "UPDATE company SET currency = 'CHF' WHERE _account_id = {0}",
         "DELETE FROM users WHERE _account_id = {0} AND id = {1}",
         "DELETE FROM invoice_payments WHERE _account_id = {0}",
+        "UPDATE time_entries SET approval_status = 'unsubmitted' WHERE _account_id = {0}",
     )
     freshness = "UPDATE _freshness SET {} WHERE _account_id = {} AND table_name = '{}'"
     told = (("read_at = NULL", "invoice_payments"), ("limited_to = 'client 7'", "expenses"))
@@ -354,21 +355,6 @@ def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
         load(pipeline, "users", refresh=True, api_key=sandbox.token,
              account_id=str(sandbox.account_id), base_url=sandbox.base_url,
              tell=lambda _: None)  # fmt: skip
-
-
-def test_no_approvals(
-    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, dbt: Venv
-) -> None:
-    """In an account where nobody ever submits hours, none of them wait for approval."""
-    statuses = {entry["approval_status"] for entry in sandbox.account.rows("time_entries")}
-    assert statuses == {"unsubmitted"}
-    load(duck, "company", "time_entries", "users", tell=lambda _: None, **settings)
-    runner = metrics.runner(duck, dbt)
-    with metrics.aside(duck):
-        runner.run(["--select", "+approvals"],
-                   additional_vars={"source_dataset_name": "harvest_data"})  # fmt: skip
-    approvals = rows(duck, "harvest_data_metrics", "approvals")
-    assert {row["uses_approval"] for row in approvals} == {False}
 
 
 def tell_freshness(pipeline: Pipeline, account_id: int) -> None:
