@@ -74,7 +74,6 @@ def test_partial_load(
         ("snowflake", {"like": "airbyte"}, LikeDestinationError),
         ("snowflake", {"like": "stitch", "metrics": True}, LikeDestinationError),
         ("filesystem", {"like": "fivetran"}, MetricsDestinationError),
-        ("filesystem", {"metrics": True}, MetricsDestinationError),
     ],
 )
 def test_elsewhere(
