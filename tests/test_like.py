@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import Any
 
 import dlt
 import pytest
+import yaml
 from dlt import Pipeline
 from dlt.common.runners import Venv
 
@@ -60,6 +62,7 @@ NAMES = {
 def test_tables(
     request: pytest.FixtureRequest,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     database: str,
     sandbox: Sandbox,
     settings: dict[str, Any],
@@ -68,6 +71,7 @@ def test_tables(
     """Each table has a row for each of Harvest's records, and its columns what Harvest says.
 
     Nothing else is built, and nothing keeps a refresh from dropping what the tables are made of.
+    Hooks and grants of the user's own project are heeded.
     """
     if database == "duckdb":
         destination: Any = dlt.destinations.duckdb(str(tmp_path / "closed.duckdb"))
@@ -75,6 +79,9 @@ def test_tables(
         destination = dlt.destinations.postgres(request.getfixturevalue("postgres_url"))
     pipeline = dlt.pipeline("harvest_test", destination=destination, dataset_name="of_like")
     load(pipeline, tell=lambda _: None, **settings)
+    with pipeline.sql_client() as client:
+        client.execute_sql("CREATE TABLE hooked (a int)")
+    configure(tmp_path / "package", grants=database == "postgres", monkeypatch=monkeypatch)
     built = metrics.build(pipeline, *COUNTS, venv=dbt)
     assert built == {connector: f"of_like_{connector}" for connector in COUNTS}
     assert tables(pipeline, "of_like_metrics") == []
@@ -87,7 +94,33 @@ def test_tables(
             compare(sandbox.account, connector, name, there)
             filled += bool(there)
         assert filled == count, connector
+    assert rows(pipeline, "of_like", "hooked") == [{"a": 1}] * len(COUNTS)
+    if database == "postgres":
+        assert granted(pipeline) == {f"of_like_{each}": count for each, count in COUNTS.items()}
     load(pipeline, "clients", refresh=True, tell=lambda _: None, **settings)
+
+
+def configure(package: Path, *, grants: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the package be configured, as a user's own project may."""
+    shutil.copytree(metrics.PACKAGE, package)
+    monkeypatch.setattr(metrics, "PACKAGE", package)
+    project = package / "dbt_project.yml"
+    configured = yaml.safe_load(project.read_text(encoding="utf-8"))
+    configured["models"]["harvest"]["like"] = {
+        "+post-hook": "insert into {{ target.schema }}.hooked values (1)",
+        "+grants": {"select": ["public"]} if grants else {},
+    }
+    project.write_text(yaml.safe_dump(configured), encoding="utf-8")
+
+
+def granted(pipeline: Pipeline) -> dict[str, int]:
+    """Return how many tables of each schema everybody may read."""
+    query = (
+        "SELECT table_schema, count(*) FROM information_schema.table_privileges "
+        "WHERE grantee = 'PUBLIC' AND table_schema LIKE 'of_like%%' GROUP BY table_schema"
+    )
+    with pipeline.sql_client() as client, client.execute_query(query) as cursor:
+        return dict(cursor.fetchall())
 
 
 def tables(pipeline: Pipeline, schema: str) -> list[str]:

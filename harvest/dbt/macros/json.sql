@@ -12,7 +12,9 @@
 {{ return(adapter.dispatch('json_object', 'harvest')(pairs | join(', '))) }}
 {%- endmacro %}
 
-{% macro default__json_object(pairs) -%}
+{% macro default__json_object(pairs) -%}{{ harvest.no_json() }}{%- endmacro %}
+
+{% macro no_json() -%}
 {{ exceptions.raise_compiler_error('JSON is made on DuckDB and Postgres only, not on ' ~ target.type ~ '.') }}
 {%- endmacro %}
 
@@ -24,6 +26,8 @@
 {% macro json_list(item, order) -%}
 {{ return(adapter.dispatch('json_list', 'harvest')(item, order)) }}
 {%- endmacro %}
+
+{% macro default__json_list(item, order) -%}{{ harvest.no_json() }}{%- endmacro %}
 
 {% macro duckdb__json_list(item, order) -%}to_json(list({{ item }} order by {{ order }})){%- endmacro %}
 
@@ -45,6 +49,8 @@
 
 {#- A timestamp as Harvest writes it: 2026-01-02T03:04:05Z. -#}
 {% macro stamp_text(stamp) -%}{{ return(adapter.dispatch('stamp_text', 'harvest')(stamp)) }}{%- endmacro %}
+
+{% macro default__stamp_text(stamp) -%}{{ harvest.no_json() }}{%- endmacro %}
 
 {% macro duckdb__stamp_text(stamp) -%}
 strftime({{ stamp }} at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ')

@@ -9,7 +9,7 @@
   'billable_rates': {
     'from': 'user_billable_rates',
     'columns': 'id amount start_date end_date created_at updated_at parent_id',
-    'but': {'parent_id': 'user_id'},
+    'renamed': {'parent_id': 'user_id'},
   },
   'clients': {
     'columns': 'id name is_active address statement_key currency created_at updated_at',
@@ -28,7 +28,7 @@
   'cost_rates': {
     'from': 'user_cost_rates',
     'columns': 'id amount start_date end_date created_at updated_at parent_id',
-    'but': {'parent_id': 'user_id'},
+    'renamed': {'parent_id': 'user_id'},
   },
   'estimate_item_categories': {
     'columns': 'id name created_at updated_at',
@@ -36,7 +36,7 @@
   'estimate_messages': {
     'columns': 'id sent_by sent_by_email sent_from sent_from_email recipients subject body
       event_type send_me_a_copy created_at updated_at parent_id',
-    'but': {'parent_id': 'estimate_id'},
+    'renamed': {'parent_id': 'estimate_id'},
   },
   'estimates': {
     'columns': 'id client line_items creator client_key number purchase_order amount tax
@@ -58,12 +58,12 @@
     'columns': 'id sent_by sent_by_email sent_from sent_from_email recipients subject body
       event_type send_me_a_copy include_link_to_client_invoice attach_pdf thank_you
       reminder send_reminder_on created_at updated_at parent_id',
-    'but': {'parent_id': 'invoice_id'},
+    'renamed': {'parent_id': 'invoice_id'},
   },
   'invoice_payments': {
     'columns': 'id amount paid_at paid_date recorded_by recorded_by_email notes transaction_id
       payment_gateway created_at updated_at parent_id',
-    'but': {'parent_id': 'invoice_id'},
+    'renamed': {'parent_id': 'invoice_id'},
   },
   'invoices': {
     'columns': 'id client line_items estimate retainer creator client_key number purchase_order
@@ -76,7 +76,7 @@
     'from': 'user_project_assignments',
     'columns': 'id is_project_manager is_active use_default_rates budget hourly_rate project
       client task_assignments created_at updated_at parent_id',
-    'but': {'parent_id': 'user_id'},
+    'renamed': {'parent_id': 'user_id'},
   },
   'projects': {
     'columns': 'id client name code is_active is_billable is_fixed_fee bill_by hourly_rate budget

@@ -18,7 +18,7 @@
     'columns': 'id client_id creator_id client_key number purchase_order amount tax tax_amount
       tax_2 tax_2_amount discount discount_amount subject notes currency state
       issue_date sent_at created_at updated_at accepted_at declined_at',
-    'but': {'tax_2': 'tax2', 'tax_2_amount': 'tax2_amount'},
+    'renamed': {'tax_2': 'tax2', 'tax_2_amount': 'tax2_amount'},
   },
   'estimate_item_category': {
     'from': 'estimate_item_categories',
@@ -27,7 +27,7 @@
   'estimate_line_item': {
     'from': 'estimates__line_items',
     'columns': 'id amount description kind quantity taxed taxed_2 unit_price estimate_id',
-    'but': {'taxed_2': 'taxed2', 'estimate_id': 'estimates.id'},
+    'renamed': {'taxed_2': 'taxed2', 'estimate_id': 'estimates.id'},
   },
   'estimate_message': {
     'from': 'estimate_messages',
@@ -37,7 +37,7 @@
   'estimate_message_recipient': {
     'from': 'estimate_messages__recipients',
     'columns': 'name email estimate_message_id',
-    'but': {'estimate_message_id': 'estimate_messages.id'},
+    'renamed': {'estimate_message_id': 'estimate_messages.id'},
   },
   'expense': {
     'from': 'expenses',
@@ -56,7 +56,7 @@
       tax_2 tax_2_amount discount discount_amount due_amount subject notes currency
       state period_start period_end issue_date due_date payment_term sent_at paid_at
       paid_date closed_at recurring_invoice_id created_at updated_at',
-    'but': {'tax_2': 'tax2', 'tax_2_amount': 'tax2_amount'},
+    'renamed': {'tax_2': 'tax2', 'tax_2_amount': 'tax2_amount'},
   },
   'invoice_item_category': {
     'from': 'invoice_item_categories',
@@ -65,7 +65,7 @@
   'invoice_line_item': {
     'from': 'invoices__line_items',
     'columns': 'id amount description kind quantity taxed taxed_2 unit_price project_id invoice_id',
-    'but': {'taxed_2': 'taxed2', 'invoice_id': 'invoices.id'},
+    'renamed': {'taxed_2': 'taxed2', 'invoice_id': 'invoices.id'},
   },
   'invoice_message': {
     'from': 'invoice_messages',
@@ -76,7 +76,7 @@
   'invoice_message_recipient': {
     'from': 'invoice_messages__recipients',
     'columns': 'name email invoice_message_id',
-    'but': {'invoice_message_id': 'invoice_messages.id'},
+    'renamed': {'invoice_message_id': 'invoice_messages.id'},
   },
   'invoice_payment': {
     'from': 'invoice_payments',
@@ -107,7 +107,7 @@
   'role_user': {
     'from': 'roles',
     'columns': 'role_id role_user_id',
-    'but': {'role_id': 'id', 'role_user_id': 'user_ids[id]'},
+    'renamed': {'role_id': 'id', 'role_user_id': 'user_ids[id]'},
   },
   'task': {
     'from': 'tasks',
@@ -125,23 +125,23 @@
   'user_billable_rate': {
     'from': 'user_billable_rates',
     'columns': 'id users_id amount start_date end_date created_at updated_at',
-    'but': {'users_id': 'user_id'},
+    'renamed': {'users_id': 'user_id'},
   },
   'user_cost_rate': {
     'from': 'user_cost_rates',
     'columns': 'id users_id amount start_date end_date created_at updated_at',
-    'but': {'users_id': 'user_id'},
+    'renamed': {'users_id': 'user_id'},
   },
   'user_project_assignment': {
     'from': 'user_project_assignments',
     'columns': 'id users_id project_id client_id is_active is_project_manager use_default_rates
       hourly_rate budget created_at updated_at',
-    'but': {'users_id': 'user_id'},
+    'renamed': {'users_id': 'user_id'},
   },
   'user_project_assignment_task_assignment': {
     'from': 'user_project_assignments__task_assignments',
     'columns': 'id users_id task_id is_active billable hourly_rate budget created_at updated_at',
-    'but': {'users_id': 'user_project_assignments.user_id'},
+    'renamed': {'users_id': 'user_project_assignments.user_id'},
   },
   'users': {
     'columns': 'id first_name last_name email telephone timezone has_access_to_all_future_projects
@@ -151,7 +151,7 @@
   'users_permission_claim': {
     'from': 'users',
     'columns': 'users_id permission_claim_name',
-    'but': {'users_id': 'id', 'permission_claim_name': 'permissions_claims[text]'},
+    'renamed': {'users_id': 'id', 'permission_claim_name': 'permissions_claims[text]'},
   },
 }) }}
 {%- endmacro %}

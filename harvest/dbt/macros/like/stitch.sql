@@ -18,7 +18,7 @@
   'estimate_line_items': {
     'from': 'estimates__line_items',
     'columns': 'id kind description quantity unit_price amount taxed taxed2 estimate_id',
-    'but': {'estimate_id': 'estimates.id'},
+    'renamed': {'estimate_id': 'estimates.id'},
   },
   'estimate_messages': {
     'columns': 'id estimate_id sent_by sent_by_email sent_from sent_from_email subject body
@@ -44,7 +44,7 @@
   'invoice_line_items': {
     'from': 'invoices__line_items',
     'columns': 'id project_id kind description quantity unit_price amount taxed taxed2 invoice_id',
-    'but': {'invoice_id': 'invoices.id'},
+    'renamed': {'invoice_id': 'invoices.id'},
   },
   'invoice_messages': {
     'columns': 'id invoice_id sent_by sent_by_email sent_from sent_from_email subject body
@@ -93,7 +93,7 @@
   'user_project_tasks': {
     'from': 'user_project_assignments__task_assignments',
     'columns': 'project_task_id user_id',
-    'but': {'user_id': 'user_project_assignments.user_id', 'project_task_id': 'id'},
+    'renamed': {'user_id': 'user_project_assignments.user_id', 'project_task_id': 'id'},
   },
   'user_projects': {
     'from': 'user_project_assignments',
@@ -108,7 +108,7 @@
   'user_roles': {
     'from': 'roles',
     'columns': 'user_id role_id',
-    'but': {'user_id': 'user_ids[id]', 'role_id': 'id'},
+    'renamed': {'user_id': 'user_ids[id]', 'role_id': 'id'},
   },
 }) }}
 {%- endmacro %}

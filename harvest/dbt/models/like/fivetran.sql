@@ -1,1 +1,2 @@
+{#- Makes all tables of `fivetran_tables()`, see macros/like/like.sql. -#}
 {{ harvest.like('fivetran') }}
