@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DOCS := README.md CONTRIBUTING.md harvest/README.md docs/*.md harvest/dbt/models/staging/*.yml
+DOCS := README.md CONTRIBUTING.md harvest/README.md docs/*.md harvest/dbt/models/*/*.yml
 
 # What a change breaks first, without Postgres.
 QUICK := tests/test_plan.py tests/test_api_answers.py tests/test_api_settings.py \

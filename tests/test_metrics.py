@@ -12,6 +12,7 @@ from typing import Any
 
 import dlt
 import pytest
+import yaml
 from dlt import Pipeline
 from dlt.common.runners import Venv
 from dlt.destinations.exceptions import DatabaseException
@@ -236,6 +237,19 @@ def _plain(value: Any) -> Any:
     """Return a value as the truth has it; floats would not be exact, so there must be none."""
     assert not isinstance(value, float)
     return value.astimezone(timezone.utc) if isinstance(value, datetime) else value
+
+
+def test_described(built: Metrics) -> None:
+    """The documentation of dbt has words for each column of each metric, and for no other."""
+    _, tables, _ = built
+    file = metrics.PACKAGE / "models" / "metrics" / "metrics.yml"
+    described = {
+        model["name"]: [column["name"] for column in model["columns"]]
+        for model in yaml.safe_load(file.read_text(encoding="utf-8"))["models"]
+    }
+    assert {model: sorted(found[0]) for model, found in tables.items()} == {
+        model: sorted(names) for model, names in described.items()
+    }
 
 
 @pytest.mark.parametrize("choose", CHOICES)

@@ -1,12 +1,13 @@
 with lines as (
   {{ harvest.loaded('invoices__line_items', {
-    '_dlt_parent_id': 'text', 'project__id': 'id', 'amount': 'decimal',
+    'id': 'id', '_dlt_parent_id': 'text', 'project__id': 'id', 'amount': 'decimal',
   }) }}
 )
 
 select
   invoices._account_id,
   invoices.invoice_id,
+  lines.id as invoice_line_id,
   invoices.state,
   invoices.currency,
   lines.project__id as project_id,
