@@ -15,6 +15,7 @@ import pytest
 import yaml
 from dlt import Pipeline
 from dlt.common.runners import Venv
+from dlt.helpers.dbt.exceptions import DBTProcessingError
 
 from harvest import ENDPOINTS, metrics
 from harvest.run import load
@@ -94,6 +95,8 @@ def test_tables(
             compare(sandbox.account, connector, name, there)
             filled += bool(there)
         assert filled == count, connector
+    if database == "duckdb":
+        check_keys(pipeline, dbt)
     assert rows(pipeline, "of_like", "hooked") == [{"a": 1}] * len(COUNTS)
     if database == "postgres":
         assert granted(pipeline) == {f"of_like_{each}": count for each, count in COUNTS.items()}
@@ -111,6 +114,21 @@ def configure(package: Path, *, grants: bool, monkeypatch: pytest.MonkeyPatch) -
         "+grants": {"select": ["public"]} if grants else {},
     }
     project.write_text(yaml.safe_dump(configured), encoding="utf-8")
+
+
+def check_keys(pipeline: Pipeline, dbt: Venv) -> None:
+    """Let dbt test that keys are unique; and that it finds one that is not."""
+    runner = metrics.runner(pipeline, dbt)
+    variables = {"source_dataset_name": "of_like", "like": list(COUNTS)}
+    with metrics.aside(pipeline):
+        runner.test(["--select", "like"], additional_vars=variables)
+    with pipeline.sql_client() as client:
+        name = "of_like_stitch.user_projects"
+        client.execute_sql(f"INSERT INTO {name} SELECT * FROM {name} LIMIT 1")
+    with metrics.aside(pipeline), pytest.raises(DBTProcessingError) as caught:
+        runner.test(["--select", "like"], additional_vars=variables)
+    failed = {result.model_name for result in caught.value.run_results if result.status == "fail"}
+    assert failed == {"like_keys_stitch_stitch"}
 
 
 def granted(pipeline: Pipeline) -> dict[str, int]:
