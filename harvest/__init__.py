@@ -68,8 +68,9 @@ def harvest_source(
     - Each endpoint is a resource and a table of its name; select with `with_resources`.
     - Rows are merged on `_account_id` and their ids. The first run reads all in scope, a later one
       what changed since.
-    - `company`, messages, payments and rates are read whole on each run, and so are the lists of
-      users, invoices and estimates that they belong to.
+    - `company`, `roles` and the children of records (messages, payments, rates, people's projects
+      and teammates) are read whole on each run, and so are the lists of users, invoices and
+      estimates that they belong to.
     - `anchor_date` bounds time entries, expenses, invoices and estimates, never reference data.
       It is kept in the pipeline's state: an earlier one later brings the missing history, a
       later one loses nothing.
@@ -97,14 +98,14 @@ def harvest_source(
             ("differing"), or of those only that changed ("changed").
         full_read: List everything in scope again in this run.
         full_read_hours: List everything in scope again when the last time is so long ago; 0 on
-            each run, -1 only when asked by `full_read`. Only then deletions are found.
+            each run, -1 only when asked by `full_read`. Of what is not read whole on each run,
+            deletions are found only then.
         confirm_deletions: Accept that most rows of a table are gone, or that the token sees less
             than the one before it. Where there are several accounts, for `only_account`.
         in_batches: Bring a long history in several runs, newest first, each of which loads what it
             read. Run again while the state of the account's last run has `requests_left`.
             `harvest.run.load` does.
-        next_batch: Go on with what the last run left, and read nothing whole again that it read
-            whole, whatever `children`, `full_read` and `full_read_hours` say. `harvest.run.load`
+        next_batch: Go on with what the last run left, and start no further full read, whatever `children`, `full_read` and `full_read_hours` say. `harvest.run.load`
             does from its second batch on.
         keep_going: Load what can be read when a table or record can't, and note in the state of the
             account's last run what `failed`. `harvest.run.load` does, and reports it.
