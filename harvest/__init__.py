@@ -105,8 +105,9 @@ def harvest_source(
         in_batches: Bring a long history in several runs, newest first, each of which loads what it
             read. Run again while the state of the account's last run has `requests_left`.
             `harvest.run.load` does.
-        next_batch: Go on with what the last run left, and start no further full read, whatever `children`, `full_read` and `full_read_hours` say. `harvest.run.load`
-            does from its second batch on.
+        next_batch: Go on with what the last run left, and start no further full read, whatever
+            `children`, `full_read` and `full_read_hours` say. `harvest.run.load` does from its
+            second batch on.
         keep_going: Load what can be read when a table or record can't, and note in the state of the
             account's last run what `failed`. `harvest.run.load` does, and reports it.
         public_links: Load `client_key` and `statement_key`. They are secrets: whoever has one opens
