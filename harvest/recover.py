@@ -21,6 +21,7 @@ from dlt.common import logger
 from dlt.common.destination.client import JobClientBase, WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import LoadInfo, SupportsPipeline, TPipelineState
+from dlt.common.schema.typing import PIPELINE_STATE_TABLE_NAME
 from dlt.common.storages import LoadStorage, PackageStorage
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.pipeline import trace
@@ -300,11 +301,17 @@ def _pending(pipeline: Pipeline) -> set[str]:
 
 
 def _source_of(pipeline: Pipeline, package: str) -> str:
-    """Return the name of the source whose data a package holds; "" if it is only a remnant."""
+    """Return the name of the source whose data a package holds.
+
+    "" if it is only a remnant, or the state, which dlt puts into a package of the source that the
+    pipeline ran first.
+    """
     try:
-        return str(pipeline.get_load_package_info(package).schema.name)
+        found = pipeline.get_load_package_info(package)
     except FileNotFoundError:
         return ""
+    tables = {job.job_file_info.table_name for jobs in found.jobs.values() for job in jobs}
+    return "" if tables == {PIPELINE_STATE_TABLE_NAME} else str(found.schema.name)
 
 
 def _state_file(pipeline: Pipeline) -> Path:

@@ -109,6 +109,7 @@ def load(
             customize(made)
         return made
 
+    pipeline.activate()  # dlt gives what is configured for the active one
     accounts = _accounts(tables, settings)
     chosen = accounts[0].settings
     several = len(chosen.account_ids) > 1
@@ -196,6 +197,7 @@ def verify(
         raise ConfigurationError(
             "verify_months", f"is {months}", f"give a number, such as {MONTHS}"
         )
+    pipeline.activate()  # as in `load`
     accounts = _accounts((), settings)
     with _alone(pipeline), defaults(pipeline), explained(pipeline):
         recover(pipeline, SOURCE)

@@ -152,7 +152,7 @@ class Listing:
         """
         yield from self._once(self._side_by_side() if self._date else self._followed(self._filters))
         if self.left_at:
-            span = Window(self.left_at + DAY, self._span.last)
+            span = Window(self.left_at + min(DAY, date.max - self.left_at), self._span.last)
             self._filters = {**self._filters, **span.filters}
         if self._pages > 1 and self._asks_for_changes:
             after = since(self.started - timedelta(seconds=OVERLAP_SECONDS))

@@ -57,7 +57,8 @@ class Window:
         windows, last = [], self.last
         while records >= sizes.window_records:
             likely = enough(share, sizes)
-            first = top - max(1, round(likely / per_day)) * DAY + DAY
+            days = min(max(1, round(likely / per_day)), (top - date.min).days)
+            first = top - days * DAY + DAY
             if self.first and first <= self.first:
                 break
             windows.append(Window(first, last, self.splits + 1, likely))
