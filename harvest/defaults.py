@@ -15,6 +15,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs import PluggableRunContext
 from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from .settings import DUCKDB_MEMORY, WORKERS
 
@@ -64,7 +65,8 @@ class _Defaults(ConfigProvider):
         if asking != self._pipeline_name or pipeline_name:
             return None, ".".join(path)
         if sections[:1] == ("destination",) and key == STAGING_LAYOUT:
-            return f"%s_staging_{self._pipeline_name.replace('%', '%%')}", ".".join(path)
+            own = NamingConvention().normalize_identifier(self._pipeline_name)  # else dlt warns
+            return f"%s_staging_{own}", ".".join(path)
         return self._values.get(path), ".".join(path)
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dlt
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
@@ -187,6 +188,28 @@ def test_bad_settings(
         assert word in str(caught.value)
         assert "\n" not in str(caught.value)
         assert SECRET not in str(caught.value)
+
+
+def test_own_settings(
+    sandbox: Sandbox,
+    other: HostedAccount,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Of several pipelines in one process each loads what is configured for it."""
+    for name, account_id in (("first", sandbox.account_id), ("second", other.account_id)):
+        monkeypatch.setenv(f"{name.upper()}__SOURCES__HARVEST__ACCOUNT_ID", str(account_id))
+    given = {**settings, "api_key": sandbox.shared_token}
+    del given["account_id"]
+    pipelines = [
+        dlt.pipeline(name, destination=dlt.destinations.duckdb(str(tmp_path / f"{name}.duckdb")))
+        for name in ("first", "second")
+    ]
+    for pipeline in pipelines:
+        load(pipeline, "clients", **given)
+    held = [{row["_account_id"] for row in read(pipeline, "clients")} for pipeline in pipelines]
+    assert held == [{FIRST}, {SECOND}]
 
 
 def test_token_each(sandbox: Sandbox, other: HostedAccount, both: Settings, duck: Pipeline) -> None:

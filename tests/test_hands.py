@@ -240,13 +240,16 @@ def test_broken_staging(
     assert_equal(duck, sandbox, *tables)
 
 
-def test_dropped_state(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) -> None:
-    """The table of dlt's states comes back, also where another pipeline's schema has it."""
+@pytest.mark.parametrize("table", ["_dlt_pipeline_state", "_dlt_loads"])
+def test_dropped_state(
+    sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, table: str
+) -> None:
+    """A table of dlt's own comes back, also where another pipeline's schema has it."""
     load(duck, "clients", **settings)
     other = second_pipeline(duck)
     load(other, "clients", **settings)
     load(duck, "clients", "roles", **settings)
-    execute(duck, "DROP TABLE {dataset}._dlt_pipeline_state")
+    execute(duck, f"DROP TABLE {{dataset}}.{table}")
     for _ in range(2):
         load(other, "clients", **settings)
         load(duck, "clients", "roles", **settings)

@@ -87,6 +87,25 @@ def test_other_source(job: Job) -> None:
     assert [row["id"] for row in read(job.pipeline(), "messages")] == [1]
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_behind_other_source(
+    job: Job,
+    sandbox: Sandbox,
+    plain: bool,  # noqa: FBT001
+) -> None:
+    """What was read and not loaded is read anew, where the state waits with another source."""
+    job.pipeline().run([{"id": 1}], table_name="messages", schema=dlt.Schema("queue"))
+    job.pipeline().run(job.read())
+    change(sandbox)
+    job.pipeline().extract(job.read())
+    change(sandbox, seed=2)
+    if plain:
+        job.pipeline().run(job.read())
+    else:
+        load(job.pipeline(), *job.tables, **job.source)
+    assert_equal(job.pipeline(), sandbox, *TABLES)
+
+
 def test_database_in_first_folder(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from dlt.common.schema.typing import PIPELINE_STATE_TABLE_NAME, TTableSchemaColumns
+from dlt.common.schema.typing import (
+    LOADS_TABLE_NAME,
+    PIPELINE_STATE_TABLE_NAME,
+    TTableSchemaColumns,
+)
 
 from ..catalog import BY_NAME, Endpoint
 from ..catalog.schema import ACCOUNT_ID
@@ -201,11 +205,11 @@ class Holdings:
         names |= {endpoint.history_table for endpoint in self._with_history}
         pipeline = self._extraction.pipeline
         keeps_state = pipeline is not None and pipeline.config.restore_from_destination
-        of_state = {PIPELINE_STATE_TABLE_NAME} if keeps_state else set()
-        found = self._destination.tables([*names, FRESHNESS, *of_state])
+        of_dlt = {LOADS_TABLE_NAME} | ({PIPELINE_STATE_TABLE_NAME} if keeps_state else set())
+        found = self._destination.tables([*names, FRESHNESS, *of_dlt])
         if found is None:
             return None
-        if found and of_state - found.keys():  # Somebody dropped the table of dlt's states.
+        if found and of_dlt - found.keys():  # Somebody dropped a table of dlt's own.
             make_again(self._tables.resource(self.fit[0]), self._extraction.load_id)
         self._refuse_to_wipe(found)
         there = {name: found[name] for name in found.keys() - dropped}
