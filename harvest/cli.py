@@ -28,6 +28,7 @@ from . import ENDPOINTS, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
 from .dashboard import PORT, demand, export, has_metrics, serve
+from .destination import name_there
 from .errors import (
     AccountsError,
     DifferencesError,
@@ -154,9 +155,10 @@ def load_and_print(
             "error."
         )
     where = str(pipeline.destination_client().config)
-    place = {"in": where, "dataset": pipeline.dataset_name}
+    dataset = name_there(pipeline)
+    place = {"in": where, "dataset": dataset}
     if not as_json:
-        print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
+        print(f"\n{summary}\n\nIn {where}, dataset {dataset}.")
     built = {}
     try:
         if wanted and not failed:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import dlt
 import pytest
+from dlt import Pipeline
 
 from harvest.cli import main
+from harvest.destination import name_there
+from harvest.errors import ConfigurationError
+from harvest.run import load
+from harvest_sandbox import Sandbox
 
 
 @pytest.mark.parametrize(
@@ -34,3 +42,19 @@ def test_refused(
         main()
     assert ended.value.code == 2
     assert says in capsys.readouterr().err
+
+
+def test_dataset_like_database(duck: Pipeline, sandbox: Sandbox, settings: dict[str, Any]) -> None:
+    """A dataset named as DuckDB's file, in which each name would mean two things, is refused."""
+    twin = dlt.pipeline("harvest_test", destination=duck.destination, dataset_name="Warehouse")
+    with pytest.raises(ConfigurationError, match="such as `--dataset warehouse_data`"):
+        load(twin, "clients", **settings)
+    assert not sandbox.log
+
+
+def test_name_there(duck: Pipeline) -> None:
+    """The dataset that a user is told is the one that is in the database."""
+    assert name_there(duck) == "harvest_data"
+    named = dlt.pipeline("harvest_test", destination=duck.destination, dataset_name="a-B")
+    with named.sql_client() as client:
+        assert name_there(named) == client.dataset_name == "a_b"
