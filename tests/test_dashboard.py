@@ -376,6 +376,13 @@ def test_no_such_folder(duck: Pipeline) -> None:
         export(duck, "no/such/page.html")
 
 
+def test_home(duck: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path from the user's home, which a shell leaves as it is in quotes, goes there."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UnwritableFileError, match=f"{tmp_path}/no/page.html"):
+        export(duck, "~/no/page.html")
+
+
 def test_no_file(warehouse: Pipeline, tmp_path: Path) -> None:
     """A page can't be written where a folder is."""
     with pytest.raises(UnwritableFileError, match="Is a directory"):

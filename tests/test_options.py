@@ -1,18 +1,24 @@
-"""An option that would be left out in silence is refused in one line."""
+"""What can't be done as it is asked for is refused in one line, and not left out in silence."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import dlt
 import pytest
 from dlt import Pipeline
 
-from harvest.cli import main
+from harvest.cli import _where, load_and_print, main
 from harvest.destination import name_there
 from harvest.errors import ConfigurationError
 from harvest.run import load
 from harvest_sandbox import Sandbox
+
+from .running import SCRIPT
 
 
 @pytest.mark.parametrize(
@@ -28,6 +34,8 @@ from harvest_sandbox import Sandbox
         ("--port 2800", "--port goes with --dashboard"),
         ("--dashboard --export a.html --port 0", "--port does not go with --export"),
         ("--account=", "--account: its value is empty"),
+        ("--dashboard --port 65536", "65536 is no port: give a number from 0 to 65535"),
+        ("--authorize=-1", "-1 is no port: give a number from 0 to 65535"),
     ],
 )
 def test_refused(
@@ -58,3 +66,42 @@ def test_name_there(duck: Pipeline) -> None:
     named = dlt.pipeline("harvest_test", destination=duck.destination, dataset_name="a-B")
     with named.sql_client() as client:
         assert name_there(named) == client.dataset_name == "a_b"
+
+
+@pytest.mark.parametrize(
+    ("progress", "says"),
+    [
+        ("LOG", "is 'LOG', which dlt does not know: choose tqdm, enlighten, log, alive_progress"),
+        ("", "is '', which dlt does not know"),
+        ("alive_progress", "is not installed: install it by `pip install alive-progress`"),
+    ],
+)
+def test_no_such_display(
+    progress: str, says: str, duck: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A display that can't be shown is one line that says what to do."""
+    monkeypatch.setenv("PROGRESS", progress)
+    with pytest.raises(ConfigurationError, match=says):
+        load_and_print(lambda: duck, "clients")
+
+
+def test_nobody_reads(tmp_path: Path) -> None:
+    """A list of which nobody reads all ends quietly."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, SCRIPT, "--list"],
+        cwd=tmp_path, stdout=writes, stderr=subprocess.PIPE, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(SCRIPT.parent)},
+    )  # fmt: skip
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_where(tmp_path: Path) -> None:
+    """The path of a DuckDB file is told as it is on disk."""
+    folder = tmp_path / "Büro mit Leer"
+    folder.mkdir()
+    file = folder / "a.duckdb"
+    made = dlt.pipeline("where", destination=dlt.destinations.duckdb(str(file)), dataset_name="b")
+    assert _where(made) == f"duckdb:///{file}"

@@ -110,14 +110,15 @@ def export(pipeline: Pipeline, file: str | Path, *, tell: Callable[[str], object
         UnwritableFileError: The file can't be written.
     """
     demand()
-    if not Path(file).absolute().parent.is_dir():
+    file = Path(file).expanduser()  # a shell leaves a quoted ~ to us
+    if not file.absolute().parent.is_dir():
         raise UnwritableFileError(file, "its folder is not there")
     from .page import Page  # noqa: PLC0415 - altair need not be installed
 
     with closing(Look(pipeline)) as look:
         page = Page(look).export()
     try:
-        Path(file).write_text(page, encoding="utf-8")
+        file.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UnwritableFileError(file, error.strerror or str(error)) from error
     tell(f"The dashboard is in {file}.")
