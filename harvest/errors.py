@@ -488,7 +488,8 @@ class MissingDashboardError(HarvestError):
     def __init__(self, missing: Iterable[str], requirements: object) -> None:
         super().__init__(
             f"The dashboard needs {', '.join(missing)}: install them with "
-            f"`pip install -r {requirements}`."
+            f"`pip install -r {requirements}`; the installed command has an extra for them, "
+            "`dlt-harvest[dashboard]`."
         )
 
 

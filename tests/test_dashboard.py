@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -38,6 +39,7 @@ from harvest.dashboard.questions import (
     Weeks,
 )
 from harvest.dashboard.reading import CHOSEN_BY, Choice, Look, label
+from harvest.dashboard.serving import application
 from harvest.errors import (
     MissingDashboardError,
     NoMetricsError,
@@ -418,6 +420,30 @@ def test_port_is_taken(warehouse: Pipeline) -> None:
             serve(warehouse, port=port)
 
 
+@pytest.mark.parametrize(("host", "status"), [("localhost:2719", 200), ("example.com", 400)])
+def test_other_hosts(host: str, status: int) -> None:
+    """A web page whose name was made to lead to this machine gets nothing of the dashboard."""
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(answer: MutableMapping[str, Any]) -> None:
+        answers.append(answer)
+
+    asked = {
+        "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/",
+        "raw_path": b"/", "root_path": "", "query_string": b"", "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2719), "headers": [(b"host", host.encode())],
+    }  # fmt: skip
+
+    async def ask() -> None:
+        await application()(asked, receive, send)
+
+    asyncio.run(ask())
+    assert answers[0]["status"] == status
+
+
 def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is missing is named, with the command that installs it."""
     demand()
@@ -452,13 +478,21 @@ ROWS = [
 
 
 def test_csv() -> None:
-    """CSV holds numbers exactly, and opens in Excel as UTF-8."""
+    """CSV holds numbers exactly, opens in Excel as UTF-8, and holds no formula."""
     told = as_csv(ROWS).decode("utf-8-sig")
     (row,) = csv.DictReader(io.StringIO(told))
     assert row == {
-        "name": "=1+1", "amount": "1234567890123.45", "share": "0",
+        "name": "'=1+1", "amount": "1234567890123.45", "share": "0",
         "at": "2026-01-02T03:04:00+00:00", "day": "2026-01-02", "none": "",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum(1)", "\t=1", "\r=1"])
+def test_csv_is_not_computed(name: str) -> None:
+    """A name that a spreadsheet would compute stays text; a number below zero stays a number."""
+    told = as_csv([{"name": name, "amount": Decimal(-1)}]).decode("utf-8-sig")
+    (row,) = csv.DictReader(io.StringIO(told, newline=""))
+    assert row == {"name": f"'{name}", "amount": "-1"}
 
 
 def test_excel() -> None:
