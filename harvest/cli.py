@@ -42,6 +42,7 @@ from .errors import (
     MissingCredentialsError,
     PartialLoadError,
     UnverifiedError,
+    UnwritableFolderError,
 )
 from .extract.focus import FILTERS
 from .extract.plan import report_requests
@@ -252,17 +253,26 @@ def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
 
     dlt remembers in the state where the pipeline was made. In a copy of that folder it would go on
     to fill the database of the original, and it fails once that is gone.
+
+    Raises:
+        ConfigurationError: The display that the user wants can't be shown.
+        UnwritableFolderError: The state can't be kept where it should be.
     """
     _demand_display()
-    pipeline, here = warehouse(), str(Path.cwd())
-    state = Path(pipeline.pipelines_dir).resolve()
-    if Path(here) not in state.parents:
-        return pipeline  # the user keeps the state elsewhere
-    if pipeline.get_local_state_val("initial_cwd") != here:
-        pipeline.set_local_state_val("initial_cwd", here)
-        pipeline = warehouse()
-    state.mkdir(parents=True, exist_ok=True)
-    (state / ".gitignore").write_text("*\n", encoding="utf-8")
+    try:
+        pipeline, here = warehouse(), str(Path.cwd())
+        state = Path(pipeline.pipelines_dir).resolve()
+        if Path(here) not in state.parents:
+            return pipeline  # the user keeps the state elsewhere
+        if pipeline.get_local_state_val("initial_cwd") != here:
+            pipeline.set_local_state_val("initial_cwd", here)
+            pipeline = warehouse()
+        state.mkdir(parents=True, exist_ok=True)
+        (state / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        if error.filename is None:  # of something else, such as a library that is missing
+            raise
+        raise UnwritableFolderError(error) from error
     return pipeline
 
 

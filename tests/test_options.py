@@ -12,9 +12,9 @@ import dlt
 import pytest
 from dlt import Pipeline
 
-from harvest.cli import _where, load_and_print, main
+from harvest.cli import _where, default_warehouse, load_and_print, main
 from harvest.destination import name_there
-from harvest.errors import ConfigurationError
+from harvest.errors import ConfigurationError, UnwritableFolderError
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
@@ -105,3 +105,11 @@ def test_where(tmp_path: Path) -> None:
     file = folder / "a.duckdb"
     made = dlt.pipeline("where", destination=dlt.destinations.duckdb(str(file)), dataset_name="b")
     assert _where(made) == f"duckdb:///{file}"
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    """A folder that can't hold the state is named in one line."""
+    (tmp_path / ".dlt").write_text("a file", encoding="utf-8")
+    with pytest.raises(UnwritableFolderError, match=r"can't be kept in \S*\.dlt") as caught:
+        load_and_print(default_warehouse, "clients")
+    assert "\n" not in str(caught.value)
