@@ -53,7 +53,7 @@ from harvest.errors import (
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
-from .running import run_script
+from .running import ROOT, run_script
 from .truth import Row
 
 METRICS = """
@@ -559,3 +559,37 @@ def test_chosen_by_columns_that_are_there() -> None:
     """Every question is asked of tables that are known."""
     known = {*CHOSEN_BY, "_freshness", "_verification"}
     assert all(set(question.tables) <= known for question in QUESTIONS)
+
+
+def test_rights(postgres_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """With the rights that docs/destinations.md lists, one user loads and another one looks."""
+    page = (ROOT / "docs" / "destinations.md").read_text(encoding="utf-8")
+    listed = page.partition("## What a user of Postgres may do")[2].partition("\n## ")[0]
+    blocks = re.findall(r"(?:^    .+\n)+", listed.replace("harvest_data", "rights"), re.MULTILINE)
+    _, schemas, grants = ("".join(re.sub(" *--.*", "", block)) for block in blocks)
+
+    def as_user(name: str) -> Pipeline:
+        destination = dlt.destinations.postgres(
+            postgres_url.replace("postgres:unused", f"{name}:x")
+        )
+        return dlt.pipeline("harvest", pipelines_dir=str(tmp_path / name),
+                            destination=destination, dataset_name="rights")  # fmt: skip
+
+    owner = as_user("postgres")
+    with owner.sql_client() as client:
+        client.execute_sql("CREATE ROLE loader LOGIN; CREATE ROLE reader LOGIN;" + schemas)
+    loader = as_user("loader")
+    load(loader, "company", api_key=sandbox.token, account_id=str(sandbox.account_id),
+         base_url=sandbox.base_url, tell=lambda _: None)  # fmt: skip
+    with loader.sql_client() as client:
+        client.execute_sql(METRICS.partition(";")[2].replace("harvest_data", "rights"))
+        client.execute_sql("CREATE TABLE rights._verification (_account_id int)")
+        client.execute_sql(grants)
+    look = Look(as_user("reader"))
+    with look.open() as reading:
+        assert reading.rows("SELECT * FROM {_freshness}", Choice())
+        assert not reading.rows("SELECT * FROM {_verification}", Choice())
+    look.close()
+    with owner.sql_client() as client:
+        client.execute_sql("DROP OWNED BY reader CASCADE")
+        client.execute_sql("DROP OWNED BY loader CASCADE; DROP ROLE loader, reader")
