@@ -16,26 +16,33 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+from urllib.parse import unquote
 
 import dlt
 from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
 from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.runtime.collector import NullCollector
+from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
+from dlt.pipeline.progress import TSupportedCollectors
 
 from . import ENDPOINTS, run
 from .authorize import REDIRECT_PORT, authorize
 from .check import check
 from .dashboard import PORT, demand, export, has_metrics, serve
+from .destination import name_there
 from .errors import (
     AccountsError,
+    ConfigurationError,
     DifferencesError,
     HarvestError,
     InternalError,
     MissingCredentialsError,
     PartialLoadError,
     UnverifiedError,
+    UnwritableFolderError,
 )
 from .extract.focus import FILTERS
 from .extract.plan import report_requests
@@ -153,10 +160,10 @@ def load_and_print(
             f"Left as they were: {', '.join(wanted)}. They are built only after a load without an "
             "error."
         )
-    where = str(pipeline.destination_client().config)
-    place = {"in": where, "dataset": pipeline.dataset_name}
+    where, dataset = _where(pipeline), name_there(pipeline)
+    place = {"in": where, "dataset": dataset}
     if not as_json:
-        print(f"\n{summary}\n\nIn {where}, dataset {pipeline.dataset_name}.")
+        print(f"\n{summary}\n\nIn {where}, dataset {dataset}.")
     built = {}
     try:
         if wanted and not failed:
@@ -169,6 +176,13 @@ def load_and_print(
         tell(f"{said} in dataset {name}.")
     if failed:
         raise failed
+
+
+def _where(pipeline: dlt.Pipeline) -> str:
+    """Return where the destination is; a file as it can be pasted, not as an address has it."""
+    config = pipeline.destination_client().config
+    text = str(config)
+    return unquote(text) if isinstance(config, DuckDbClientConfiguration) else text
 
 
 def _load(
@@ -239,17 +253,51 @@ def _at_home(warehouse: Warehouse) -> dlt.Pipeline:
 
     dlt remembers in the state where the pipeline was made. In a copy of that folder it would go on
     to fill the database of the original, and it fails once that is gone.
+
+    Raises:
+        ConfigurationError: The display that the user wants can't be shown.
+        UnwritableFolderError: The state can't be kept where it should be.
     """
-    pipeline, here = warehouse(), str(Path.cwd())
-    state = Path(pipeline.pipelines_dir).resolve()
-    if Path(here) not in state.parents:
-        return pipeline  # the user keeps the state elsewhere
-    if pipeline.get_local_state_val("initial_cwd") != here:
-        pipeline.set_local_state_val("initial_cwd", here)
-        pipeline = warehouse()
-    state.mkdir(parents=True, exist_ok=True)
-    (state / ".gitignore").write_text("*\n", encoding="utf-8")
+    _demand_display()
+    try:
+        pipeline, here = warehouse(), str(Path.cwd())
+        state = Path(pipeline.pipelines_dir).resolve()
+        if Path(here) not in state.parents:
+            return pipeline  # the user keeps the state elsewhere
+        if pipeline.get_local_state_val("initial_cwd") != here:
+            pipeline.set_local_state_val("initial_cwd", here)
+            pipeline = warehouse()
+        state.mkdir(parents=True, exist_ok=True)
+        (state / ".gitignore").write_text("*\n", encoding="utf-8")
+    except OSError as error:
+        if error.filename is None:  # of something else, such as a library that is missing
+            raise
+        raise UnwritableFolderError(error) from error
     return pipeline
+
+
+def _demand_display() -> None:
+    """Make sure that dlt can show the display that the user wants, if any.
+
+    Raises:
+        ConfigurationError: dlt has no such display, or what draws it is not installed.
+    """
+    name: str | None = dlt.config.get("progress", str)
+    known = get_args(TSupportedCollectors)
+    if name is None:
+        return
+    if name not in known:
+        raise ConfigurationError(
+            "progress",
+            f"(PROGRESS) is '{name}', which dlt does not know",
+            f"choose {', '.join(known)}, or leave it out",
+        )
+    if name != "log" and not find_spec(name):
+        raise ConfigurationError(
+            "progress",
+            f"(PROGRESS) is '{name}', which is not installed",
+            f"install it by `pip install {name.replace('_', '-')}`, or leave the setting out",
+        )
 
 
 def in_demo(command: Callable[..., bool | None], *args: Any, **options: Any) -> bool | None:
@@ -276,7 +324,7 @@ def _load_demo(program: str, *args: Any, **options: Any) -> None:
     """Load the demo's account, and say how to look at it."""
     in_demo(load_and_print, *args, variables=DEMO_VARIABLES, **options)
     if not options.get("as_json"):
-        print(f"Look at it: `make dashboard`, or {program} --demo --dashboard.")
+        print(f"Look at it: {program} --demo --dashboard.")
 
 
 def default_warehouse(name: str = "harvest") -> dlt.Pipeline:
@@ -357,7 +405,7 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add_command("--dashboard", action="store_true",
         help="load nothing: show the metrics on a page that this machine alone can open; with "
         "--demo, load first what is not there")  # fmt: skip
-    add("--port", type=int, metavar="N", help=f"of the dashboard, default {PORT}; 0: any")
+    add("--port", type=_port, metavar="N", help=f"of the dashboard, default {PORT}; 0: any")
     add("--export", type=_given, metavar="FILE",
         help="write the dashboard as one HTML file, to send, in place of serving it")  # fmt: skip
     add("--json", action="store_true", dest="as_json",
@@ -375,7 +423,7 @@ def arguments(program: str) -> argparse.ArgumentParser:
     add("--verify-months", type=int, metavar="N",
         help=f"compare so many of the newest months one by one, default {MONTHS}; of those before, "
         "whole years, and their months where these differ")  # fmt: skip
-    add_command("--authorize", type=int, nargs="?", const=REDIRECT_PORT, metavar="PORT",
+    add_command("--authorize", type=_port, nargs="?", const=REDIRECT_PORT, metavar="PORT",
         help="let an application of yours read Harvest (OAuth2) and stop; default port: "
         f"{REDIRECT_PORT}")  # fmt: skip
     add("--version", action="version", version=f"dlt-harvest {VERSION}")
@@ -395,13 +443,15 @@ def main(warehouse: Warehouse = default_warehouse) -> None:
     for table in args.tables:
         _check_table(parser, table)
     _check_options(parser, args)
-    if args.list:
-        list_tables()
-        return
     _share_heaps()
     try:
         if _command(args, warehouse, program)() is False:
             raise SystemExit(1)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads the output wants no more of it, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
+        if not args.list:
+            sys.exit("Nobody reads the output any more, so it ended early; run again to go on.")
     except UnknownDestinationModule as error:
         name = args.destination or error.ref
         parser.error(f"no such destination: {name}; dlt's documentation lists all")
@@ -431,6 +481,8 @@ def _command(
 ) -> Callable[[], bool | None]:
     """Return what the command line asks for. What it returns is False if all is not well."""
     tell = partial(print, flush=True)
+    if args.list:
+        return list_tables
     if args.authorize is not None:
         return partial(authorize, args.authorize, tell)
     names = (
@@ -501,6 +553,13 @@ def _given(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("its value is empty")
     return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**16:
+        msg = f"{text} is no port: give a number from 0 to 65535"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _check_table(parser: argparse.ArgumentParser, table: str) -> None:

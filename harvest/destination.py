@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from dlt import Pipeline
 from dlt.common import logger
+from dlt.common.destination.client import DestinationClientDwhConfiguration
 from dlt.common.destination.exceptions import SqlClientNotAvailable
 from dlt.common.schema.typing import TColumnSchema, TTableSchema, TTableSchemaColumns
 from dlt.common.schema.utils import has_table_seen_data, is_complete_column
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.impl.duckdb.configuration import DuckDbClientConfiguration
 from dlt.destinations.job_client_impl import SqlJobClientBase, SqlJobClientWithStagingDataset
 from dlt.destinations.sql_client import SqlClientBase
 
@@ -20,7 +23,7 @@ from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
 from .defaults import one_load_job
-from .errors import ColumnTypeError, MissingColumnError
+from .errors import ColumnTypeError, ConfigurationError, MissingColumnError
 from .underway import under_way
 
 DELETED_AT = "_deleted_at"
@@ -48,6 +51,34 @@ def deleted_at_column(*, removes: bool) -> TColumnSchema:
         "timezone": True,
         "hard_delete": removes,
     }
+
+
+def name_there(pipeline: Pipeline) -> str:
+    """Return the name that a pipeline's dataset has in the destination, as dlt writes it there."""
+    client = pipeline.destination_client()
+    if isinstance(client.config, DestinationClientDwhConfiguration):
+        return client.config.normalize_dataset_name(client.schema)
+    return pipeline.dataset_name
+
+
+def demand_dataset(pipeline: Pipeline) -> None:
+    """Make sure that DuckDB can tell a pipeline's dataset from its database.
+
+    DuckDB names the database after its file, and takes `name.table` for a table of either.
+
+    Raises:
+        ConfigurationError: Both have one name.
+    """
+    config = pipeline.destination_client().config
+    if isinstance(config, DuckDbClientConfiguration) and config.credentials.database:
+        file = Path(str(config.credentials.database)).name
+        if name_there(pipeline).lower() == file.partition(".")[0].lower():
+            raise ConfigurationError(
+                "dataset_name",
+                f"is '{pipeline.dataset_name}', as is the name of DuckDB's database file {file}, "
+                "so that DuckDB can't tell them apart",
+                f"choose another dataset, such as `--dataset {name_there(pipeline)}_data`",
+            )
 
 
 class Destination:

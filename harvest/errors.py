@@ -11,6 +11,7 @@ HarvestError
 ├── ColumnTypeError            a column would not hold what is written into it
 ├── RefusedHintError           a hint of the user's own would lose or double rows
 ├── MissingColumnError         a table lacks a column that each row needs
+├── UnwritableFolderError      a pipeline's state can't be kept where it should be
 ├── BusyError                  the pipeline runs already
 ├── AccountError               what failed, of which of several accounts
 ├── AccountsError              some of several accounts were not loaded, the rest was
@@ -237,6 +238,18 @@ class MissingColumnError(HarvestError):
         super().__init__(
             f"`{table}` lacks its column `{column}`, which no row can do without: {remedy}. "
             "Nothing was changed."
+        )
+
+
+class UnwritableFolderError(HarvestError):
+    """The folder of a pipeline's state can't be made or written."""
+
+    concerns_everything = concerns_all_accounts = True
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(
+            f"The pipeline's state can't be kept in {cause.filename} ({cause.strerror}): run in a "
+            "folder that you may write to. Nothing was changed."
         )
 
 
@@ -488,7 +501,8 @@ class MissingDashboardError(HarvestError):
     def __init__(self, missing: Iterable[str], requirements: object) -> None:
         super().__init__(
             f"The dashboard needs {', '.join(missing)}: install them with "
-            f"`pip install -r {requirements}`."
+            f"`pip install -r {requirements}`; the installed command has an extra for them, "
+            "`dlt-harvest[dashboard]`."
         )
 
 

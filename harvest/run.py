@@ -19,7 +19,7 @@ from .blame import explained
 from .catalog import BY_NAME, ENDPOINTS, REPORTS
 from .configured import accounts_read, with_settings_of
 from .defaults import defaults
-from .destination import Destination, tell_account
+from .destination import Destination, demand_dataset, tell_account
 from .errors import (
     AccountError,
     AccountsError,
@@ -138,6 +138,7 @@ def load(
     began, started = datetime.now(timezone.utc), time.monotonic()
     with _alone(pipeline), defaults(pipeline):
         with explained(pipeline):
+            demand_dataset(pipeline)
             recover(pipeline, SOURCE)
             if not pipeline.default_schema_name and not pipeline.dev_mode:
                 pipeline.sync_destination()  # fetches what another machine loaded

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -38,6 +39,7 @@ from harvest.dashboard.questions import (
     Weeks,
 )
 from harvest.dashboard.reading import CHOSEN_BY, Choice, Look, label
+from harvest.dashboard.serving import application
 from harvest.errors import (
     MissingDashboardError,
     NoMetricsError,
@@ -51,7 +53,7 @@ from harvest.errors import (
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
-from .running import run_script
+from .running import ROOT, run_script
 from .truth import Row
 
 METRICS = """
@@ -376,6 +378,13 @@ def test_no_such_folder(duck: Pipeline) -> None:
         export(duck, "no/such/page.html")
 
 
+def test_home(duck: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path from the user's home, which a shell leaves as it is in quotes, goes there."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UnwritableFileError, match=f"{tmp_path}/no/page.html"):
+        export(duck, "~/no/page.html")
+
+
 def test_no_file(warehouse: Pipeline, tmp_path: Path) -> None:
     """A page can't be written where a folder is."""
     with pytest.raises(UnwritableFileError, match="Is a directory"):
@@ -409,6 +418,30 @@ def test_port_is_taken(warehouse: Pipeline) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(PortTakenError, match=f"Port {port} "):
             serve(warehouse, port=port)
+
+
+@pytest.mark.parametrize(("host", "status"), [("localhost:2719", 200), ("example.com", 400)])
+def test_other_hosts(host: str, status: int) -> None:
+    """A web page whose name was made to lead to this machine gets nothing of the dashboard."""
+    answers: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(answer: MutableMapping[str, Any]) -> None:
+        answers.append(answer)
+
+    asked = {
+        "type": "http", "http_version": "1.1", "method": "GET", "scheme": "http", "path": "/",
+        "raw_path": b"/", "root_path": "", "query_string": b"", "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2719), "headers": [(b"host", host.encode())],
+    }  # fmt: skip
+
+    async def ask() -> None:
+        await application()(asked, receive, send)
+
+    asyncio.run(ask())
+    assert answers[0]["status"] == status
 
 
 def test_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,13 +478,21 @@ ROWS = [
 
 
 def test_csv() -> None:
-    """CSV holds numbers exactly, and opens in Excel as UTF-8."""
+    """CSV holds numbers exactly, opens in Excel as UTF-8, and holds no formula."""
     told = as_csv(ROWS).decode("utf-8-sig")
     (row,) = csv.DictReader(io.StringIO(told))
     assert row == {
-        "name": "=1+1", "amount": "1234567890123.45", "share": "0",
+        "name": "'=1+1", "amount": "1234567890123.45", "share": "0",
         "at": "2026-01-02T03:04:00+00:00", "day": "2026-01-02", "none": "",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@sum(1)", "\t=1", "\r=1"])
+def test_csv_is_not_computed(name: str) -> None:
+    """A name that a spreadsheet would compute stays text; a number below zero stays a number."""
+    told = as_csv([{"name": name, "amount": Decimal(-1)}]).decode("utf-8-sig")
+    (row,) = csv.DictReader(io.StringIO(told, newline=""))
+    assert row == {"name": f"'{name}", "amount": "-1"}
 
 
 def test_excel() -> None:
@@ -518,3 +559,37 @@ def test_chosen_by_columns_that_are_there() -> None:
     """Every question is asked of tables that are known."""
     known = {*CHOSEN_BY, "_freshness", "_verification"}
     assert all(set(question.tables) <= known for question in QUESTIONS)
+
+
+def test_rights(postgres_url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """With the rights that docs/destinations.md lists, one user loads and another one looks."""
+    page = (ROOT / "docs" / "destinations.md").read_text(encoding="utf-8")
+    listed = page.partition("## What a user of Postgres may do")[2].partition("\n## ")[0]
+    blocks = re.findall(r"(?:^    .+\n)+", listed.replace("harvest_data", "rights"), re.MULTILINE)
+    _, schemas, grants = ("".join(re.sub(" *--.*", "", block)) for block in blocks)
+
+    def as_user(name: str) -> Pipeline:
+        destination = dlt.destinations.postgres(
+            postgres_url.replace("postgres:unused", f"{name}:x")
+        )
+        return dlt.pipeline("harvest", pipelines_dir=str(tmp_path / name),
+                            destination=destination, dataset_name="rights")  # fmt: skip
+
+    owner = as_user("postgres")
+    with owner.sql_client() as client:
+        client.execute_sql("CREATE ROLE loader LOGIN; CREATE ROLE reader LOGIN;" + schemas)
+    loader = as_user("loader")
+    load(loader, "company", api_key=sandbox.token, account_id=str(sandbox.account_id),
+         base_url=sandbox.base_url, tell=lambda _: None)  # fmt: skip
+    with loader.sql_client() as client:
+        client.execute_sql(METRICS.partition(";")[2].replace("harvest_data", "rights"))
+        client.execute_sql("CREATE TABLE rights._verification (_account_id int)")
+        client.execute_sql(grants)
+    look = Look(as_user("reader"))
+    with look.open() as reading:
+        assert reading.rows("SELECT * FROM {_freshness}", Choice())
+        assert not reading.rows("SELECT * FROM {_verification}", Choice())
+    look.close()
+    with owner.sql_client() as client:
+        client.execute_sql("DROP OWNED BY reader CASCADE")
+        client.execute_sql("DROP OWNED BY loader CASCADE; DROP ROLE loader, reader")

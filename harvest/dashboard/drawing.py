@@ -64,6 +64,9 @@ LEAST_PLACES = {"months": 6, "weeks": 13}
 """So many have room, also where there are fewer: the first week of an account is no wide bar."""
 MOST_TABLE_ROWS = 200
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a text begins with that Excel would compute."""
+
 EMBEDDED = {"embedOptions": {"renderer": "svg", "actions": False}}
 """In SVG, since a canvas knows no CSS."""
 
@@ -166,7 +169,11 @@ def explained(legend: Legend) -> str:
 
 
 def as_csv(rows: Sequence[Row]) -> bytes:
-    """Return all columns of an answer as CSV, with a mark that lets Excel read UTF-8."""
+    """Return all columns of an answer as CSV, with a mark that lets Excel read UTF-8.
+
+    Excel would compute a text that begins like a formula, such as a client's name; an apostrophe
+    before it keeps it text.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
     if rows:
@@ -541,7 +548,9 @@ def _ahead(row: Row, latest: date) -> tuple[date, Decimal, Row, str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as CSV has it: numbers without a point that says nothing."""
+    """Return a value as CSV has it: numbers without a point that says nothing, text as text."""
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
     return value.isoformat() if isinstance(value, (date, datetime)) else value

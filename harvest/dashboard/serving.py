@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlt import Pipeline
 
@@ -19,6 +20,9 @@ from ..errors import (
     UnwritableFileError,
 )
 from .reading import Look
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 PORT = 2719
 """The usual port, next to marimo's own, which is left to notebooks."""
@@ -69,8 +73,7 @@ def serve(pipeline: Pipeline, *, port: int = PORT, tell: Callable[[str], object]
         PortTakenError: Another program listens at the port.
     """
     demand()
-    import marimo  # noqa: PLC0415 - need not be installed
-    import uvicorn  # noqa: PLC0415
+    import uvicorn  # noqa: PLC0415 - need not be installed
 
     look = Look(pipeline)
     with look.open():
@@ -80,11 +83,8 @@ def serve(pipeline: Pipeline, *, port: int = PORT, tell: Callable[[str], object]
         listening = socket.create_server(("127.0.0.1", port))
     except (OSError, OverflowError):
         raise PortTakenError(port) from None
-    app = marimo.create_asgi_app(quiet=True).with_app(
-        path="", root=str(Path(__file__).parent / "app.py")
-    )
     server = uvicorn.Server(
-        uvicorn.Config(app.build(), log_level="warning", timeout_graceful_shutdown=1)
+        uvicorn.Config(application(), log_level="warning", timeout_graceful_shutdown=1)
     )
     address = f"http://localhost:{listening.getsockname()[1]}"
     tell(f"The dashboard is at {address} until you press Ctrl-C.")
@@ -92,6 +92,21 @@ def serve(pipeline: Pipeline, *, port: int = PORT, tell: Callable[[str], object]
         webbrowser.open(address)
     with listening, closing(look), suppress(KeyboardInterrupt):  # which is how it is meant to end
         server.run(sockets=[listening])
+
+
+def application() -> ASGIApp:
+    """Return what answers requests, and only those to this machine's own names.
+
+    Any web page can let a name of its own lead to this machine, and its scripts could read the
+    dashboard then (DNS rebinding).
+    """
+    import marimo  # noqa: PLC0415 - need not be installed
+    from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: PLC0415
+
+    app = marimo.create_asgi_app(quiet=True).with_app(
+        path="", root=str(Path(__file__).parent / "app.py")
+    )
+    return TrustedHostMiddleware(app.build(), allowed_hosts=["localhost", "127.0.0.1"])
 
 
 def export(pipeline: Pipeline, file: str | Path, *, tell: Callable[[str], object] = print) -> None:
@@ -110,14 +125,15 @@ def export(pipeline: Pipeline, file: str | Path, *, tell: Callable[[str], object
         UnwritableFileError: The file can't be written.
     """
     demand()
-    if not Path(file).absolute().parent.is_dir():
+    file = Path(file).expanduser()  # a shell leaves a quoted ~ to us
+    if not file.absolute().parent.is_dir():
         raise UnwritableFileError(file, "its folder is not there")
     from .page import Page  # noqa: PLC0415 - altair need not be installed
 
     with closing(Look(pipeline)) as look:
         page = Page(look).export()
     try:
-        Path(file).write_text(page, encoding="utf-8")
+        file.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UnwritableFileError(file, error.strerror or str(error)) from error
     tell(f"The dashboard is in {file}.")
