@@ -346,6 +346,101 @@ def test_cut(duck: Pipeline, dbt: Venv) -> None:
             assert built != all_of_it, "nothing was cut"
 
 
+FEW = ("company", "projects", "time_entries", "users")
+MADE_OF_SEVERAL = ("budget_burn", "missing_timesheets", "profit_fixed_fee",
+                   "profit_time_and_materials", "utilization", "work_in_progress")  # fmt: skip
+UNKNOWN: dict[str, dict[str, None]] = {
+    "profit_time_and_materials": dict.fromkeys(
+        ("billable_expenses", "revenue", "expenses", "profit")
+    ),
+    "profit_fixed_fee": dict.fromkeys(("invoiced", "revenue", "expenses", "profit")),
+    "budget_burn": dict.fromkeys(
+        ("spent_that_day", "spent", "remaining", "share", "spent_lately", "runs_out_on")
+    ),
+}
+"""What nobody knows without expenses and invoices."""
+
+
+def test_few_tables(duck: Pipeline, dbt: Venv) -> None:
+    """What is computed of a table that was never loaded is null, not 0, and no row of it whole."""
+    with Sandbox("story", rate_limit=None) as sandbox:
+        sandbox.clock.speed = 0
+        load(duck, *FEW, api_key=sandbox.token, account_id=str(sandbox.account_id),
+             base_url=sandbox.base_url, rate_limit=100_000, anchor_date="all",
+             tell=lambda _: None)  # fmt: skip
+        today = sandbox.clock.now().date()
+        few, no_entries = (
+            Truth(sandbox.account, today, date(1900, 1, 1), RATES["EUR"], []) for _ in range(2)
+        )
+        account = sandbox.account_id
+    few.costs = no_entries.costs = no_entries.entries = []
+    copy_account(duck)
+    with duck.sql_client() as client:
+        client.execute_sql(f"DELETE FROM projects WHERE _account_id = {account + 1}")
+        client.execute_sql(
+            f"DELETE FROM _freshness WHERE _account_id = {account + 1} AND table_name = 'projects'"
+        )
+        for table in ("company", "users"):
+            client.execute_sql(
+                f"INSERT INTO {table} SELECT * REPLACE (_account_id + 2 AS _account_id) "
+                f"FROM {table} WHERE _account_id = {account}"
+            )
+    rates = {code: str(rate) for code, rate in RATES["EUR"].items()}
+    given = {"source_dataset_name": "harvest_data", "exchange_rates": rates,
+             "today": today.isoformat()}  # fmt: skip
+    runner = metrics.runner(duck, dbt)
+    with metrics.aside(duck):
+        runner.run(["--select", "accounts", "hours", *MADE_OF_SEVERAL], additional_vars=given)
+
+    def found(model: str, account: int) -> dict[tuple[Any, ...], Row]:
+        return {
+            tuple(row[name] for name in KEYS[model]): {
+                name: value for name, value in row.items() if name != "_account_id"
+            }
+            for row in rows(duck, "harvest_data_metrics", model)
+            if row["_account_id"] == account
+        }
+
+    hours = few.rows("hours")
+    assert found("hours", account) == hours
+    unknown: Row = {"is_fixed_fee": None}
+    assert found("hours", account + 1) == {key: {**row, **unknown} for key, row in hours.items()}
+    open_work = few.rows("work_in_progress")
+    unknown = {"expenses": None, "is_whole": False}
+    expected = {key: {**row, **unknown} for key, row in open_work.items()}
+    assert found("work_in_progress", account) == expected
+    unknown |= {"is_fixed_fee": None, "amount": None, "hours_without_rate": None}
+    expected = {key: {**row, **unknown} for key, row in open_work.items()}
+    assert found("work_in_progress", account + 1) == expected
+    for model in ("profit_time_and_materials", "profit_fixed_fee"):
+        expected = {key: {**row, **UNKNOWN[model], "is_whole": False}
+                    for key, row in few.rows(model).items()}  # fmt: skip
+        assert found(model, account) == expected
+        assert not found(model, account + 1)
+    with_expenses = {key for key, project in few.projects.items()
+                     if project["budget_by"] == "project_cost"
+                     and project["cost_budget_include_expenses"]}  # fmt: skip
+    expected = {
+        key: {**row, **UNKNOWN["budget_burn"], "is_whole": False}
+        if key[0] in with_expenses
+        else row
+        for key, row in few.rows("budget_burn").items()
+        if row["budget_by"] in {"project", "project_cost"}
+    }
+    assert found("budget_burn", account) == expected
+    assert {row["is_whole"] for row in expected.values()} == {True, False}
+    assert len(expected) < len(few.rows("budget_burn"))
+    assert found("utilization", account) == few.rows("utilization")
+    assert found("missing_timesheets", account) == few.rows("missing_timesheets")
+    unknown = {"tracked_hours": None, "missing_hours": None, "is_whole": False}
+    expected = {
+        key: {**row, **unknown} for key, row in no_entries.rows("missing_timesheets").items()
+    }
+    assert found("missing_timesheets", account + 2) == expected
+    assert expected
+    assert not found("utilization", account + 2)
+
+
 def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
     """Tables that were never loaded make empty metrics; how fresh others are is taken from them."""
     with Sandbox("empty", rate_limit=None) as sandbox:
