@@ -25,7 +25,8 @@ WORDS = {
     "currency": "The currency of the amounts: the record's or the client's, else the company's.",
     "expense_category_name": "The category's name as it is now, or as the record tells it.",
     "is_archived": "Whether the record is archived in Harvest.",
-    "is_fixed_fee": "Whether the project has a fixed fee; false where it is not known.",
+    "is_fixed_fee": "Whether the project has a fixed fee; false where the project is not there, "
+    "null where no projects were read.",
     "issued_on": "The day of issue, else the UTC day that it was sent, else made.",
     "project_code": "The project's code; null where it is empty.",
     "project_name": "The project's name as it is now, or as the record tells it.",
@@ -155,7 +156,8 @@ METRIC_WORDS = {
     "is_billable": "Whether the project is billable.",
     "is_contractor": "Whether the person is a contractor, not an employee; null where that is not "
     "known.",
-    "is_fixed_fee": "Whether the project has a fixed fee; false where it is not known.",
+    "is_fixed_fee": "Whether the project has a fixed fee; false where the project is not there, "
+    "null where no projects were read.",
     "is_partly_paid": "Whether some of what is owed was paid; null where payments were not read.",
     "is_whole": "Whether no record lacks in the row; null where that is not known.",
     "issue_date": "The day of issue.",

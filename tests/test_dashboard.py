@@ -214,6 +214,12 @@ def test_several_accounts(warehouse: Pipeline) -> None:
     assert "limited to" not in by_client
 
 
+READ = """
+INSERT INTO harvest_data._freshness BY NAME SELECT 7 AS _account_id, now() AS read_at,
+  unnest(['projects', 'time_entries', 'expenses', 'invoices']) AS table_name, table_name AS _dlt_id,
+  '1' AS _dlt_load_id
+"""
+"""The account's tables were read."""
 PROFIT = """
 CREATE TABLE harvest_data_metrics.profit_time_and_materials AS SELECT 7 AS _account_id, *,
   5 AS client_id, 'Ann' AS client_name, project_id::text AS project_name, 8.0 AS hours,
@@ -230,6 +236,7 @@ CREATE TABLE harvest_data_metrics.profit_fixed_fee AS
 def test_left_out(warehouse: Pipeline) -> None:
     """Where profit lacks projects, its figure says how many, and the answer why."""
     with warehouse.sql_client() as client:
+        client.execute_sql(READ)
         client.execute_sql(PROFIT)
     page = Page(Look(warehouse))
     shown = page.screen(SCREENS[2], Choice(), page.options(), str, lambda *_: "")
@@ -406,6 +413,7 @@ def test_nothing_to_show(duck: Pipeline, tmp_path: Path) -> None:
 def test_other_metrics(warehouse: Pipeline) -> None:
     """Metrics of an older version are one clear error."""
     with warehouse.sql_client() as client:
+        client.execute_sql(READ)
         client.execute_sql("CREATE TABLE harvest_data_metrics.approvals AS SELECT 7 AS _account_id")
     with pytest.raises(OtherMetricsError, match="build the metrics anew") as caught:
         export(warehouse, "page.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -20,7 +21,7 @@ from dlt.destinations.exceptions import DatabaseException
 from harvest import metrics
 from harvest.dashboard.page import REACHING_BACK, Page
 from harvest.dashboard.questions import FIGURES, QUESTIONS, SCREENS
-from harvest.dashboard.reading import Choice, Look
+from harvest.dashboard.reading import MADE_OF, Choice, Look
 from harvest.errors import MetricsError
 from harvest.run import load
 from harvest_sandbox import Sandbox
@@ -346,6 +347,147 @@ def test_cut(duck: Pipeline, dbt: Venv) -> None:
             assert built != all_of_it, "nothing was cut"
 
 
+FEW = ("company", "projects", "time_entries", "users")
+UNKNOWN: dict[str, dict[str, None]] = {
+    "profit_time_and_materials": dict.fromkeys(
+        ("billable_expenses", "revenue", "expenses", "profit")
+    ),
+    "profit_fixed_fee": dict.fromkeys(("invoiced", "revenue", "expenses", "profit")),
+    "budget_burn": dict.fromkeys(
+        ("spent_that_day", "spent", "remaining", "share", "spent_lately", "runs_out_on")
+    ),
+}
+"""What nobody knows without expenses and invoices."""
+Few = tuple[int, Truth, Truth, Pipeline]
+"""An account; what is true of it, and without its time entries; what holds it."""
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory, dbt: Venv) -> Iterator[Few]:
+    """Load few tables; let a second account have no projects, a third one people only."""
+    home = tmp_path_factory.mktemp("few")
+    with pytest.MonkeyPatch.context() as patch, Sandbox("story", rate_limit=None) as sandbox:
+        patch.chdir(home)
+        patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
+        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        sandbox.clock.speed = 0
+        destination = dlt.destinations.duckdb(str(home / "warehouse.duckdb"))
+        pipeline = dlt.pipeline("few", destination=destination, dataset_name="harvest_data")
+        account = sandbox.account_id
+        load(pipeline, *FEW, api_key=sandbox.token, account_id=str(account),
+             base_url=sandbox.base_url, rate_limit=100_000, anchor_date="all",
+             tell=lambda _: None)  # fmt: skip
+        today = sandbox.clock.now().date()
+        truth, no_entries = (
+            Truth(sandbox.account, today, date(1900, 1, 1), RATES["EUR"], []) for _ in range(2)
+        )
+        truth.costs = no_entries.costs = no_entries.entries = []
+        copy_account(pipeline)
+        with pipeline.sql_client() as client:
+            of = f"WHERE _account_id = {account + 1}"
+            client.execute_sql(f"DELETE FROM projects {of}")
+            client.execute_sql(f"DELETE FROM _freshness {of} AND table_name = 'projects'")
+            for table in ("company", "users", "_freshness"):
+                those = "AND table_name = 'users'" if table == "_freshness" else ""
+                client.execute_sql(
+                    f"INSERT INTO {table} SELECT * REPLACE (_account_id + 2 AS _account_id) "
+                    f"FROM {table} WHERE _account_id = {account} {those}"
+                )
+        rates = {code: str(rate) for code, rate in RATES["EUR"].items()}
+        given = {"source_dataset_name": "harvest_data", "exchange_rates": rates,
+                 "today": today.isoformat()}  # fmt: skip
+        runner = metrics.runner(pipeline, dbt)
+        with metrics.aside(pipeline):
+            runner.run(["--select", "metrics"], additional_vars=given)
+        yield account, truth, no_entries, pipeline
+
+
+def test_few_tables(few: Few) -> None:
+    """What is computed of a table that was never loaded is null, not 0, and no row of it whole."""
+    account, truth, no_entries, pipeline = few
+
+    def found(model: str, account: int) -> dict[tuple[Any, ...], Row]:
+        return {
+            tuple(row[name] for name in KEYS[model]): {
+                name: value for name, value in row.items() if name != "_account_id"
+            }
+            for row in rows(pipeline, "harvest_data_metrics", model)
+            if row["_account_id"] == account
+        }
+
+    hours = truth.rows("hours")
+    assert found("hours", account) == hours
+    unknown: Row = {"is_fixed_fee": None}
+    assert found("hours", account + 1) == {key: {**row, **unknown} for key, row in hours.items()}
+    open_work = truth.rows("work_in_progress")
+    unknown = {"expenses": None, "is_whole": False}
+    expected = {key: {**row, **unknown} for key, row in open_work.items()}
+    assert found("work_in_progress", account) == expected
+    unknown |= {"is_fixed_fee": None, "amount": None, "hours_without_rate": None}
+    expected = {key: {**row, **unknown} for key, row in open_work.items()}
+    assert found("work_in_progress", account + 1) == expected
+    for model in ("profit_time_and_materials", "profit_fixed_fee"):
+        expected = {key: {**row, **UNKNOWN[model], "is_whole": False}
+                    for key, row in truth.rows(model).items()}  # fmt: skip
+        assert found(model, account) == expected
+        assert not found(model, account + 1)
+    with_expenses = {key for key, project in truth.projects.items()
+                     if project["budget_by"] == "project_cost"
+                     and project["cost_budget_include_expenses"]}  # fmt: skip
+    expected = {
+        key: {**row, **UNKNOWN["budget_burn"], "is_whole": False}
+        if key[0] in with_expenses
+        else row
+        for key, row in truth.rows("budget_burn").items()
+        if row["budget_by"] in {"project", "project_cost"}
+    }
+    assert found("budget_burn", account) == expected
+    assert {row["is_whole"] for row in expected.values()} == {True, False}
+    assert len(expected) < len(truth.rows("budget_burn"))
+    assert found("utilization", account) == truth.rows("utilization")
+    assert found("missing_timesheets", account) == truth.rows("missing_timesheets")
+    unknown = {"tracked_hours": None, "missing_hours": None, "is_whole": False}
+    expected = {
+        key: {**row, **unknown} for key, row in no_entries.rows("missing_timesheets").items()
+    }
+    assert found("missing_timesheets", account + 2) == expected
+    assert expected
+    assert not found("utilization", account + 2)
+
+
+def test_page_of_few_tables(few: Few) -> None:
+    """The page says which tables lack, not that there is nothing of what they hold."""
+    account, *_, pipeline = few
+    page = Page(Look(pipeline))
+    options = page.options()
+
+    def said(screen: int, title: str, of: int | None = None) -> str:
+        shown = page.screen(SCREENS[screen], Choice(account=of), options, str, lambda *_: "")
+        parts = re.findall(
+            f"<(h2|dt)>{re.escape(escape(title))}</\\1>(.*?)</(?:section|div)>", shown
+        )
+        ((_, part),) = parts
+        return re.sub("<.*?>|\u2013", "", part)
+
+    assert said(2, "Not invoiced", account) == "expenses were not loaded"
+    assert said(2, "Not invoiced", account + 1) == "expenses and projects were not loaded"
+    assert said(2, "Who owes, and how late?", account) == "invoices were not loaded."
+    assert said(2, "Owed") == "invoices were not loaded of every account"
+    assert said(1, "Budgets used up", account).startswith("expenses, task_assignments and user_")
+    assert said(0, "Whose timesheets are missing?", account + 2) == "time_entries were not loaded."
+    assert said(0, "Tracked", account)[0].isdigit()
+    # Loaded since the metrics were built: what these do not know is left out.
+    with pipeline.sql_client() as client:
+        for of in (account, account + 1, account + 2):
+            for table in {table for tables in MADE_OF.values() for table in tables}:
+                client.execute_sql(
+                    f"INSERT INTO _freshness BY NAME SELECT {of} AS _account_id, now() AS read_at, "
+                    f"'{table}' AS table_name, '' AS _dlt_id, '' AS _dlt_load_id"
+                )
+    assert said(2, "Not invoiced", account) == ""
+    assert said(1, "Do fixed fees pay?", account)
+
+
 def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
     """Tables that were never loaded make empty metrics; how fresh others are is taken from them."""
     with Sandbox("empty", rate_limit=None) as sandbox:
@@ -361,7 +503,16 @@ def test_nothing_loaded(pipeline: Pipeline, dbt: Venv) -> None:
             shown = page.screen(screen, Choice(), options, str, lambda *_: "")
             for question in QUESTIONS:
                 if question.screen == screen and "_freshness" not in question.tables:
-                    assert escape(question.empty) in shown, question.title
+                    lacking = {
+                        table for model in question.tables for table in MADE_OF.get(model, ())
+                    }
+                    lacking -= {"time_entries", "expenses", "users"}
+                    said = "were not loaded." if lacking else escape(question.empty)
+                    (card,) = re.findall(
+                        f"<h2>{re.escape(escape(question.title))}</h2>(.*?)</section>", shown
+                    )
+                    assert said in card, question.title
+                    assert all(f"<code>{table}</code>" in card for table in lacking)
         (account,) = rows(pipeline, dataset, "accounts")
         assert account["_account_id"] == sandbox.account_id
         assert account["history_from"] == date(2025, 5, 7)  # the next whole day

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from html import escape
@@ -17,6 +17,7 @@ from .drawing import MIME, Spec, as_csv, as_excel, charts, explained, heading, t
 from .questions import COUNT, FIGURES, QUESTIONS, SCREENS, Burns, Question, Weeks
 from .reading import (
     CHOSEN_BY,
+    MADE_OF,
     MONTH,
     MOST_ROWS,
     WEEK,
@@ -102,13 +103,26 @@ class Page:
         questions = [question for question in QUESTIONS if question.screen == name]
         models = {model for question in questions for model in question.tables}
         with self.look.open() as reading:
+            accounts = _shown(choice, options)
+            lacking = reading.lacking(accounts)
+
+            def without(models: Iterable[str]) -> str:
+                needed = {table for model in models for table in MADE_OF.get(model, ())}
+                return _not_loaded(needed & lacking, several=len(accounts) > 1)
+
             figures = "".join(
-                _figure(figure.title, figure.kind, reading.rows(figure.sql, choice), figure.worry)
+                _no_figure(figure.title, why)
+                if (why := without(figure.tables))
+                else _figure(
+                    figure.title, figure.kind, reading.rows(figure.sql, choice), figure.worry
+                )
                 for figure in FIGURES
                 if figure.screen == name
             )
             cards = [
-                _card(
+                _no_card(question, why)
+                if (why := without(question.tables))
+                else _card(
                     question,
                     answer(reading, question, choice, options),
                     choice,
@@ -116,7 +130,7 @@ class Page:
                     downloads,
                 )
                 for question in questions
-            ]  # fmt: skip
+            ]
         return (
             f'<div class="harvest">{_banner(choice, options, models)}'
             f'<dl class="figures">{figures}</dl>{_cut(choice, models)}'
@@ -258,6 +272,25 @@ def _figure(name: str, kind: str, rows: list[Row], worry: bool) -> str:  # noqa:
     )
 
 
+def _no_figure(name: str, why: str) -> str:
+    return (
+        f'<div class="figure"><dt>{escape(name)}</dt><dd>–</dd><dd><small>{why}</small></dd></div>'
+    )
+
+
+def _no_card(question: Question, why: str) -> str:
+    return _section(question, f'<p class="empty">{why}.</p>')
+
+
+def _not_loaded(tables: Collection[str], *, several: bool) -> str:
+    """Say which tables lack for a figure or an answer; nothing if none does."""
+    names = [f"<code>{escape(table)}</code>" for table in sorted(tables)]
+    if not names:
+        return ""
+    listed = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
+    return f"{listed} were not loaded{' of every account' if several else ''}"
+
+
 def _card(
     question: Question,
     rows: list[Row],
@@ -278,11 +311,9 @@ def _card(
         )
     if len(rows) == MOST_ROWS:
         notes.append(f"The first {MOST_ROWS:,} rows; the downloads hold all.")
-    wide = isinstance(question.chart, (Weeks, Burns)) or not question.chart
-    inside = f"<h2>{escape(question.title)}</h2>"
-    inside += f'<p class="note">{escape(" ".join(notes))}</p>' if notes and rows else ""
+    inside = f'<p class="note">{escape(" ".join(notes))}</p>' if notes and rows else ""
     if not rows:
-        return _section(wide, inside + f'<p class="empty">{escape(question.empty)}</p>')
+        return _section(question, f'<p class="empty">{escape(question.empty)}</p>')
     for drawn in charts(question, rows):
         inside += f"<h3>{escape(heading(drawn.apart))}</h3>" if drawn.apart else ""
         inside += f'<p class="note">{drawn.left_out}</p>' if drawn.left_out else ""
@@ -290,15 +321,23 @@ def _card(
     shown = table(question, rows) + downloads(question, rows)
     if question.chart:
         shown = f"<details><summary>Figures</summary>{shown}</details>"
-    return _section(wide, inside + shown)
+    return _section(question, inside + shown)
 
 
-def _section(wide: bool, inside: str) -> str:  # noqa: FBT001 - a style
-    return f'<section class="card{" wide" * wide}">{inside}</section>'
+def _section(question: Question, inside: str) -> str:
+    wide = isinstance(question.chart, (Weeks, Burns)) or not question.chart
+    return (
+        f'<section class="card{" wide" * wide}"><h2>{escape(question.title)}</h2>{inside}</section>'
+    )
 
 
 def _day(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
+
+
+def _shown(choice: Choice, options: Options) -> Collection[int]:
+    """Return the accounts that are shown."""
+    return options.accounts.values() if choice.its_account is None else (choice.its_account,)
 
 
 def _banner(choice: Choice, options: Options, models: Iterable[str]) -> str:
@@ -306,7 +345,7 @@ def _banner(choice: Choice, options: Options, models: Iterable[str]) -> str:
 
     And to what time entries and expenses are limited.
     """
-    shown = options.accounts.values() if choice.its_account is None else (choice.its_account,)
+    shown = _shown(choice, options)
     limits = "".join(
         '<p class="banner">Time entries and expenses are limited to '
         f"{escape(limit)}{f' in account {account}' * (len(options.accounts) > 1)}: figures lack "

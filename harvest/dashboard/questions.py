@@ -93,7 +93,11 @@ class Question:
     @property
     def tables(self) -> list[str]:
         """The tables that it is asked of."""
-        return sorted({name for _, name, _, _ in Formatter().parse(self.sql) if name})
+        return _tables(self.sql)
+
+
+def _tables(sql: str) -> list[str]:
+    return sorted({name for _, name, _, _ in Formatter().parse(sql) if name})
 
 
 AGES = ("not due", "1-30", "31-60", "61-90", "over 90")
@@ -521,6 +525,11 @@ class Figure:
     kind: str
     sql: str
     worry: bool = False
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that it is taken of."""
+        return _tables(self.sql)
 
 
 _LATEST = """

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
@@ -20,6 +20,7 @@ from dlt.destinations.exceptions import DatabaseTerminalException, DatabaseUndef
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.destinations.sql_client import SqlClientBase
 
+from ..catalog.endpoints import BY_NAME
 from ..catalog.schema import ACCOUNT_ID
 from ..errors import (
     NoMetricsError,
@@ -76,7 +77,25 @@ CHOSEN_BY: Mapping[str, Mapping[str, str]] = {
 ALL = "All"
 """Stands for no choice among names."""
 
-LOADED = ("_freshness", "_verification")
+MADE_OF: Mapping[str, tuple[str, ...]] = {
+    "hours": ("time_entries",),
+    "utilization": ("time_entries",),
+    "profit_time_and_materials": ("projects", "time_entries", "expenses"),
+    "profit_fixed_fee": ("projects", "time_entries", "expenses", "invoices"),
+    "budget_burn": (
+        "projects", "time_entries", "expenses", "user_assignments", "task_assignments",
+    ),
+    "work_in_progress": ("projects", "time_entries", "expenses"),
+    "receivables_aging": ("invoices",),
+    "approvals": ("time_entries",),
+    "missing_timesheets": ("users", "time_entries"),
+    "expenses": ("expenses",),
+    "estimates": ("estimates",),
+    "edits_after_invoicing": ("time_entries", "invoices"),
+}  # fmt: skip
+"""The loaded tables without which a metric says nothing, or too little."""
+
+LOADED = ("_freshness", "_verification", "company")
 """Tables of the loaded dataset that questions are asked of; the account chooses their rows."""
 
 
@@ -157,6 +176,24 @@ class Reading:
             return []
         except DatabaseTerminalException as error:
             raise OtherMetricsError(self._metrics, error) from error
+
+    def lacking(self, accounts: Collection[int]) -> set[str]:
+        """Return the tables of `MADE_OF` that were never read of some of these accounts.
+
+        Of a module that an account has switched off there is nothing to read.
+        """
+        needed = {table for tables in MADE_OF.values() for table in tables}
+        read = "SELECT _account_id, table_name FROM {_freshness} AS read WHERE read_at IS NOT NULL"
+        there = {(row[ACCOUNT_ID], row["table_name"]) for row in self.rows(read, Choice())}
+        for table in needed:
+            if module := BY_NAME[table].module:
+                off = f"SELECT _account_id FROM {{company}} AS company WHERE NOT {module}"
+                there |= {(row[ACCOUNT_ID], table) for row in self.rows(off, Choice())}
+        return {
+            table
+            for table in needed
+            if not accounts or any((account, table) not in there for account in accounts)
+        }
 
     def with_last_run(self, rows: list[Row]) -> list[Row]:
         """Add to each table's row what the last run wrote into it, and what it removed or flagged.

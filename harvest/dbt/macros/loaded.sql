@@ -36,3 +36,10 @@ from (select 1 as nothing) as never_loaded
 where 1 = 0
 {%- endif %}
 {%- endmacro %}
+
+{#- Whether a table was ever read of an account: if not, sums of it are null, not 0. -#}
+{% macro was_read(table, account_id) -%}
+({{ account_id }} in (
+  select _account_id from {{ ref('int_harvest__tables_read') }} where table_name = '{{ table }}'
+))
+{%- endmacro %}

@@ -57,6 +57,7 @@ present as (
     accounts.first_week,
     accounts.history_from,
     accounts.whole_from,
+    {{ harvest.was_read('time_entries', 'users._account_id') }} as has_entries,
     tracked_days.first_entry,
     case when not users.is_archived then accounts.today else tracked_days.last_entry end as last_day,
     -- A person who was there before the history that was read is looked at from its start on.
@@ -121,15 +122,19 @@ select
   people.is_contractor,
   people.is_archived,
   working_days.week_start,
-  working_days.week_start >= people.whole_from as is_whole,
+  working_days.week_start >= people.whole_from and people.has_entries as is_whole,
   working_days.working_days,
   working_days.days_before_first_entry,
   {{ harvest.divide('people.capacity * working_days.working_days', '5 * 3600', 2) }}
     as capacity_hours,
   {{ harvest.divide('people.capacity * working_days.days_before_first_entry', '5 * 3600', 2) }}
     as capacity_hours_before_first_entry,
-  {{ harvest.decimal('coalesce(tracked.tracked_hours, 0)') }} as tracked_hours,
-  {{ harvest.decimal('coalesce(tracked.billable_hours, 0)') }} as billable_hours
+  {{ harvest.decimal(
+    'case when people.has_entries then coalesce(tracked.tracked_hours, 0) end'
+  ) }} as tracked_hours,
+  {{ harvest.decimal(
+    'case when people.has_entries then coalesce(tracked.billable_hours, 0) end'
+  ) }} as billable_hours
 from working_days
 inner join people
   on working_days._account_id = people._account_id

@@ -33,12 +33,20 @@ select
   _account_id,
   project_id,
   month,
-{%- for column in [
-  'hours', 'billable_hours', 'billable_amount', 'hours_without_rate', 'cost',
-  'hours_without_cost_rate', 'billable_expenses', 'expenses',
-] %}
-  {{ harvest.decimal('sum(' ~ column ~ ')') }} as {{ column }}
-  {{- ',' if not loop.last }}
+{%- for table, columns in {
+  'time_entries': [
+    'hours', 'billable_hours', 'billable_amount', 'hours_without_rate', 'cost',
+    'hours_without_cost_rate',
+  ],
+  'expenses': ['billable_expenses', 'expenses'],
+}.items() %}
+{%- for column in columns %}
+  {{ harvest.decimal(
+    'case when ' ~ harvest.was_read(table, '_account_id') ~ ' then sum(' ~ column ~ ') end'
+  ) }} as {{ column }},
 {%- endfor %}
+{%- endfor %}
+  {{ harvest.was_read('time_entries', '_account_id') }}
+    and {{ harvest.was_read('expenses', '_account_id') }} as is_known
 from work
 group by _account_id, project_id, month

@@ -1,3 +1,4 @@
+{%- set spent_that_day = 'case when budgeted.is_known then daily.spent_that_day end' -%}
 with projects as (
   select
     projects._account_id,
@@ -33,7 +34,13 @@ budgeted as (
   select
     projects.*,
     accounts.whole_from,
-    accounts.today
+    accounts.today,
+    {{ harvest.was_read('time_entries', 'projects._account_id') }}
+      and (
+        projects.budget_by <> 'project_cost'
+        or not projects.cost_budget_include_expenses
+        or {{ harvest.was_read('expenses', 'projects._account_id') }}
+      ) as is_known
   from projects
   inner join {{ ref('accounts') }} as accounts
     on projects._account_id = accounts._account_id
@@ -95,14 +102,14 @@ burned as (
     budgeted.*,
     daily.day,
     daily.month,
-    daily.spent_that_day,
+    {{ harvest.decimal(spent_that_day) }} as spent_that_day,
     {{ harvest.decimal(
-      'sum(daily.spent_that_day) over (partition by daily._account_id, daily.project_id, '
+      'sum(' ~ spent_that_day ~ ') over (partition by daily._account_id, daily.project_id, '
       ~ 'case when budgeted.budget_is_monthly then daily.month end order by daily.day '
       ~ 'rows between unbounded preceding and current row)'
     ) }} as spent,
     {{ harvest.decimal(
-      'sum(daily.spent_that_day) over (partition by daily._account_id, daily.project_id '
+      'sum(' ~ spent_that_day ~ ') over (partition by daily._account_id, daily.project_id '
       ~ 'order by daily.day_number range between ' ~ (var('forecast_days') - 1)
       ~ ' preceding and current row)'
     ) }} as spent_lately,
@@ -163,7 +170,7 @@ select
       then {{ harvest.add_days('day', 'days_left') }}
   end as runs_out_on,
   -- A budget that is given once holds all since the project was made, a monthly one the month only.
-  case
+  is_known and case
     when budget_is_monthly then month >= whole_from
     else created_on >= whole_from
   end as is_whole

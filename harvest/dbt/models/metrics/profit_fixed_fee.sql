@@ -18,11 +18,18 @@ projects as (
     accounts.currency as profit_currency,
     accounts.whole_from,
     accounts.today,
-    coalesce(invoiced.amount, 0) as invoiced,
+    {{ harvest.was_read('time_entries', 'projects._account_id') }} as has_entries,
+    {{ harvest.was_read('expenses', 'projects._account_id') }} as has_expenses,
+    {{ harvest.was_read('invoices', 'projects._account_id') }} as has_invoices,
     case
+      when not {{ harvest.was_read('invoices', 'projects._account_id') }} then null
       when invoiced.amount > coalesce(projects.fee, 0) then invoiced.amount
       else projects.fee
     end as total,
+    case
+      when {{ harvest.was_read('invoices', 'projects._account_id') }}
+        then coalesce(invoiced.amount, 0)
+    end as invoiced,
     {{ dbt.datediff('projects.starts_on', 'projects.ends_on', 'day') }} + 1 as total_days,
     {{ harvest.exchange_rate('projects.currency', 'accounts.currency') }} as exchange_rate
   from {{ ref('stg_harvest__projects') }} as projects
@@ -83,46 +90,57 @@ keys as (
 
 months as (
   select distinct _account_id, project_id, month from keys
+),
+
+figures as (
+  select
+    projects.*,
+    months.month,
+    case when projects.has_entries then coalesce(work.hours, 0) end as hours,
+    case when projects.has_entries then coalesce(work.cost, 0) end as cost,
+    case
+      when projects.has_entries then coalesce(work.hours_without_cost_rate, 0)
+    end as hours_without_cost_rate,
+    case when projects.has_expenses then coalesce(work.expenses, 0) end as expenses,
+    -- `0 * total`: a month of work outside of the term earns 0, and null where there is no fee.
+    case when projects.total_days > 0 then coalesce(earned.revenue, 0 * projects.total) end
+      as revenue
+  from months
+  inner join projects
+    on months._account_id = projects._account_id
+    and months.project_id = projects.project_id
+  left join earned
+    on months._account_id = earned._account_id
+    and months.project_id = earned.project_id
+    and months.month = earned.month
+  left join {{ ref('int_harvest__project_months') }} as work
+    on months._account_id = work._account_id
+    and months.project_id = work.project_id
+    and months.month = work.month
 )
 
 select
-  months._account_id,
-  months.month,
-  projects.client_id,
-  projects.client_name,
-  months.project_id,
-  projects.project_name,
-  {{ harvest.decimal('coalesce(work.hours, 0)') }} as hours,
-  projects.fee,
-  {{ harvest.decimal('projects.invoiced') }} as invoiced,
-  -- `0 * total`: a month of work outside of the term earns 0, and null where there is no fee at all.
-  {{ harvest.decimal(
-    'case when projects.total_days > 0 then coalesce(earned.revenue, 0 * projects.total) end'
-  ) }} as revenue,
-  {{ harvest.decimal('coalesce(work.expenses, 0)') }} as expenses,
-  projects.currency,
-  {{ harvest.decimal('coalesce(work.cost, 0)') }} as cost,
-  projects.profit_currency as cost_currency,
-  projects.exchange_rate,
-  {{ harvest.decimal(
-    '(case when projects.total_days > 0 then coalesce(earned.revenue, 0 * projects.total) end'
-    ~ ' - coalesce(work.expenses, 0)) * projects.exchange_rate - coalesce(work.cost, 0)'
-  ) }} as profit,
-  projects.profit_currency,
-  {{ harvest.decimal('coalesce(work.hours_without_cost_rate, 0)') }} as hours_without_cost_rate,
-  projects.starts_on,
-  projects.ends_on,
+  _account_id,
+  month,
+  client_id,
+  client_name,
+  project_id,
+  project_name,
+  {{ harvest.decimal('hours') }} as hours,
+  fee,
+  {{ harvest.decimal('invoiced') }} as invoiced,
+  {{ harvest.decimal('revenue') }} as revenue,
+  {{ harvest.decimal('expenses') }} as expenses,
+  currency,
+  {{ harvest.decimal('cost') }} as cost,
+  profit_currency as cost_currency,
+  exchange_rate,
+  {{ harvest.decimal('(revenue - expenses) * exchange_rate - cost') }} as profit,
+  profit_currency,
+  {{ harvest.decimal('hours_without_cost_rate') }} as hours_without_cost_rate,
+  starts_on,
+  ends_on,
   -- What was invoiced is all that ever was, so of an older project some of it may lack.
-  months.month >= projects.whole_from and projects.created_on >= projects.whole_from as is_whole
-from months
-inner join projects
-  on months._account_id = projects._account_id
-  and months.project_id = projects.project_id
-left join earned
-  on months._account_id = earned._account_id
-  and months.project_id = earned.project_id
-  and months.month = earned.month
-left join {{ ref('int_harvest__project_months') }} as work
-  on months._account_id = work._account_id
-  and months.project_id = work.project_id
-  and months.month = work.month
+  month >= whole_from and created_on >= whole_from and has_entries and has_expenses
+    and has_invoices as is_whole
+from figures

@@ -9,7 +9,7 @@ with months as (
     accounts.currency as profit_currency,
     {{ harvest.decimal('months.billable_amount + months.billable_expenses') }} as revenue,
     {{ harvest.exchange_rate('projects.currency', 'accounts.currency') }} as exchange_rate,
-    months.month >= accounts.whole_from as is_whole
+    months.month >= accounts.whole_from and months.is_known as is_whole
   from {{ ref('int_harvest__project_months') }} as months
   inner join {{ ref('stg_harvest__projects') }} as projects
     on months._account_id = projects._account_id

@@ -46,8 +46,9 @@ daily as (
     is_fixed_fee,
     min(currency) as currency,
     sum(hours) as hours,
-    coalesce(sum(amount), 0) as amount,
-    sum(hours_without_rate) as hours_without_rate,
+    -- Where nobody knows which projects have a fixed fee, no hour has an amount.
+    case when is_fixed_fee is not null then coalesce(sum(amount), 0) end as amount,
+    case when is_fixed_fee is not null then sum(hours_without_rate) end as hours_without_rate,
     coalesce(sum(expenses), 0) as expenses
   from open_work
   group by _account_id, project_id, spent_date, is_fixed_fee
@@ -57,6 +58,8 @@ aged as (
   select
     daily.*,
     accounts.whole_from,
+    {{ harvest.was_read('time_entries', 'daily._account_id') }} as has_entries,
+    {{ harvest.was_read('expenses', 'daily._account_id') }} as has_expenses,
     {{ dbt.datediff('daily.spent_date', 'accounts.today', 'day') }} as age_days
   from daily
   inner join {{ ref('accounts') }} as accounts
@@ -71,11 +74,11 @@ select
   project_id,
   project_name,
   is_fixed_fee,
-  {{ harvest.decimal('hours') }} as hours,
-  {{ harvest.decimal('amount') }} as amount,
-  {{ harvest.decimal('expenses') }} as expenses,
+  {{ harvest.decimal('case when has_entries then hours end') }} as hours,
+  {{ harvest.decimal('case when has_entries then amount end') }} as amount,
+  {{ harvest.decimal('case when has_expenses then expenses end') }} as expenses,
   currency,
-  {{ harvest.decimal('hours_without_rate') }} as hours_without_rate,
+  {{ harvest.decimal('case when has_entries then hours_without_rate end') }} as hours_without_rate,
   age_days,
   case
     when age_days <= 30 then '0-30'
@@ -83,5 +86,6 @@ select
     when age_days <= 90 then '61-90'
     else 'over 90'
   end as age,
-  spent_date >= whole_from as is_whole
+  spent_date >= whole_from and has_entries and has_expenses and is_fixed_fee is not null
+    as is_whole
 from aged

@@ -1,7 +1,8 @@
 with company as (
   {{ harvest.loaded('company', {
     '_account_id': 'id', 'name': 'text', 'currency': 'text', 'week_start_day': 'text',
-    'weekly_capacity': 'id', 'approval_feature': 'flag',
+    'weekly_capacity': 'id', 'approval_feature': 'flag', 'expense_feature': 'flag',
+    'invoice_feature': 'flag',
   }) }}
 )
 
@@ -11,5 +12,7 @@ select
   currency,
   week_start_day,
   weekly_capacity,
-  approval_feature
+  approval_feature,
+  expense_feature,
+  invoice_feature
 from company

@@ -19,7 +19,10 @@ select
   coalesce(projects.client_name, expenses.client__name) as client_name,
   expenses.project__id as project_id,
   coalesce(projects.project_name, expenses.project__name) as project_name,
-  coalesce(projects.is_fixed_fee, false) as is_fixed_fee,
+  case
+    when {{ harvest.was_read('projects', 'expenses._account_id') }}
+      then coalesce(projects.is_fixed_fee, false)
+  end as is_fixed_fee,
   expenses.expense_category__id as expense_category_id,
   coalesce(categories.name, expenses.expense_category__name) as expense_category_name,
   expenses.total_cost as amount,

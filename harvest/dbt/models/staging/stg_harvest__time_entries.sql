@@ -21,7 +21,10 @@ named as (
     coalesce(projects.client_name, entries.client__name) as client_name,
     entries.project__id as project_id,
     coalesce(projects.project_name, entries.project__name) as project_name,
-    coalesce(projects.is_fixed_fee, false) as is_fixed_fee,
+    case
+      when {{ harvest.was_read('projects', 'entries._account_id') }}
+        then coalesce(projects.is_fixed_fee, false)
+    end as is_fixed_fee,
     entries.task__id as task_id,
     coalesce(tasks.task_name, entries.task__name) as task_name,
     entries.invoice__id as invoice_id,
