@@ -94,6 +94,17 @@ def test_choices_change_figures(browser: Browser, address: str, home: Path) -> N
     page.close()
 
 
+def test_long_names(browser: Browser, address: str) -> None:
+    """A name that is wider than the page makes no choice wider than it."""
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    open_screen(page, address, "Projects")
+    widen = (
+        "e => { e.options[0].text = 'wide '.repeat(50); return e.getBoundingClientRect().right }"
+    )
+    assert page.get_by_label("Client").evaluate(widen) <= 390
+    page.close()
+
+
 def hours(page: Page) -> str:
     """Return the sum of the hours in the table of where they go."""
     card = page.locator(".card", has=page.get_by_role("heading", name="Where do the hours go?"))
