@@ -109,8 +109,7 @@ def load(
             customize(made)
         return made
 
-    pipeline.activate()  # dlt gives what is configured for the active one
-    accounts = _accounts(tables, settings)
+    accounts = _accounts(pipeline, tables, settings)
     chosen = accounts[0].settings
     several = len(chosen.account_ids) > 1
     settings["account_id"] = chosen.account_ids  # which "all" are is asked once
@@ -198,8 +197,7 @@ def verify(
         raise ConfigurationError(
             "verify_months", f"is {months}", f"give a number, such as {MONTHS}"
         )
-    pipeline.activate()  # as in `load`
-    accounts = _accounts((), settings)
+    accounts = _accounts(pipeline, (), settings)
     with _alone(pipeline), defaults(pipeline), explained(pipeline):
         recover(pipeline, SOURCE)
         pipeline.sync_destination()
@@ -433,12 +431,15 @@ def _in_one(
     return AccountsError(errors, [i for i in accounts if i not in errors], summary, done)
 
 
-def _accounts(tables: Collection[str], settings: dict[str, Any]) -> list[Account]:
+def _accounts(
+    pipeline: Pipeline, tables: Collection[str], settings: dict[str, Any]
+) -> list[Account]:
     known = [endpoint.name for endpoint in ENDPOINTS]
     if unknown := [table for table in tables if table not in known]:
         raise ConfigurationError(
             "tables", f"names {', '.join(unknown)}", f"choose from {', '.join(known)}"
         )
+    pipeline.activate()  # dlt gives what is configured for the active one
     return with_settings_of(harvest_source, accounts_read, {**BY_LOAD, **settings})
 
 

@@ -271,7 +271,7 @@ class Listing:
             yield from self._followed({**filters, **window.filters})
             return
         left = (page.total or 0) - len(page)
-        if window.splits < MAX_SPLITS and left > 2 * self._enough():
+        if window.splits < MAX_SPLITS and left > 2 * enough(self._left(), self._sizes):
             parts = self._split(part, page)
             if len(parts) > 1:  # One alone would read this page again.
                 yield Split(parts)
@@ -368,10 +368,6 @@ class Listing:
         """Return how many records are left to read, of this batch where there are batches."""
         counted = sum(self._totals.get(str(each)) or 0 for each in self._lists)
         return min(counted, self._limit or counted) - len(self.ids)
-
-    def _enough(self) -> int:
-        """Return how many records make a window worth its last page, which is half empty."""
-        return enough(self._left(), self._sizes)
 
     def _days(self, page: Page, last: date | None) -> list[date]:
         """Return a page's dates if they stand newest first, as documented; else none."""

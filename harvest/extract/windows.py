@@ -68,7 +68,10 @@ class Window:
 
 
 def enough(records: int, sizes: Sizes) -> int:
-    """Return how many records make one of the windows that share some records."""
+    """Return how many records make one of the windows that share some records.
+
+    Each must be worth its last page, which is half empty.
+    """
     return max(sizes.window_records, records // sizes.parallel_windows)
 
 
