@@ -66,17 +66,14 @@ class Sizes:
     """Records that such a window holds at least: each ends with a page that is half empty on
     average."""
 
-    first_batch_records: int = 20_000
-    """Records of a long list that the first batch of a backfill brings, newest first, so that it
-    is of use within a minute."""
-
     first_batch_requests: int = 200
-    """Requests for children of one kind that the first batch may take; where there are more, they
-    wait for the next batch."""
+    """Requests for children of one kind that the first batch may take, so that it is of use within
+    a minute; where there are more, they wait for the next batch."""
 
     batch_records: int = 400_000
-    """Records of a list in each further batch. Each begins with one page alone and ends by waiting
-    for the last one, so smaller ones leave the rate limit unused; an interruption costs one."""
+    """Records of a list by date in each batch, newest first: less than a minute at the rate limit,
+    which is what an interruption costs. Each begins with one page alone and ends by waiting for the
+    last one, so smaller ones leave the limit unused."""
 
     batch_requests: int = 2_000
     """Requests for children of one kind in each further batch: 5 minutes at the rate limit, which

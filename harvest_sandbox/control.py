@@ -19,8 +19,8 @@ PREFIX = "/_sandbox/"
 SETTINGS = (
     "rate_limit reports_limit retry_after throttle_body latency latency_per_record styles page_cap "
     "without_total_entries total_entries_excess module_status updated_since_exclusive "
-    "undated_first ignored_filters days_exclusive oldest_first without_archived date_ahead "
-    "limit_headers token_seconds rotates_tokens"
+    "undated_first ignored_filters days_exclusive oldest_first unsteady without_archived "
+    "date_ahead limit_headers token_seconds rotates_tokens"
 ).split()
 """Settings of `Service` that can be read and changed."""
 

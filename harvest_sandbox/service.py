@@ -11,12 +11,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
+from random import Random
 from threading import Lock
 from typing import Any, Literal
 from urllib.parse import urlencode
 
 from . import answers
-from .account import RATES, Account, Order, Query, Record, order_of
+from .account import DATE_ORDER, RATES, Account, Order, Query, Record, order_of
 from .answers import AnswerNow, encode
 from .hosted import HostedAccount
 from .identity import Identity
@@ -154,6 +155,7 @@ class Service:
         ignored_filters: Documented parameters that are ignored, such as "updated_since".
         days_exclusive: Whether `from` and `to` leave out their own days.
         oldest_first: Lists by date that come in the opposite order.
+        unsteady: Numbered lists by date whose records of one day come in another order each time.
         without_archived: Tables whose lists leave out archived records unless `is_active` asks for
             them.
         date_ahead: How many seconds the `Date` header is ahead of the clock that stamps records;
@@ -200,6 +202,7 @@ class Service:
         ignored_filters: Collection[str] = (),
         days_exclusive: bool = False,
         oldest_first: Collection[str] = (),
+        unsteady: Collection[str] = (),
         without_archived: Collection[str] = (),
         date_ahead: float | None = 0.0,
         limit_headers: bool = False,
@@ -225,6 +228,7 @@ class Service:
         self.undated_first = undated_first
         self.ignored_filters, self.days_exclusive = ignored_filters, days_exclusive
         self.oldest_first, self.without_archived = oldest_first, without_archived
+        self.unsteady, self._luck = unsteady, Random(1)  # noqa: S311 - no secret
         self.date_ahead, self.limit_headers = date_ahead, limit_headers
         self.token_seconds, self.rotates_tokens = token_seconds, rotates_tokens
         self.identity, self.person = Identity(self.clock), self.token
@@ -547,6 +551,9 @@ class Service:
                 rows, position = sorted(rows, key=lambda row: row["id"]), lambda row: row["id"]
             else:
                 rows = rows[::-1]
+        if route.table in self.unsteady and style == "page":
+            mixed, date = self._luck.sample(rows, len(rows)), DATE_ORDER[route.table]
+            rows = sorted(mixed, key=lambda row: str(row[date] or ""), reverse=True)
         body = answers.envelope(
             f"http://{request.headers.get('host', '')}{request.path}",
             request.params,

@@ -37,7 +37,6 @@ Make = Callable[..., DltSource]
 SMALL = Sizes(
     parallel_windows=2,
     window_records=10,
-    first_batch_records=5,
     first_batch_requests=3,
     batch_records=40,
     batch_requests=6,

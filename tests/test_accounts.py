@@ -439,7 +439,7 @@ def test_confirm_deletions(sandbox: Sandbox, both: Settings, duck: Pipeline) -> 
 def test_batches(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
     """A long history comes in batches for each account."""
     both["sizes"] = Sizes(
-        per_page=20, window_records=20, first_batch_records=40, first_batch_requests=2,
+        per_page=20, window_records=20, first_batch_requests=2,
         batch_records=60, batch_requests=5,
     )  # fmt: skip
     said: list[str] = []

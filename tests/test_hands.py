@@ -102,6 +102,15 @@ def test_made_again_by_others(sandbox: Sandbox, source: Make, pipeline: Pipeline
     assert_equal(pipeline, sandbox, "clients", account_id=777)
 
 
+def test_dropped_under_items(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
+    """Items of a table that somebody dropped go, though this pipeline knew nothing of it."""
+    duck.run(source().with_resources("estimates"))
+    execute(duck, "DROP TABLE {dataset}.estimates")
+    other = second_pipeline(duck)
+    other.run(source().with_resources("estimates"))
+    assert_equal(other, sandbox, "estimates")
+
+
 @pytest.mark.parametrize("how", [{"write_disposition": "replace"}, {"refresh": "drop_resources"}])
 def test_wiping(sandbox: Sandbox, source: Make, pipeline: Pipeline, how: dict[str, Any]) -> None:
     """A plain run that would wipe the rows of another pipeline's account is refused."""

@@ -203,6 +203,39 @@ def test_one_crowded_day(sandbox: Sandbox, client: HarvestClient) -> None:
     assert found == sandbox.account.records["time_entries"].keys()
 
 
+@pytest.mark.parametrize("cap", [7, 40])
+def test_unsteady_days(sandbox: Sandbox, client: HarvestClient, cap: int) -> None:
+    """Records of a day that come in another order in each answer are found all the same."""
+    for place, record in enumerate(sandbox.account.rows("time_entries")):
+        day = date(2025, 1, 1) + timedelta(days=place // 5)
+        sandbox.account.update(
+            "time_entries", record["id"], touch=False, spent_date=day.isoformat()
+        )
+    sandbox.unsteady, sandbox.page_cap, sandbox.styles = ["time_entries"], cap, "page"
+    found = {r["id"] for records in Listing(client, ENTRIES, Sizes()).read() for r in records}
+    assert found == sandbox.account.records["time_entries"].keys()
+
+
+@pytest.mark.parametrize(("number", "edit"), [(0, None), (3, delete_first), (4, insert_first)])
+def test_numbered_requests(
+    sandbox: Sandbox, client: HarvestClient, number: int, edit: Edit | None
+) -> None:
+    """Pages are asked for by number, with hardly a record twice, until a record moves."""
+    cap = 40
+    sandbox.page_cap, sandbox.styles = cap, "page"
+    count = len(sandbox.account.records["time_entries"])
+    if edit:
+        at_page(sandbox, "time_entries", number, edit)
+    for _ in Listing(client, ENTRIES, Sizes()).read():
+        pass
+    by_number = [request for request in sandbox.log if "page" in request.params]
+    if edit:  # The first number that is asked for after it shows that all moved.
+        assert len(by_number) == number - 2
+    else:
+        twice = sum(range(1, len(by_number) + 1))
+        assert cap + sum(request.records for request in by_number) == count + twice
+
+
 def test_order_other_than_documented(sandbox: Sandbox, client: HarvestClient) -> None:
     """A list that does not come newest first is followed by its links instead."""
     sandbox.page_cap = 40

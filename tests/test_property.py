@@ -82,7 +82,6 @@ faults = st.sampled_from(
 )  # fmt: skip
 SMALL_BATCHES: Record = {
     "parallel_windows": 2,
-    "first_batch_records": 10,
     "first_batch_requests": 3,
     "batch_records": 40,
     "batch_requests": 20,

@@ -188,7 +188,7 @@ def test_mistyped(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 def test_batches(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, style: str) -> None:
     """Batches bring the scope, whatever is moved meanwhile; a scope that changes begins anew."""
     sandbox.page_cap, sandbox.styles = 5, style
-    sizes = Sizes(parallel_windows=2, window_records=3, first_batch_records=5, batch_records=12)
+    sizes = Sizes(parallel_windows=2, window_records=3, batch_records=12)
     scope = {"projects": common(sandbox, "project", 4)}
     others = common(sandbox, "project", 2, skip=4)
     batches = 0
@@ -210,7 +210,7 @@ def test_batches(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline, sty
 def test_scope_changes_in_first_read(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A scope that changes in the middle of a first read lacks nothing and leaves nothing."""
     sandbox.page_cap = 5
-    sizes = Sizes(parallel_windows=2, window_records=3, first_batch_records=5)
+    sizes = Sizes(parallel_windows=2, window_records=3, batch_records=5)
     chosen = {"sizes": sizes, "in_batches": True, "confirm_deletions": True}
     a, b = common(sandbox, "project", 2)
     duck.run(source(projects=[a], **chosen).with_resources("time_entries"))

@@ -249,10 +249,10 @@ class Holdings:
             self._tell_of_whole_read(
                 [endpoint.name], f"the destination lacks {', '.join(sorted(missing | lost))}"
             )
-            for orphaned in {*endpoint.nested_tables} & there.keys() - missing:
-                if endpoint.name in missing:  # The rows that these belonged to are gone.
-                    self._destination.empty(orphaned, self._store.accounts)
             make_again(self._tables.resource(endpoint), self._extraction.load_id)
+        if endpoint.name not in there:  # The rows that these belonged to are gone.
+            for orphaned in sorted({*endpoint.nested_tables} & tell_account(there)):
+                self._destination.empty(orphaned, self._store.accounts)
 
     def _look_at_histories(self, there: dict[str, TTableSchemaColumns]) -> None:
         kept = {endpoint.history_table for endpoint in self._with_history} & there.keys()

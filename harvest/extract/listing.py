@@ -131,6 +131,7 @@ class Listing:
         self._pages, self._totals = 0, dict[str, int | None]()
         self._on_day: Counter[date | None] = Counter()  # where the list may be left at a day
         self._counting, self._trying = Lock(), Lock()
+        self._numbers_hold = True  # until records prove to be missed by them
         # Archived records that are missed would be taken for deleted.
         self._looks_for_archived = endpoint.archives and self._filters == {} and not path
         self._includes_days: bool | None = None  # not yet asked
@@ -150,13 +151,20 @@ class Listing:
             CountMismatchError: Harvest lists fewer records than it counts, again and again.
             HarvestError: A page could not be read.
         """
-        yield from self._once(self._side_by_side() if self._date else self._followed(self._filters))
+        pages = self._side_by_side(self._limit) if self._date else self._followed(self._filters)
+        yield from self._once(pages)
+        span = self._span
         if self.left_at:
-            span = Window(self.left_at + min(DAY, date.max - self.left_at), self._span.last)
+            span = Window(self.left_at + min(DAY, date.max - self.left_at), span.last)
             self._filters = {**self._filters, **span.filters}
         if self._pages > 1 and self._asks_for_changes:
             after = since(self.started - timedelta(seconds=OVERLAP_SECONDS))
             yield from self._once(self._followed({**self._filters, **after}))
+        if self._date and self._is_short():
+            # Within a day the order may differ from page to page, so each day is read as a whole.
+            self._numbers_hold = False
+            self._waiting = deque(Part(each, span) for each in self._lists)
+            yield from self._once(self._side_by_side())
         if self._is_short():
             # Records that no window holds, or links that end early: they must not be lost.
             found = self._found()
@@ -206,8 +214,12 @@ class Listing:
         unfiltered = self._focus and not any(self._lists)
         return len(self.ids | self.outside.keys() if unfiltered else self.ids)
 
-    def _side_by_side(self) -> Iterator[Page]:
-        """Yield from the windows that wait, at most one page of each ahead."""
+    def _side_by_side(self, limit: int = 0) -> Iterator[Page]:
+        """Yield from the windows that wait, at most one page of each ahead.
+
+        Args:
+            limit: How many records are enough, so that windows that wait still are left; 0 for all.
+        """
         running: dict[Future[Page | Split | None], Iterator[Page | Split]] = {}
         begun: deque[Iterator[Page | Split]] = deque()
         at_once = self._sizes.parallel_windows
@@ -234,7 +246,7 @@ class Listing:
                         ask()
                         yield came
                     del future, came  # Pages must not be held while others come.
-                if self._limit and len(self.ids) >= self._limit:
+                if limit and len(self.ids) >= limit:
                     self._leave_waiting()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -262,7 +274,7 @@ class Listing:
 
         A window that proves too long ends with its first page and the windows that share the rest.
         """
-        window, last = part.window, part.window.last
+        window = part.window
         filters = {**self._filters, **part.filters}
         pages = self._ask({**filters, **window.filters})
         page = next(pages)
@@ -276,13 +288,45 @@ class Listing:
             if len(parts) > 1:  # One alone would read this page again.
                 yield Split(parts)
                 return
+        read, pages_read = len(page), 1
+        while page.more and not page.numbered:
+            del page  # It must not be held while the next one comes.
+            page = next(pages)
+            read, pages_read = read + len(page), pages_read + 1
+            yield page
+        yield from self._numbered(page, window, filters, read, pages_read)
+
+    def _numbered(
+        self, page: Page, window: Window, filters: Filters, read: int, pages_read: int
+    ) -> Iterator[Page]:
+        """Yield the pages behind a numbered one.
+
+        Each is asked for by such a number and size that it begins with the end of the one before.
+        If that stands there still, nothing moved between the two; else days tell where to go on.
+
+        Args:
+            page: The last page that came.
+            window: The window.
+            filters: Those of its list.
+            read: The records that came so far.
+            pages_read: The pages that came so far.
+        """
+        last, stands = window.last, self._numbers_hold
         while page.more:
-            if not page.numbered:
-                del page  # It must not be held while the next one comes.
-                page = next(pages)
-                yield page
-                continue
             days = self._days(page, last)
+            size = (read - 1) // pages_read
+            twice = read - size * pages_read
+            end = [self._mark(record) for record in page[-twice:]]
+            del page
+            if stands and size:
+                number = {"page": str(pages_read + 1), "per_page": str(size)}
+                page = next(self._ask({**filters, **window.filters, **number}))
+                stands = [self._mark(record) for record in page[:twice]] == end
+                if stands:
+                    del page[:twice]
+                    read, pages_read = read + len(page), pages_read + 1
+                    yield page
+                    continue
             if not days:  # The order is not as documented: dates don't tell where to go on.
                 span = Window(window.first, last)
                 yield from self._followed({**filters, **span.filters})
@@ -294,10 +338,12 @@ class Listing:
                 if window.first and oldest < window.first:
                     return
             last = oldest
-            del page
-            pages = self._ask({**filters, **Window(window.first, last).filters})
-            page = next(pages)
+            page = next(self._ask({**filters, **Window(window.first, last).filters}))
             yield page
+
+    def _mark(self, record: dict[str, Any]) -> tuple[Any, Any]:
+        """Return what shows that a record stands where it stood."""
+        return record["id"], record.get(self._date)
 
     def _followed(self, filters: Filters) -> Iterator[Page]:
         """Yield pages by their links; where they are numbered, again until nothing changed."""

@@ -235,7 +235,7 @@ def plan_table(  # noqa: C901, PLR0911 - one question after the other, each with
         if settings.in_batches and is_child and state.full_read_at is None:
             return TablePlan("backfill", batch_size=sizes.first_batch_requests)
         batched = settings.in_batches and endpoint.date and not has_children
-        return TablePlan("whole", batch_size=sizes.first_batch_records if batched else 0)
+        return TablePlan("whole", batch_size=sizes.batch_records if batched else 0)
     children = "changed" if appended or settings.next_batch else settings.children
     if children == "differing" and not comparable:
         children = "complete"
