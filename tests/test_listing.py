@@ -178,18 +178,18 @@ def test_any_order(sandbox: Sandbox, client: HarvestClient) -> None:
 
 
 def test_shares() -> None:
-    """Windows share all days, each day once, and become shorter towards the end."""
+    """Windows share all days, each day once, down to a begin that may be near or the first day."""
     top = date(2026, 6, 30)
-    sizes = Sizes(window_records=2_000, parallel_windows=10)
-    span = Window(date(2020, 1, 1), date(2026, 12, 31))
-    windows = span.split(top, 90_000, per_day=100, share=90_000, sizes=sizes)
-    assert (windows[0].last, windows[-1].first) == (span.last, span.first)
-    for newer, older in itertools.pairwise(windows):
-        assert newer.first
-        assert older.last == newer.first - timedelta(days=1)
-    lengths = [window.likely for window in windows[:-1]]
-    assert lengths == sorted(lengths, reverse=True)
-    assert (lengths[0], lengths[-1]) == (9_000, 2_000)
+    for begin, count in ((date(2020, 1, 1), 11), (date(2026, 6, 1), 3), (None, 11)):
+        span = Window(begin, date(2026, 12, 31))
+        windows = span.split(top, 10, 10)
+        assert (windows[0].last, windows[-1].first) == (span.last, span.first)
+        for newer, older in itertools.pairwise(windows):
+            assert newer.first
+            assert older.last == newer.first - timedelta(days=1)
+        assert len(windows) == count
+    for older in Window(None, None).split(date.min + 2 * timedelta(days=1), 5_000, 10):
+        assert older.last is None or older.last >= date.min
 
 
 def test_one_crowded_day(sandbox: Sandbox, client: HarvestClient) -> None:

@@ -20,11 +20,13 @@ and the next run brings the change: a cursor never passes the moment at which th
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
+from math import ceil, inf
 from threading import Lock
 from typing import Any
 
@@ -49,6 +51,11 @@ Records = list[dict[str, Any]]
 
 ARCHIVED = "is_active"
 
+SAMPLE = timedelta(days=91)
+"""Days of which it is asked how many records they hold: whole weeks."""
+
+NEARLY = 0.95
+
 MAX_SPLITS = 3
 """A window that is still too long after so many splits is read as one chain of pages."""
 
@@ -71,6 +78,42 @@ class Split:
     """The parts that share what a part has left."""
 
     parts: list[Part]
+
+
+@dataclass(eq=False)
+class Chain:
+    """The pages of a part, each asked for after the one before.
+
+    Attributes:
+        pages: They come from here, or the parts that share what the part has left.
+        left: How many records are still to come, as far as is known.
+        begun: Whether a page came.
+    """
+
+    pages: Iterator[Page | Split]
+    left: float
+    begun: bool = False
+
+    def note(self, page: Page) -> None:
+        """Note that a page came."""
+        if not self.begun:
+            self.left, self.begun = inf if page.total is None else page.total, True
+        self.left -= len(page)
+
+
+@dataclass(frozen=True)
+class End:
+    """What is kept of a numbered page, to go on behind it.
+
+    Attributes:
+        more: Whether there is a next page.
+        days: Its dates if they stand newest first, as documented; else none.
+        marks: What shows that its records stand where they stood.
+    """
+
+    more: bool
+    days: list[date]
+    marks: list[tuple[Any, Any]]
 
 
 class Listing:
@@ -220,18 +263,20 @@ class Listing:
         Args:
             limit: How many records are enough, so that windows that wait still are left; 0 for all.
         """
-        running: dict[Future[Page | Split | None], Iterator[Page | Split]] = {}
-        begun: deque[Iterator[Page | Split]] = deque()
+        running: dict[Future[Page | Split | None], Chain] = {}
+        idle: list[Chain] = []
         at_once = self._sizes.parallel_windows
         pool = ThreadPoolExecutor(at_once)
 
         def ask() -> None:
-            while len(running) < at_once and (begun or self._waiting):
-                chain = begun.popleft() if begun else self._chain(self._waiting.popleft())
-                running[pool.submit(next, chain, None)] = chain
+            while len(running) < at_once:
+                chain = self._next(idle, running.values(), limit)
+                if not chain:
+                    break
+                running[pool.submit(next, chain.pages, None)] = chain
 
         try:
-            while self._waiting or begun or running:
+            while self._waiting or idle or running:
                 ask()
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 while done:
@@ -239,10 +284,10 @@ class Listing:
                     chain, came = running.pop(future), future.result()
                     if isinstance(came, Split):
                         waiting = [*came.parts, *self._waiting]
-                        waiting.sort(key=self._place)
-                        self._waiting = deque(waiting)
+                        self._waiting = deque(sorted(waiting, key=self._place))
                     elif came is not None:
-                        begun.append(chain)
+                        chain.note(came)
+                        idle.append(chain)
                         ask()
                         yield came
                     del future, came  # Pages must not be held while others come.
@@ -251,13 +296,27 @@ class Listing:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _place(self, part: Part) -> float:
-        """Return what sorts windows: the longest first, so that all end together.
+    def _next(self, idle: list[Chain], running: Collection[Chain], limit: int) -> Chain | None:
+        """Return the chain that goes on or begins; None where all are under way.
 
-        Where a batch leaves the oldest, newest first. One that was not begun has no end yet.
+        It is the one with most records left, so that all end together.
         """
-        ends = self._limit and (self.total is None or self._limit < self.total)
-        return -(part.window.last or date.max).toordinal() if ends else -part.window.likely
+        coming = len(self.ids) + sum(chain.left for chain in (*idle, *running))
+        wanted = not (limit and (idle or running)) or coming < limit
+        longest = max(idle, key=lambda chain: chain.left, default=None)
+        if self._waiting and wanted and (not longest or longest.left <= self._enough()):
+            return Chain(self._chain(self._waiting.popleft()), self._enough())
+        if longest:
+            idle.remove(longest)
+        return longest
+
+    def _place(self, part: Part) -> int:
+        """Return what sorts windows: where a batch leaves the oldest, newest first.
+
+        Else oldest first: the oldest has no begin, so nobody knows how long it takes.
+        """
+        last = (part.window.last or date.max).toordinal()
+        return -last if self._limit and (self.total is None or self._limit < self.total) else last
 
     def _leave_waiting(self) -> None:
         """Leave the windows that were not begun yet."""
@@ -274,76 +333,68 @@ class Listing:
 
         A window that proves too long ends with its first page and the windows that share the rest.
         """
-        window = part.window
-        filters = {**self._filters, **part.filters}
+        window, filters = part.window, {**self._filters, **part.filters}
         pages = self._ask({**filters, **window.filters})
         page = next(pages)
-        yield page
-        if page.more and not self._trusts_days(page, part.filters):
-            yield from self._followed({**filters, **window.filters})
-            return
+        by_days = not page.more or self._trusts_days(page, part.filters)
+        parts, numbered, end = list[Part](), page.numbered, self._end(page, window.last)
         left = (page.total or 0) - len(page)
-        if window.splits < MAX_SPLITS and left > 2 * enough(self._left(), self._sizes):
+        if by_days and window.splits < MAX_SPLITS and left > 2 * self._enough():
             parts = self._split(part, page)
-            if len(parts) > 1:  # One alone would read this page again.
-                yield Split(parts)
-                return
-        read, pages_read = len(page), 1
-        while page.more and not page.numbered:
-            del page  # It must not be held while the next one comes.
-            page = next(pages)
-            read, pages_read = read + len(page), pages_read + 1
-            yield page
-        yield from self._numbered(page, window, filters, read, pages_read)
+        handed_over = [page]
+        del page  # It must not be held while others come.
+        yield handed_over.pop()
+        if not by_days:
+            yield from self._followed({**filters, **window.filters})
+        elif len(parts) > 1:  # One alone would read this page again.
+            yield Split(parts)
+        elif numbered:
+            yield from self._numbered(end, window, filters)
+        else:
+            yield from pages
 
-    def _numbered(
-        self, page: Page, window: Window, filters: Filters, read: int, pages_read: int
-    ) -> Iterator[Page]:
-        """Yield the pages behind a numbered one.
+    def _numbered(self, end: End, window: Window, filters: Filters) -> Iterator[Page]:
+        """Yield the pages behind the first one of a window, where they are numbered.
 
         Each is asked for by such a number and size that it begins with the end of the one before.
         If that stands there still, nothing moved between the two; else days tell where to go on.
 
         Args:
-            page: The last page that came.
+            end: What is kept of the first page.
             window: The window.
             filters: Those of its list.
-            read: The records that came so far.
-            pages_read: The pages that came so far.
         """
         last, stands = window.last, self._numbers_hold
-        while page.more:
-            days = self._days(page, last)
+        read, pages_read = len(end.marks), 1
+        while end.more:
             size = (read - 1) // pages_read
             twice = read - size * pages_read
-            end = [self._mark(record) for record in page[-twice:]]
-            del page
-            if stands and size:
+            stands = stands and size > 0
+            if stands:
                 number = {"page": str(pages_read + 1), "per_page": str(size)}
                 page = next(self._ask({**filters, **window.filters, **number}))
-                stands = [self._mark(record) for record in page[:twice]] == end
-                if stands:
-                    del page[:twice]
-                    read, pages_read = read + len(page), pages_read + 1
-                    yield page
-                    continue
-            if not days:  # The order is not as documented: dates don't tell where to go on.
-                span = Window(window.first, last)
-                yield from self._followed({**filters, **span.filters})
+                stands = self._end(page, last).marks[:twice] == end.marks[-twice:]
+            if stands:
+                del page[:twice]
+                read, pages_read = read + len(page), pages_read + 1
+            elif not end.days:  # The order is not as documented: dates don't tell where to go on.
+                yield from self._followed({**filters, **Window(window.first, last).filters})
                 return
-            oldest = days[-1]
-            if days[0] == oldest:  # One day holds more records than a page.
-                yield from self._followed({**filters, **Window(oldest, oldest).filters})
-                oldest -= DAY
-                if window.first and oldest < window.first:
-                    return
-            last = oldest
-            page = next(self._ask({**filters, **Window(window.first, last).filters}))
-            yield page
+            else:
+                last = end.days[-1]
+                if end.days[0] == last:  # One day holds more records than a page.
+                    yield from self._followed({**filters, **Window(last, last).filters})
+                    last -= DAY
+                    if window.first and last < window.first:
+                        return
+                page = next(self._ask({**filters, **Window(window.first, last).filters}))
+            end, handed_over = self._end(page, last), [page]
+            del page  # It must not be held while others come.
+            yield handed_over.pop()
 
-    def _mark(self, record: dict[str, Any]) -> tuple[Any, Any]:
-        """Return what shows that a record stands where it stood."""
-        return record["id"], record.get(self._date)
+    def _end(self, page: Page, last: date | None) -> End:
+        marks = [(record["id"], record.get(self._date)) for record in page]
+        return End(page.more, self._days(page, last), marks)
 
     def _followed(self, filters: Filters) -> Iterator[Page]:
         """Yield pages by their links; where they are numbered, again until nothing changed."""
@@ -392,28 +443,26 @@ class Listing:
         days = sorted(day for day in (day_of(r, self._date) for r in page) if day)
         if not days:
             return []
+        top = window.last or days[-1]
         # Half of the records lie between the quartiles, whatever strays at the ends.
         first, last = days[len(days) // 4], days[len(days) * 3 // 4]
-        top, held = window.last or days[-1], len(days) // 2
-        if not self._days(page, window.last):
-            # A list that does not come by its date may begin with days from anywhere.
-            held = self._count([{**part.filters, **Window(first, last).filters}])
-        elif page.numbered:
-            top = days[0]
-            window = Window(window.first, top, window.splits)
-        windows = window.split(
-            top,
-            (page.total or 0) - len(page),
-            per_day=max(held, 1) / max((last - first).days, 1),
-            share=self._left(),
-            sizes=self._sizes,
-        )
+        if self._days(page, window.last):
+            if page.numbered:
+                top, window = days[0], Window(window.first, days[0], window.splits)
+            first, last = top - min(SAMPLE, top - date.min), top
+        sample = Window(max(first, window.first or first), last)
+        held = self._count([{**part.filters, **sample.filters}])
+        size = self._enough()
+        # Days differ, so the last page is meant to be nearly full: else many would begin another.
+        nearly = ceil(size / len(page)) * len(page) * NEARLY
+        days_each = round(nearly * ((last - first).days + 1) / max(held, 1))
+        windows = window.split(top, max(1, days_each), ((page.total or 0) - len(page)) // size)
         return [replace(part, window=each) for each in windows]
 
-    def _left(self) -> int:
-        """Return how many records are left to read, of this batch where there are batches."""
+    def _enough(self) -> int:
+        """Return how many records make a window."""
         counted = sum(self._totals.get(str(each)) or 0 for each in self._lists)
-        return min(counted, self._limit or counted) - len(self.ids)
+        return enough(min(counted, self._limit or counted), self._sizes)
 
     def _days(self, page: Page, last: date | None) -> list[date]:
         """Return a page's dates if they stand newest first, as documented; else none."""
@@ -456,10 +505,8 @@ class Listing:
             UnheededFilterError: The list holds records of others.
         """
         try:
-            for page in self._client.pages(self._path, self._key, filters):
-                self._note_page(page, limits_in(filters))
-                yield page
-                del page  # It must not be held while the next one comes.
+            pages = self._client.pages(self._path, self._key, filters)
+            yield from map(partial(self._noted, limits_in(filters)), pages)
         except StatusError as error:
             if error.status in (404, 422):
                 try:
@@ -469,7 +516,7 @@ class Listing:
                     raise
             raise
 
-    def _note_page(self, page: Page, limits: Filters) -> None:
+    def _noted(self, limits: Filters, page: Page) -> Page:
         if limits:
             allowed = {name: (value,) for name, value in limits.items()}
             if wrong := next(filter(None, (unheeded(record, allowed) for record in page)), ""):
@@ -479,3 +526,4 @@ class Listing:
             # The first page of a list comes before any other of it is asked for.
             self._totals.setdefault(str(limits), page.total)
             self._pages += 1
+            return page

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from math import inf
 from typing import Any
 
 from ..settings import Sizes
@@ -24,13 +23,11 @@ class Window:
 
     Attributes:
         splits: How often the span was split to get this one.
-        likely: How many records it is likely to hold; endless where nothing tells.
     """
 
     first: date | None = None
     last: date | None = None
     splits: int = 0
-    likely: float = inf
 
     @property
     def filters(self) -> Filters:
@@ -38,41 +35,35 @@ class Window:
         ends = {"from": self.first, "to": self.last}
         return {name: day.isoformat() for name, day in ends.items() if day}
 
-    def split(
-        self, top: date, records: int, *, per_day: float, share: int, sizes: Sizes
-    ) -> list[Window]:
-        """Return the windows that share what follows this window's first page.
+    def split(self, top: date, days: int, count: int) -> list[Window]:
+        """Return windows that share what follows this window's first page.
 
-        They become shorter towards the end, so that those that are read last end together. The last
-        one goes on to the end of this one, so it may hold more than is known.
+        The newest goes up to this one's end, and the oldest down to its begin, so both may hold
+        more than is known.
 
         Args:
             top: The newest day that is left to read.
-            records: How many records are left.
-            per_day: How many of them a day holds.
-            share: How many of them are likely to be read: windows behind these are as short as can
-                be.
-            sizes: How many windows are read side by side, and how long one is at least.
+            days: How many days each but the oldest has.
+            count: How many of these there are, unless this window ends before.
         """
         windows, last = [], self.last
-        while records >= sizes.window_records:
-            likely = enough(share, sizes)
-            days = min(max(1, round(likely / per_day)), (top - date.min).days)
+        days = min(days, (top - date.min).days // (count + 1))
+        for _ in range(count):
             first = top - days * DAY + DAY
             if self.first and first <= self.first:
                 break
-            windows.append(Window(first, last, self.splits + 1, likely))
+            windows.append(Window(first, last, self.splits + 1))
             last = top = first - DAY
-            records, share = records - likely, share - likely
         return [*windows, Window(self.first, last, self.splits + 1)]
 
 
 def enough(records: int, sizes: Sizes) -> int:
     """Return how many records make one of the windows that share some records.
 
-    Each must be worth its last page, which is half empty.
+    Each must be worth its last page, which is half empty. There are half as many again as are read
+    side by side, since days differ in what they hold, so some end early.
     """
-    return max(sizes.window_records, records // sizes.parallel_windows)
+    return max(sizes.window_records, 2 * records // (3 * sizes.parallel_windows))
 
 
 def periods(length: str, first: date, last: date) -> list[Window]:
