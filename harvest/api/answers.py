@@ -239,7 +239,7 @@ def _problem(body: Any, key: str | None, *, id_name: str) -> str:
 
 
 def _is_id(value: object) -> bool:
-    return type(value) is int or (isinstance(value, str) and value.isdecimal())
+    return (type(value) is int and value >= 0) or (isinstance(value, str) and value.isdecimal())
 
 
 def _too_long(value: Any, record: str = "") -> str:

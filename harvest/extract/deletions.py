@@ -22,9 +22,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from dlt.common import logger
+from pyroaring import BitMap64
 
 from ..catalog import Endpoint
 from ..destination import DELETED_AT, Key, Span
@@ -95,7 +97,7 @@ class Deletions:
             ids=ids,
         )
 
-    def of_list(self, found: set[int]) -> Gone:
+    def of_list(self, found: BitMap64) -> Gone:
         """Remove or flag what a complete read of a list did not find.
 
         Raises:
@@ -103,20 +105,20 @@ class Deletions:
         """
         # All keys at once would take memory with the length of the list.
         size = self._run.sizes.keys_at_once
-        starts = [None, *sorted(found)[size::size]]
+        starts = [None, *islice(found, size, None, size)]
         gone, held = list[Key](), 0
         for span in zip(starts, [*starts[1:], None], strict=True):
             keys = self._held(span)
             held += len(keys)
-            gone += [key for key in keys if key[0] not in found]
+            gone += [key for key in keys if not _is_in(found, key[0])]
         result = self._let_go(gone, len(gone), held)
         result.ended = self._ended(found)
         return result
 
-    def _ended(self, found: set[int]) -> list[int]:
+    def _ended(self, found: BitMap64) -> list[int]:
         """Return the records that are gone by now, though not by their latest version."""
         living = self._living()
-        ended = sorted({*living} - found)
+        ended = sorted(i for i in living if not _is_in(found, i))
         self._demand_plausible(self._endpoint.history_table, len(ended), len(living))
         return ended
 
@@ -216,6 +218,11 @@ class Deletions:
             f"`{endpoint.name}`: {len(keys):,} rows of account {self._run.account_id} count as "
             f"deleted, since Harvest lists them no more: {', '.join(named)}{more}."
         )
+
+
+def _is_in(found: BitMap64, number: int) -> bool:
+    """Tell whether a record was found. Somebody may have put a row with any number there."""
+    return number >= 0 and number in found
 
 
 def mark_of(run: Run, endpoint: Endpoint, key: Key) -> dict[str, Any]:

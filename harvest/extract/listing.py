@@ -31,6 +31,7 @@ from threading import Lock
 from typing import Any
 
 from dlt.common import logger
+from pyroaring import BitMap64
 
 from ..api.answers import Page
 from ..api.client import HarvestClient
@@ -139,7 +140,7 @@ class Listing:
 
     Attributes:
         started: The moment of the first answer, by Harvest's clock (UTC).
-        ids: The ids of the records found so far.
+        ids: The ids of the records found so far, some 2 bytes each: a set takes 60 or more.
         outside: The stamps of records that were left out, by id.
         left_at: The day at which the list was left, None if it was read to its end.
         proven: Whether it is certain that no record was missed.
@@ -161,7 +162,7 @@ class Listing:
         focus: Focus | None = None,
     ) -> None:
         read, self._focus = read or Read(), focus or Focus({})
-        self.ids: set[int] = set()
+        self.ids = BitMap64()
         self.outside: dict[int, Any] = {}
         self._client, self._path, self._key = client, path or endpoint.path, endpoint.key
         self._sizes, self._date = sizes, endpoint.date
@@ -255,7 +256,8 @@ class Listing:
             days = self._on_day.items()
             return sum(found for day, found in days if day is None or day > self.left_at)
         unfiltered = self._focus and not any(self._lists)
-        return len(self.ids | self.outside.keys() if unfiltered else self.ids)
+        outside = sum(i not in self.ids for i in self.outside) if unfiltered else 0
+        return len(self.ids) + outside
 
     def _side_by_side(self, limit: int = 0) -> Iterator[Page]:
         """Yield from the windows that wait, at most one page of each ahead.
