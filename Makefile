@@ -58,7 +58,7 @@ test-engines: .venv-airflow/stamp .venv-dagster/stamp ## Run the examples for Ai
 	.venv-airflow/bin/python -m pytest tests/engines/test_airflow.py
 	.venv-dagster/bin/python -m pytest tests/engines/test_dagster.py
 
-.venv-%/stamp: tests/engines/%.txt requirements.txt harvest/requirements.txt
+.venv-%/stamp: tests/engines/%.lock
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/pip install -q -r $<
 	touch $@
@@ -76,9 +76,11 @@ format: $(VENV)/stamp ## Format the code
 docs: $(VENV)/stamp ## Renew what the documents quote from the code
 	$(BIN)/cog -I . -r $(DOCS)
 
-lock: .venv-lock/stamp ## Renew the lock of the tools and libraries for development
-	.venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links requirements-dev.txt -o requirements-dev.lock
+lock: .venv-lock/stamp ## Renew the locks of the tools and libraries for development, and of the engines
+	for list in requirements-dev tests/engines/airflow tests/engines/dagster; do \
+		.venv-lock/bin/uv pip compile -q --universal --python-version 3.10 --no-annotate --no-header \
+			--no-emit-index-url --no-emit-find-links $$list.txt -o $$list.lock || exit 1; \
+	done
 
 .venv-lock/stamp:
 	$(PYTHON) -m venv .venv-lock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
+from .connection import Answer
 from .defaults import one_load_job
 from .errors import ColumnTypeError, ConfigurationError, MissingColumnError
 from .underway import under_way
@@ -37,6 +38,8 @@ Key = tuple[int, ...]
 Span = tuple[int | None, int | None]
 
 FLAGS_AT_ONCE = 500
+
+ROWS_AT_ONCE = 10_000
 
 
 def deleted_at_column(*, removes: bool) -> TColumnSchema:
@@ -253,11 +256,18 @@ class Destination:
         statement = f"SELECT {columns} FROM {{table}} WHERE {' AND '.join(where)}"  # noqa: S608 - our names
         return self._ask(endpoint.name, statement, *values)
 
-    def row_ids(self, endpoint: Endpoint, *, changed_since: datetime | None) -> list[str]:
-        """Return dlt's ids of the account's rows whose key stands there once, and not as gone.
+    def read_row_ids(
+        self,
+        endpoint: Endpoint,
+        take: Callable[[Iterable[str]], object],
+        *,
+        changed_since: datetime | None,
+    ) -> None:
+        """Read dlt's ids of the account's rows whose key stands there once, and not as gone.
 
         Args:
             endpoint: Whose table.
+            take: Is given the ids, some thousands at a time; a table may hold millions.
             changed_since: Only rows with this stamp or a later one (UTC), and those that change
                 without a stamp; None for all rows.
         """
@@ -277,7 +287,14 @@ class Destination:
             f"SELECT max(_dlt_id) FROM {{table}} WHERE {' AND '.join(where)} "  # noqa: S608 - our names
             f"GROUP BY {', '.join(endpoint.primary_key)} HAVING {having}"
         )
-        return [row[0] for row in self._ask(endpoint.name, statement, *values)]
+
+        def read(client: SqlClientBase[Any]) -> None:
+            name = client.make_qualified_table_name(endpoint.name)
+            with client.execute_query(statement.format(table=name), *values) as cursor:
+                while chunk := cursor.fetchmany(ROWS_AT_ONCE):
+                    take(row[0] for row in chunk)
+
+        self._answer(read, None)
 
     def latest_versions(self, endpoint: Endpoint) -> list[tuple[int, int, str]]:
         """Return the latest version of each of the account's records, in the order of ids.
@@ -438,7 +455,7 @@ class Destination:
     def _ask(
         self, table: str, statement: str, *values: Any, parent: str = ""
     ) -> list[tuple[Any, ...]]:
-        """Execute a statement on a table; a table that is not there has no rows."""
+        """Execute a statement on a table, and return its rows."""
 
         def ask(client: SqlClientBase[Any]) -> list[tuple[Any, ...]]:
             names = {"table": table, "parent": parent or table}
@@ -446,19 +463,24 @@ class Destination:
             rows = client.execute_sql(statement.format(**qualified), *values)
             return [tuple(row) for row in rows or ()]
 
+        return self._answer(ask, [])
+
+    def _answer(self, question: Callable[[SqlClientBase[Any]], Answer], nothing: Answer) -> Answer:
+        """Answer a question about tables; one that is not there has no rows."""
         if not self._pipeline:
-            return []
+            return nothing
         try:
-            return under_way(self._pipeline).connection.ask(ask, self._known_schema(self._pipeline))
+            schema_name = self._known_schema(self._pipeline)
+            return under_way(self._pipeline).connection.ask(question, schema_name)
         except DatabaseUndefinedRelation:
-            return []
+            return nothing
         except SqlClientNotAvailable:
             if not self._silent:
                 logger.warning(
                     "This destination can't be asked what it holds: rows deleted in Harvest stay."
                 )
             self._silent = True
-            return []
+            return nothing
 
     def _known_schema(self, pipeline: Pipeline) -> Any:
         """Return the schema's name, None where the pipeline does not know it yet."""
