@@ -267,7 +267,8 @@ class Destination:
 
         Args:
             endpoint: Whose table.
-            take: Is given the ids, some thousands at a time; a table may hold millions.
+            take: Is given the ids, some thousands at a time, as a table may hold millions. It must
+                not ask the destination, which answers one question after the other.
             changed_since: Only rows with this stamp or a later one (UTC), and those that change
                 without a stamp; None for all rows.
         """

@@ -63,8 +63,8 @@ class Sizes:
     14 MB."""
 
     window_records: int = 4_000
-    """Records that such a window holds at least: each ends with a page that is half empty on
-    average."""
+    """Records that such a window holds at least: each must be worth its last page, which may be
+    nearly empty."""
 
     first_batch_requests: int = 200
     """Requests for children of one kind that the first batch may take, so that it is of use within

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
+from itertools import groupby
 from random import Random
 from threading import Lock
 from typing import Any, Literal
@@ -155,7 +156,8 @@ class Service:
         ignored_filters: Documented parameters that are ignored, such as "updated_since".
         days_exclusive: Whether `from` and `to` leave out their own days.
         oldest_first: Lists by date that come in the opposite order.
-        unsteady: Numbered lists by date whose records of one day come in another order each time.
+        unsteady: How many of the days of numbered lists by date come in another order each time:
+            from 0, none, to 1, all.
         without_archived: Tables whose lists leave out archived records unless `is_active` asks for
             them.
         date_ahead: How many seconds the `Date` header is ahead of the clock that stamps records;
@@ -202,7 +204,7 @@ class Service:
         ignored_filters: Collection[str] = (),
         days_exclusive: bool = False,
         oldest_first: Collection[str] = (),
-        unsteady: Collection[str] = (),
+        unsteady: float = 0,
         without_archived: Collection[str] = (),
         date_ahead: float | None = 0.0,
         limit_headers: bool = False,
@@ -522,6 +524,13 @@ class Service:
         chosen = styles.get(route.table) if isinstance(styles, dict) else styles
         return "page" if (chosen or route.style) == "page" else "cursor"
 
+    def _unsteady(self, rows: list[Record], date: str) -> list[Record]:
+        days = [list(day) for _, day in groupby(rows, key=lambda row: row[date])]
+        for day in days:
+            if self._luck.random() < self.unsteady:
+                self._luck.shuffle(day)
+        return [row for day in days for row in day]
+
     def _list(
         self, request: Request, route: Route, reader: Reader, parent_id: int | None
     ) -> Record:
@@ -551,9 +560,8 @@ class Service:
                 rows, position = sorted(rows, key=lambda row: row["id"]), lambda row: row["id"]
             else:
                 rows = rows[::-1]
-        if route.table in self.unsteady and style == "page":
-            mixed, date = self._luck.sample(rows, len(rows)), DATE_ORDER[route.table]
-            rows = sorted(mixed, key=lambda row: str(row[date] or ""), reverse=True)
+        if self.unsteady and style == "page" and (date := DATE_ORDER.get(route.table)):
+            rows = self._unsteady(rows, date)
         body = answers.envelope(
             f"http://{request.headers.get('host', '')}{request.path}",
             request.params,

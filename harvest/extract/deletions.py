@@ -221,7 +221,10 @@ class Deletions:
 
 
 def _is_in(found: BitMap64, number: int) -> bool:
-    """Tell whether a record was found. Somebody may have put a row with any number there."""
+    """Tell whether a record was found.
+
+    A bitmap refuses to be asked for a negative number, and somebody may have put such a row there.
+    """
     return number >= 0 and number in found
 
 

@@ -31,9 +31,9 @@ from ..catalog import Endpoint
 from ..errors import CountMismatchError, ShiftingListError
 from ..settings import OVERLAP_SECONDS, Sizes
 from .focus import Focus
-from .paging import Paging
+from .paging import End, Paging
 from .plan import Read
-from .windows import DAY, Filters, Window, day_of, enough, since
+from .windows import DAY, Filters, Window, day_of, since, window_size
 
 Records = list[dict[str, Any]]
 
@@ -55,7 +55,7 @@ class Part:
     """A window of one of the lists.
 
     Attributes:
-        filters: Those of the list.
+        filters: Those of the list, without the window's.
         window: The days.
     """
 
@@ -63,32 +63,27 @@ class Part:
     window: Window
 
 
-@dataclass
-class Split:
-    """The parts that share what a part has left."""
-
-    parts: list[Part]
-
-
 @dataclass(eq=False)
 class Chain:
     """The pages of a part, each asked for after the one before.
 
     Attributes:
-        pages: They come from here, or the parts that share what the part has left.
-        left: How many records are still to come, as far as is known.
+        last: The part's last day.
+        pages: They come from here, or at last the parts that share what is to come.
+        to_come: How many records are still to come, as far as is known.
         begun: Whether a page came.
     """
 
-    pages: Iterator[Page | Split]
-    left: float
+    last: date
+    pages: Iterator[Page | list[Part]]
+    to_come: float
     begun: bool = False
 
     def note(self, page: Page) -> None:
         """Note that a page came."""
         if not self.begun:
-            self.left, self.begun = inf if page.total is None else page.total, True
-        self.left -= len(page)
+            self.to_come, self.begun = inf if page.total is None else page.total, True
+        self.to_come -= len(page)
 
 
 class Listing:
@@ -112,7 +107,7 @@ class Listing:
             what comes by further parameters, what is of others is left out here.
 
     Attributes:
-        ids: The ids of the records found so far, some 2 bytes each: a set takes 60 or more.
+        ids: The ids of the records found so far, 2 to 11 bytes each: a set takes 60 or more.
         outside: The stamps of records that were left out, by id.
         left_at: The day at which the list was left, None if it was read to its end.
     """
@@ -139,11 +134,13 @@ class Listing:
         self._paging = Paging(
             client, endpoint, sizes, path=self._path, asks_for_changes=self._asks_for_changes
         )
-        self._span, self._limit = Window(last=read.until), read.batch_size
+        self._span, self._batch_size = Window(last=read.until), read.batch_size
         self._filters = {**(filters or {}), **since(read.since), **self._span.filters}
         chosen = not read.changes and not filters
         self._lists = self._focus.lists if chosen else [Filters()]
-        self._waiting = deque(Part(each, self._span) for each in self._lists)
+        parts = (Part({**self._filters, **each}, self._span) for each in self._lists)
+        self._waiting = deque(parts)
+        self._begun: list[date] = []  # the last days of the windows that were not divided
         self._on_day: Counter[date | None] = Counter()  # where the list may be left at a day
         # Archived records that are missed would be taken for deleted.
         self._looks_for_archived = endpoint.archives and self._filters == {} and not path
@@ -173,22 +170,14 @@ class Listing:
             CountMismatchError: Harvest lists fewer records than it counts, again and again.
             HarvestError: A page could not be read.
         """
-        if self._date:
-            yield from self._once(self._side_by_side(self._limit))
-        else:
-            yield from self._once(self._paging.followed(self._filters))
-        span = self._span
+        pages = self._side_by_side() if self._date else self._paging.followed(self._filters)
+        yield from self._once(pages)
         if self.left_at:
-            span = Window(self.left_at + min(DAY, date.max - self.left_at), span.last)
+            span = Window(self.left_at + min(DAY, date.max - self.left_at), self._span.last)
             self._filters = {**self._filters, **span.filters}
-        if self._paging.pages > 1 and self._asks_for_changes:
+        if self._paging.answers > 1 and self._asks_for_changes:
             after = since(self.started - timedelta(seconds=OVERLAP_SECONDS))
             yield from self._once(self._paging.followed({**self._filters, **after}))
-        if self._date and self._is_short():
-            # Within a day the order may differ from page to page, so each day is read as a whole.
-            self._paging.numbers_hold = False
-            self._waiting = deque(Part(each, span) for each in self._lists)
-            yield from self._once(self._side_by_side())
         if self._is_short():
             # Records that no window holds, or links that end early: they must not be lost.
             found = self._found()
@@ -221,7 +210,7 @@ class Listing:
                 elif record["id"] not in self.ids:
                     self.ids.add(record["id"])
                     fresh.append(record)
-                    if self._limit:
+                    if self._batch_size:
                         self._on_day[day_of(record, self._date)] += 1
             if self._looks_for_archived:  # until one came
                 self._looks_for_archived = all(r.get(ARCHIVED) is not False for r in page)
@@ -243,20 +232,16 @@ class Listing:
         outside = sum(i not in self.ids for i in self.outside) if unfiltered else 0
         return len(self.ids) + outside
 
-    def _side_by_side(self, limit: int = 0) -> Iterator[Page]:
-        """Yield from the windows that wait, at most one page of each ahead.
-
-        Args:
-            limit: How many records are enough, so that windows that wait still are left; 0 for all.
-        """
-        running: dict[Future[Page | Split | None], Chain] = {}
+    def _side_by_side(self) -> Iterator[Page]:
+        """Yield from the windows that wait, at most one page of each ahead."""
+        running: dict[Future[Page | list[Part] | None], Chain] = {}
         idle: list[Chain] = []
         at_once = self._sizes.parallel_windows
         pool = ThreadPoolExecutor(at_once)
 
         def ask() -> None:
             while len(running) < at_once:
-                chain = self._next(idle, running.values(), limit)
+                chain = self._next(idle, running.values())
                 if not chain:
                     break
                 running[pool.submit(next, chain.pages, None)] = chain
@@ -268,106 +253,125 @@ class Listing:
                 while done:
                     future = done.pop()
                     chain, came = running.pop(future), future.result()
-                    if isinstance(came, Split):
-                        waiting = [*came.parts, *self._waiting]
-                        self._waiting = deque(sorted(waiting, key=self._place))
-                    elif came is not None:
+                    if isinstance(came, Page):
                         chain.note(came)
                         idle.append(chain)
                         ask()
                         yield came
+                    elif came:
+                        self._begun.remove(chain.last)
+                        waiting = [*came, *self._waiting]
+                        self._waiting = deque(sorted(waiting, key=self._place))
                     del future, came  # Pages must not be held while others come.
-                if limit and len(self.ids) >= limit:
+                if self._batch_size and len(self.ids) >= self._batch_size:
                     self._leave_waiting()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _next(self, idle: list[Chain], running: Collection[Chain], limit: int) -> Chain | None:
-        """Return the chain that goes on or begins; None where all are under way.
+    def _next(self, idle: list[Chain], running: Collection[Chain]) -> Chain | None:
+        """Return the chain that asks next; None where all are under way.
 
-        It is the one with most records left, so that all end together.
+        All windows begin, but for those that a batch need not read; before that goes on what has
+        more to come than a window that begins. So the longest never wait, and all end together.
         """
-        coming = len(self.ids) + sum(chain.left for chain in (*idle, *running))
-        # The newest window of each list is read in any case: else the next batch would begin anew.
-        newest = bool(self._waiting) and self._waiting[0].window.last == self._span.last
-        wanted = not (limit and (idle or running)) or newest or coming < limit
-        longest = max(idle, key=lambda chain: chain.left, default=None)
-        if self._waiting and wanted and (not longest or longest.left <= self._enough()):
-            return Chain(self._chain(self._waiting.popleft()), self._enough())
+        longest = max(idle, key=lambda chain: chain.to_come, default=None)
+        begins = bool(self._waiting) and (not longest or longest.to_come <= self._window_size())
+        if self._waiting and self._batch_size and (idle or running):
+            coming = len(self.ids) + sum(chain.to_come for chain in (*idle, *running))
+            wanted = coming < self._batch_size or not self._may_wait(self._waiting[0])
+            begins = begins and wanted
+        if begins:
+            part = self._waiting.popleft()
+            self._begun.append(part.window.last or date.max)
+            return Chain(self._begun[-1], self._chain(part), self._window_size())
         if longest:
             idle.remove(longest)
         return longest
 
     def _place(self, part: Part) -> int:
-        """Return what sorts windows: where a batch leaves the oldest, newest first.
+        """Return what sorts windows: newest first, where a batch will leave the oldest.
 
         Else oldest first: the oldest has no begin, so nobody knows how long it takes.
         """
-        last = (part.window.last or date.max).toordinal()
-        return -last if self._limit and (self.total is None or self._limit < self.total) else last
+        last, all_of_it = (part.window.last or date.max).toordinal(), self.total
+        leaves = self._batch_size and (all_of_it is None or self._batch_size < all_of_it)
+        return -last if leaves else last
+
+    def _may_wait(self, part: Part) -> bool:
+        """Tell whether a batch may leave a part: it is older than all that were begun.
+
+        Newer ones may wait, of a window that was divided late or of another list. If they were
+        left, the next batch would read all that is older again, and might begin anew.
+        """
+        return (part.window.last or date.max) < min(self._begun, default=date.min)
 
     def _leave_waiting(self) -> None:
-        """Leave the windows that were not begun yet."""
-        lasts = [part.window.last for part in self._waiting]
-        # Where the newest window of a list waits still, the next batch would begin anew.
-        ends = [last for last in lasts if last and last != self._span.last]
-        if ends and len(ends) == len(self._waiting):
-            self._waiting.clear()
-            # A window under way may split, so that more is left later: keep the newest day.
-            self.left_at = max(filter(None, (self.left_at, *ends)))
+        """Leave the windows that may wait."""
+        older = [part for part in self._waiting if self._may_wait(part)]
+        if older:
+            self._waiting = deque(part for part in self._waiting if part not in older)
+            # A window under way may be divided, so that more is left later: keep the newest day.
+            lasts = (part.window.last for part in older)
+            self.left_at = max(filter(None, (self.left_at, *lasts)))
 
-    def _chain(self, part: Part) -> Iterator[Page | Split]:
-        """Yield a window's pages, each asked for by the cursor or the date of the one before.
+    def _chain(self, part: Part) -> Iterator[Page | list[Part]]:
+        """Yield a window's pages.
 
-        A window that proves too long ends with its first page and the windows that share the rest.
+        One that proves too long ends with its first page, and the windows that share the rest.
         """
-        window, filters = part.window, {**self._filters, **part.filters}
+        window, filters = part.window, part.filters
         pages = self._paging.ask({**filters, **window.filters})
         page = next(pages)
-        by_days = not page.more or self._paging.trusts_days(page, filters)
-        parts, numbered = list[Part](), page.numbered
-        end = self._paging.end_of(page, window.last)
-        left = (page.total or 0) - len(page)
-        if by_days and window.splits < MAX_SPLITS and left > 2 * self._enough():
-            parts = self._split(part, page)
-        handed_over = [page]
+        end, held = self._paging.end_of(page, window.last), [page]
+        may_divide = not page.more or self._paging.trusts_days(page, filters)
         del page  # It must not be held while others come.
-        yield handed_over.pop()
-        if not by_days:
+        yield held.pop()
+        if not may_divide:
             yield from self._paging.followed({**filters, **window.filters})
-        elif len(parts) > 1:  # One alone would read this page again.
-            yield Split(parts)
-        elif numbered:
+            return
+        to_come = (end.total or 0) - len(end.marks)
+        if window.splits < MAX_SPLITS and to_come > 2 * self._window_size():
+            parts = self._divided(part, end)
+            if len(parts) > 1:  # One alone would read this page again.
+                yield parts
+                return
+        if end.numbered:
             yield from self._paging.behind(end, window, filters)
-        else:
-            yield from pages
+            return
+        numbered = False
+        for later in pages:
+            numbered |= later.numbered
+            held.append(later)
+            del later
+            yield held.pop()
+        if numbered:  # Cursors turned into numbers, so records may have slipped.
+            yield from self._paging.followed({**filters, **window.filters})
 
-    def _split(self, part: Part, page: Page) -> list[Part]:
+    def _divided(self, part: Part, end: End) -> list[Part]:
         """Return parts of what follows a part's first page; none where that has no dates."""
-        window = part.window
-        days = sorted(day for day in (day_of(r, self._date) for r in page) if day)
+        window, days = part.window, sorted(filter(None, (day for _, day in end.marks)))
         if not days:
             return []
-        top = window.last or days[-1]
-        # Half of the records lie between the quartiles, whatever strays at the ends.
+        # Half of the records lie between the quartiles. Windows that begin far beyond them, where a
+        # date is a plan or a mistake, would hold nothing.
         first, last = days[len(days) // 4], days[len(days) * 3 // 4]
-        if self._paging.days_of(page, window.last):
-            if page.numbered:
-                top, window = days[0], Window(window.first, days[0], window.splits)
-            first, last = top - min(SAMPLE, top - date.min), top
-        sample = Window(max(first, window.first or first), last)
-        held = self._paging.count({**self._filters, **part.filters, **sample.filters})
-        size = self._enough()
-        # Days differ, so the last page is meant to be nearly full: else many would begin another.
-        nearly = ceil(size / len(page)) * len(page) * NEARLY
-        days_each = round(nearly * ((last - first).days + 1) / max(held, 1))
-        windows = window.split(top, max(1, days_each), ((page.total or 0) - len(page)) // size)
+        top = min(days[-1], last + min(last - first + DAY, date.max - last))
+        if end.days:
+            if end.numbered:
+                top = last = end.days[-1]
+                window = Window(window.first, top, window.splits)
+            first = last - min(SAMPLE, last - date.min)
+        first = max(first, window.first or first)
+        counted = self._paging.count({**part.filters, **Window(first, last).filters})
+        size, page = self._window_size(), len(end.marks)
+        days_each = ceil(size / page) * page * NEARLY * ((last - first).days + 1) / max(counted, 1)
+        windows = window.split(top, max(1, round(days_each)), ((end.total or 0) - page) // size)
         return [replace(part, window=each) for each in windows]
 
-    def _enough(self) -> int:
+    def _window_size(self) -> int:
         """Return how many records make a window."""
         counted = sum(self._paging.total(each) or 0 for each in self._lists)
-        return enough(min(counted, self._limit or counted), self._sizes)
+        return window_size(min(counted, self._batch_size or counted), self._sizes)
 
     def _count(self) -> int:
         """Return how many records Harvest counts now, of those that are to be found."""

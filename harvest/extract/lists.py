@@ -156,7 +156,9 @@ class ListReader:
         if self._own:
             changes = zip(self._plan.reads, self._listings, strict=False)
             moved = {i for read, listing in changes if read.changes for i in listing.outside}
-            moved = {i for i in moved if not any(i in each.ids for each in self._listings)}  # back
+            moved = {
+                i for i in moved if not any(i in each.ids for each in self._listings)
+            }  # moved and back
             if complete:
                 gone = Deletions(self._run, self._endpoint).of_list(first.ids)
             elif moved:

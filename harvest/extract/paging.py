@@ -1,10 +1,11 @@
-"""The pages of one list, none of whose records slips between two of them.
+"""The pages of a list, so that none of its records slips between two of them.
 
 A cursor marks a place in the list, and nothing moves under it. A page number counts from the top:
 when a record is deleted or moved meanwhile, all others shift by one, and a record slips between two
-pages. So a numbered page is asked for so that it begins with the end of the one before, which shows
-whether anything moved. If it did, and the list comes by a date that Harvest filters by, the next
-page is asked for by that date. Elsewhere pages are followed by their links, and numbered ones read
+pages. So a numbered page is asked for so that it begins with the end of the one before. If that
+stands there still, Harvest counts as many records as before, and no other came twice, then none
+slipped. Else, if the list comes by a date that Harvest filters by, it goes on with the day at which
+the last page ended, all of it. Elsewhere pages are followed by their links, and numbered ones read
 again if the list changed.
 
 That `from` and `to` include their own days is looked at before it is relied on.
@@ -16,11 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
-from itertools import islice
 from threading import Lock
 from typing import Any
 
 from dlt.common import logger
+from pyroaring import BitMap64
 
 from ..api.answers import Page
 from ..api.client import HarvestClient
@@ -30,29 +31,38 @@ from ..settings import Sizes
 from .focus import demand_known, ids_in, limits_in, unheeded
 from .windows import DAY, Filters, Window, day_of, since
 
+MOST_TWICE = 0.1
+"""How much of a numbered page may be the end of the one before. It grows by a record a page."""
+
 
 @dataclass(frozen=True)
 class End:
-    """What is kept of a numbered page, to go on behind it.
+    """What is kept of a page, to go on behind it without holding its records.
 
     Attributes:
         more: Whether there is a next page.
-        counted: Whether Harvest counts the list's records, so that one that slips is missed.
-        days: Its dates if they stand newest first, as documented; else none.
-        marks: What shows that its records stand where they stood.
+        numbered: Whether the next page is asked for by its number.
+        total: How many records Harvest counts, None where it does not.
+        days: The records' dates, newest first, if they stand so, as documented; else none.
+        marks: The id and the day of each record: they show that it stands where it stood.
     """
 
     more: bool
-    counted: bool
+    numbered: bool
+    total: int | None
     days: list[date]
-    marks: list[tuple[Any, Any]]
+    marks: list[tuple[int, date | None]]
+
+    def ids(self, first: int = 0) -> BitMap64:
+        """Return the ids of its records, from one of them on."""
+        return BitMap64(number for number, _ in self.marks[first:])
 
 
 class Paging:
     """The pages of a list, or of several that differ in what they are limited to.
 
-    Threads: any. Pages are counted, and days are tried once while others wait for the answer, each
-    under a lock; `proven` can only become false.
+    Threads: any. What answers say is noted, and days are tried once while others wait for the
+    answer, each under a lock; `proven` can only become false.
 
     Args:
         client: Where from.
@@ -63,15 +73,13 @@ class Paging:
 
     Attributes:
         started: The moment of the first answer, by Harvest's clock (UTC).
-        pages: How many pages came.
+        answers: How many pages came, those that only count included.
         proven: Whether it is certain that no record was missed.
-        numbers_hold: Whether page numbers may be relied on; false once records proved to be missed.
     """
 
     started = datetime.max.replace(tzinfo=timezone.utc)
-    pages = 0
+    answers = 0
     proven = True
-    numbers_hold = True
 
     def __init__(
         self,
@@ -96,46 +104,58 @@ class Paging:
     def behind(self, end: End, window: Window, filters: Filters) -> Iterator[Page]:
         """Yield the pages behind the first one of a window, where they are numbered.
 
-        Each is asked for by such a number and size that it begins with the end of the one before.
-        If that stands there still, nothing moved between the two; else days tell where to go on.
-
         Args:
             end: What is kept of the first page.
             window: The window.
             filters: Those of its list.
         """
-        last, stands = window.last, self.numbers_hold and end.counted
-        read, pages_read = len(end.marks), 1
+        came, pages, total = end.ids(), 1, end.total
+        holds = total is not None
         while end.more:
-            size = (read - 1) // pages_read
-            twice = read - size * pages_read
-            stands = stands and size > 0
-            if stands:
-                number = {"page": str(pages_read + 1), "per_page": str(size)}
-                page = next(self.ask({**filters, **window.filters, **number}))
-                stands = self.end_of(page, last).marks[:twice] == end.marks[-twice:]
-            if stands:
+            # Page p + 1 of size s begins with record s * p. Of the largest that leaves no gap, the
+            # first `twice` records are the last ones that came.
+            per_page = (len(came) - 1) // pages
+            twice = len(came) - per_page * pages
+            by_number = holds and twice <= per_page * MOST_TWICE
+            if by_number:
+                number = {"page": str(pages + 1), "per_page": str(per_page)}
+                page = self._first({**filters, **window.filters, **number})
+                here = self.end_of(page, window.last)
+                stands = here.total == total and here.marks[:twice] == end.marks[-twice:]
+                by_number = holds = stands and came.isdisjoint(here.ids(twice))
+            if by_number:
                 del page[:twice]
-                read, pages_read = read + len(page), pages_read + 1
+                came, pages, end = came | here.ids(twice), pages + 1, here
             elif not end.days:  # The order is not as documented: dates don't tell where to go on.
-                yield from self.followed({**filters, **Window(window.first, last).filters})
+                yield from self.followed({**filters, **window.filters})
                 return
             else:
                 last = end.days[-1]
                 if end.days[0] == last:  # One day holds more records than a page.
                     yield from self.followed({**filters, **Window(last, last).filters})
-                    last -= DAY
-                    if window.first and last < window.first:
+                    if last == (window.first or date.min):
                         return
-                page = next(self.ask({**filters, **Window(window.first, last).filters}))
-            end, handed_over = self.end_of(page, last), [page]
+                    last -= DAY
+                window = Window(window.first, last)
+                page = self._first({**filters, **window.filters})
+                end = self.end_of(page, last)
+                came, pages, total = end.ids(), 1, end.total
+            handed_over = [page]
             del page  # It must not be held while others come.
             yield handed_over.pop()
 
     def end_of(self, page: Page, last: date | None) -> End:
-        """Return what is kept of a page of a window that ends with a day."""
-        marks = [(record["id"], record.get(self._date)) for record in page]
-        return End(page.more, page.total is not None, self.days_of(page, last), marks)
+        """Return what is kept of a page.
+
+        Args:
+            page: The page.
+            last: The last day of its window.
+        """
+        marks = [(record["id"], day_of(record, self._date)) for record in page]
+        days = [day for _, day in marks if day]
+        ordered = len(days) == len(page) and days == sorted(days, reverse=True)
+        bounded = bool(days) and (last is None or days[0] <= last)
+        return End(page.more, page.numbered, page.total, days if ordered and bounded else [], marks)
 
     def followed(self, filters: Filters) -> Iterator[Page]:
         """Yield pages by their links; where they are numbered, again until nothing changed."""
@@ -175,15 +195,8 @@ class Paging:
         if not self._asks_for_changes:
             return set()
         after = since(started - timedelta(seconds=1))  # It may or may not include its own second.
-        (page,) = islice(self.ask({**filters, **after}), 1)
-        return {(record["id"], record.get("updated_at")) for record in page}
-
-    def days_of(self, page: Page, last: date | None) -> list[date]:
-        """Return a page's dates if they stand newest first, as documented; else none."""
-        days = [day for day in (day_of(record, self._date) for record in page) if day]
-        ordered = len(days) == len(page) and days == sorted(days, reverse=True)
-        bounded = bool(days) and (last is None or days[0] <= last)
-        return days if ordered and bounded else []
+        changed = self._first({**filters, **after})
+        return {(record["id"], record.get("updated_at")) for record in changed}
 
     def trusts_days(self, page: Page, filters: Filters) -> bool:
         """Tell whether `from` and `to` include their own days, as documented.
@@ -201,8 +214,8 @@ class Paging:
                 days = (day_of(record, self._date) for record in reversed(page))
                 day = next(filter(None, days), None)
                 one = {**filters, "per_page": "1", **Window(day, day).filters}
-                (found,) = islice(self.ask(one), 1)
-                self._includes_days = day is None or [day_of(r, self._date) for r in found] == [day]
+                found = [day_of(record, self._date) for record in self._first(one)]
+                self._includes_days = day is None or found == [day]
                 if not self._includes_days:
                     logger.warning(
                         f"`{self._key}`: Harvest's `from` and `to` do not choose their own days, "
@@ -212,8 +225,10 @@ class Paging:
 
     def count(self, filters: Filters) -> int:
         """Return how many records Harvest counts now; 0 where it does not count."""
-        (page,) = islice(self.ask({**filters, "per_page": "1"}), 1)
-        return page.total or 0
+        return self._first({**filters, "per_page": "1"}).total or 0
+
+    def _first(self, filters: Filters) -> Page:
+        return next(self.ask(filters))
 
     def ask(self, filters: Filters) -> Iterator[Page]:
         """Yield pages, and see that they hold nothing but what was asked for.
@@ -243,5 +258,5 @@ class Paging:
             self.started = min(self.started, page.answered)
             # The first page of a list comes before any other of it is asked for.
             self._totals.setdefault(str(limits), page.total)
-            self.pages += 1
+            self.answers += 1
             return page

@@ -17,15 +17,12 @@ from ..catalog import ENDPOINTS, Endpoint, Report
 from ..errors import ConfigurationError
 from ..settings import DEFAULT_HISTORY, LONGEST_REPORT, Settings, Sizes
 from .state import PeriodsRead, TableState
-from .windows import DAY, Window, periods
+from .windows import DAY, EARLIEST, Window, periods
 
 Mode = Literal["whole", "changes", "differing", "backfill", "later"]
 
 FRESH = timedelta(hours=1)
 """While older periods of a report are left, newer ones are not read again for so long."""
-
-EARLIEST = date(2000, 1, 1)
-"""Where all history begins: Harvest is of 2006, and time may have been brought along."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ Filters = dict[str, str]
 
 DAY = timedelta(days=1)
 
+EARLIEST = date(2000, 1, 1)
+"""Where all history begins: Harvest is of 2006, and time may have been brought along."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -47,21 +50,21 @@ class Window:
             count: How many of these there are, unless this window ends before.
         """
         windows, last = [], self.last
-        days = min(days, (top - date.min).days // (count + 1))
+        begin = max(self.first or EARLIEST, EARLIEST)
         for _ in range(count):
-            first = top - days * DAY + DAY
-            if self.first and first <= self.first:
+            first = top - min(days - 1, max(0, (top - begin).days)) * DAY
+            if first <= begin:
                 break
             windows.append(Window(first, last, self.splits + 1))
             last = top = first - DAY
         return [*windows, Window(self.first, last, self.splits + 1)]
 
 
-def enough(records: int, sizes: Sizes) -> int:
+def window_size(records: int, sizes: Sizes) -> int:
     """Return how many records make one of the windows that share some records.
 
-    Each must be worth its last page, which is half empty. There are half as many again as are read
-    side by side, since days differ in what they hold, so some end early.
+    Each must be worth its last page, which may be nearly empty. There are half as many again as are
+    read side by side, since days differ in what they hold, so some end early.
     """
     return max(sizes.window_records, 2 * records // (3 * sizes.parallel_windows))
 
