@@ -216,6 +216,37 @@ def test_unsteady_days(sandbox: Sandbox, client: HarvestClient, cap: int) -> Non
     assert found == sandbox.account.records["time_entries"].keys()
 
 
+def test_unsteady_day_beside_a_delete(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A record that changes places with one of its day is found, though the count fell too."""
+    sandbox.page_cap, sandbox.styles = 40, "page"
+    for place, record in enumerate(sandbox.account.rows("time_entries")):
+        day = date(2025, 6, 1) - timedelta(days=place // 50)
+        sandbox.account.update(
+            "time_entries", record["id"], touch=False, spent_date=day.isoformat()
+        )
+    rows = [*sandbox.account.rows("time_entries")]
+    last, slipping = rows[39], rows[40]
+    at_page(sandbox, "time_entries", 3, delete_first)
+
+    def swap(body: dict[str, Any]) -> None:
+        assert body["time_entries"][0]["id"] == slipping["id"]
+        body["time_entries"][0] = {**last}
+
+    sandbox.fault("mutate", path="time_entries", after=2, change=swap)
+    found = {r["id"] for records in Listing(client, ENTRIES, Sizes()).read() for r in records}
+    assert found >= sandbox.account.records["time_entries"].keys()
+
+
+def test_first_of_all_days(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A crowded day before which there is no other ends a list."""
+    for _ in range(3):
+        add(sandbox, "time_entries", date.min.isoformat())
+    sandbox.page_cap, sandbox.styles, sandbox.without_total_entries = 2, "page", ["time_entries"]
+    listing = Listing(client, ENTRIES, Sizes())
+    found = {record["id"] for records in listing.read() for record in records}
+    assert found == sandbox.account.records["time_entries"].keys()
+
+
 @pytest.mark.parametrize(("number", "edit"), [(0, None), (3, delete_first), (4, insert_first)])
 def test_numbered_requests(
     sandbox: Sandbox, client: HarvestClient, number: int, edit: Edit | None

@@ -3,9 +3,10 @@
 A cursor marks a place in the list, and nothing moves under it. A page number counts from the top:
 when a record is deleted or moved meanwhile, all others shift by one, and a record slips between two
 pages. So a numbered page is asked for so that it begins with the end of the one before, which shows
-whether anything moved. If it did, and the list comes by a date that Harvest filters by, the next
-page is asked for by that date. Elsewhere pages are followed by their links, and numbered ones read
-again if the list changed.
+whether anything moved; that the count stayed, and that no other record came before, shows whether
+the records of a day come in one order. If not, and the list comes by a date that Harvest filters
+by, the next page is asked for by that date. Elsewhere pages are followed by their links, and
+numbered ones read again if the list changed.
 
 That `from` and `to` include their own days is looked at before it is relied on.
 """
@@ -21,6 +22,7 @@ from threading import Lock
 from typing import Any
 
 from dlt.common import logger
+from pyroaring import BitMap64
 
 from ..api.answers import Page
 from ..api.client import HarvestClient
@@ -37,15 +39,32 @@ class End:
 
     Attributes:
         more: Whether there is a next page.
-        counted: Whether Harvest counts the list's records, so that one that slips is missed.
+        total: How many records Harvest counted, None where it does not: one that slips would not be
+            missed.
         days: Its dates if they stand newest first, as documented; else none.
-        marks: What shows that its records stand where they stood.
+        marks: What shows that its records stand where they stood, their ids first.
     """
 
     more: bool
-    counted: bool
+    total: int | None
     days: list[date]
-    marks: list[tuple[Any, Any]]
+    marks: list[tuple[int, Any, Any]]
+
+    def goes_on(self, before: End, twice: int, came: BitMap64) -> bool:
+        """Tell whether nothing slipped between this page and the one before.
+
+        Args:
+            before: That page.
+            twice: How many of its records this one begins with, if they stand where they stood.
+            came: The ids of all pages before. Where records of a day come in another order in each
+                answer, one that slips lets another come twice, unless one was deleted meanwhile,
+                which the count shows.
+        """
+        return (
+            self.total == before.total
+            and self.marks[:twice] == before.marks[-twice:]
+            and not any(mark[0] in came for mark in self.marks[twice:])
+        )
 
 
 class Paging:
@@ -97,15 +116,16 @@ class Paging:
         """Yield the pages behind the first one of a window, where they are numbered.
 
         Each is asked for by such a number and size that it begins with the end of the one before.
-        If that stands there still, nothing moved between the two; else days tell where to go on.
+        If that stands there still, and no other record came twice, nothing moved between the two;
+        else days tell where to go on.
 
         Args:
             end: What is kept of the first page.
             window: The window.
             filters: Those of its list.
         """
-        last, stands = window.last, self.numbers_hold and end.counted
-        read, pages_read = len(end.marks), 1
+        last, stands = window.last, self.numbers_hold and end.total is not None
+        read, pages_read, came = len(end.marks), 1, BitMap64(mark[0] for mark in end.marks)
         while end.more:
             size = (read - 1) // pages_read
             twice = read - size * pages_read
@@ -113,9 +133,10 @@ class Paging:
             if stands:
                 number = {"page": str(pages_read + 1), "per_page": str(size)}
                 page = next(self.ask({**filters, **window.filters, **number}))
-                stands = self.end_of(page, last).marks[:twice] == end.marks[-twice:]
+                stands = self.end_of(page, last).goes_on(end, twice, came)
             if stands:
                 del page[:twice]
+                came.update(record["id"] for record in page)
                 read, pages_read = read + len(page), pages_read + 1
             elif not end.days:  # The order is not as documented: dates don't tell where to go on.
                 yield from self.followed({**filters, **Window(window.first, last).filters})
@@ -124,9 +145,9 @@ class Paging:
                 last = end.days[-1]
                 if end.days[0] == last:  # One day holds more records than a page.
                     yield from self.followed({**filters, **Window(last, last).filters})
-                    last -= DAY
-                    if window.first and last < window.first:
+                    if last <= (window.first or date.min):
                         return
+                    last -= DAY
                 page = next(self.ask({**filters, **Window(window.first, last).filters}))
             end, handed_over = self.end_of(page, last), [page]
             del page  # It must not be held while others come.
@@ -134,8 +155,8 @@ class Paging:
 
     def end_of(self, page: Page, last: date | None) -> End:
         """Return what is kept of a page of a window that ends with a day."""
-        marks = [(record["id"], record.get(self._date)) for record in page]
-        return End(page.more, page.total is not None, self.days_of(page, last), marks)
+        marks = [(r["id"], r.get(self._date), r.get("updated_at")) for r in page]
+        return End(page.more, page.total, self.days_of(page, last), marks)
 
     def followed(self, filters: Filters) -> Iterator[Page]:
         """Yield pages by their links; where they are numbered, again until nothing changed."""
