@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -162,19 +163,52 @@ def test_in_parts(
     assert (parts > 1) == (cap == 7)
 
 
-def test_any_order(sandbox: Sandbox, client: HarvestClient) -> None:
-    """A list that comes in no order of days is shared by windows too, so it takes no longer."""
+def mix_days(sandbox: Sandbox) -> list[int]:
+    """Let days be in no order where the list comes by ids, and return these."""
     sandbox.styles, sandbox.page_cap = "cursor", 7
     ids = sorted(sandbox.account.records["time_entries"])
-    for place, record_id in enumerate(ids):  # The list comes by ids.
+    for place, record_id in enumerate(ids):
         day = date(2025, 1, 1) + timedelta(days=place * 37 % 300)
         sandbox.account.update("time_entries", record_id, touch=False, spent_date=day.isoformat())
+    return ids
+
+
+@pytest.mark.parametrize("stray", [None, "2062-03-04", date.max.isoformat()])
+def test_any_order(sandbox: Sandbox, client: HarvestClient, stray: str | None) -> None:
+    """A list that comes in no order of days is shared by windows too, so it takes no longer.
+
+    Nor does it if a date is far in the future, by a mistake.
+    """
+    ids = mix_days(sandbox)
+    if stray:
+        sandbox.account.update("time_entries", ids[-3], spent_date=stray)
     sizes = Sizes(parallel_windows=4, window_records=21)
     found = {r["id"] for records in Listing(client, ENTRIES, sizes).read() for r in records}
     assert found == set(ids)
     spans = Counter(request.params.get("from", "") for request in sandbox.log)
     assert len(spans) >= 4
     assert max(spans.values()) <= len(ids) // 7 // 2
+
+
+def test_late_split(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A window that splits late does not end a batch at its newest days."""
+    ids = mix_days(sandbox)
+    for record_id in ids[::2]:  # The newest window holds more than was to be expected.
+        day = date(2025, 10, 20) + timedelta(days=record_id % 8)
+        sandbox.account.update("time_entries", record_id, touch=False, spent_date=day.isoformat())
+
+    def wait(_: int, request: Any) -> None:
+        if "from" in request.params and "to" not in request.params:
+            time.sleep(0.1)
+
+    sandbox.before_request = wait
+    sizes = Sizes(parallel_windows=8, window_records=7)
+    listing = Listing(client, ENTRIES, sizes, read=Read(batch_size=60))
+    for _ in listing.read():
+        pass
+    assert listing.left_at
+    newer = sum(r["spent_date"] > str(listing.left_at) for r in sandbox.account.truth(ENTRIES.name))
+    assert newer >= 60
 
 
 def test_shares() -> None:

@@ -76,11 +76,13 @@ class Chain:
 
     Attributes:
         pages: They come from here, or the parts that share what the part has left.
+        last: The part's last day.
         left: How many records are still to come, as far as is known.
         begun: Whether a page came.
     """
 
     pages: Iterator[Page | Split]
+    last: date
     left: float
     begun: bool = False
 
@@ -145,6 +147,7 @@ class Listing:
         self._lists = self._focus.lists if chosen else [Filters()]
         self._waiting = deque(Part(each, self._span) for each in self._lists)
         self._on_day: Counter[date | None] = Counter()  # where the list may be left at a day
+        self._begun: list[date] = []  # the last days of the windows that were not split
         # Archived records that are missed would be taken for deleted.
         self._looks_for_archived = endpoint.archives and self._filters == {} and not path
 
@@ -269,6 +272,7 @@ class Listing:
                     future = done.pop()
                     chain, came = running.pop(future), future.result()
                     if isinstance(came, Split):
+                        self._begun.remove(chain.last)
                         waiting = [*came.parts, *self._waiting]
                         self._waiting = deque(sorted(waiting, key=self._place))
                     elif came is not None:
@@ -288,12 +292,13 @@ class Listing:
         It is the one with most records left, so that all end together.
         """
         coming = len(self.ids) + sum(chain.left for chain in (*idle, *running))
-        # The newest window of each list is read in any case: else the next batch would begin anew.
-        newest = bool(self._waiting) and self._waiting[0].window.last == self._span.last
-        wanted = not (limit and (idle or running)) or newest or coming < limit
+        needed = bool(self._waiting) and not self._may_wait(self._waiting[0])
+        wanted = not (limit and (idle or running)) or needed or coming < limit
         longest = max(idle, key=lambda chain: chain.left, default=None)
         if self._waiting and wanted and (not longest or longest.left <= self._enough()):
-            return Chain(self._chain(self._waiting.popleft()), self._enough())
+            part = self._waiting.popleft()
+            self._begun.append(part.window.last or date.max)
+            return Chain(self._chain(part), self._begun[-1], self._enough())
         if longest:
             idle.remove(longest)
         return longest
@@ -306,15 +311,22 @@ class Listing:
         last = (part.window.last or date.max).toordinal()
         return -last if self._limit and (self.total is None or self._limit < self.total) else last
 
+    def _may_wait(self, part: Part) -> bool:
+        """Tell whether a batch may leave a part: it is older than all that were begun.
+
+        Of one that splits late, newer ones may wait. If they were left, all that is older would be
+        read again, and the next batch might begin anew.
+        """
+        return (part.window.last or date.max) < min(self._begun, default=date.min)
+
     def _leave_waiting(self) -> None:
-        """Leave the windows that were not begun yet."""
-        lasts = [part.window.last for part in self._waiting]
-        # Where the newest window of a list waits still, the next batch would begin anew.
-        ends = [last for last in lasts if last and last != self._span.last]
-        if ends and len(ends) == len(self._waiting):
-            self._waiting.clear()
+        """Leave the windows that may wait."""
+        older = [part for part in self._waiting if self._may_wait(part)]
+        if older:
+            self._waiting = deque(part for part in self._waiting if part not in older)
             # A window under way may split, so that more is left later: keep the newest day.
-            self.left_at = max(filter(None, (self.left_at, *ends)))
+            lasts = (part.window.last for part in older)
+            self.left_at = max(filter(None, (self.left_at, *lasts)))
 
     def _chain(self, part: Part) -> Iterator[Page | Split]:
         """Yield a window's pages, each asked for by the cursor or the date of the one before.
@@ -348,9 +360,10 @@ class Listing:
         days = sorted(day for day in (day_of(r, self._date) for r in page) if day)
         if not days:
             return []
-        top = window.last or days[-1]
-        # Half of the records lie between the quartiles, whatever strays at the ends.
+        # Half of the records lie between the quartiles, whatever strays at the ends. Windows that
+        # begin far behind them, where a date is a mistake or a plan, would hold nothing.
         first, last = days[len(days) // 4], days[len(days) * 3 // 4]
+        top = min(days[-1], last + min(last - first + DAY, date.max - last))
         if self._paging.days_of(page, window.last):
             if page.numbered:
                 top, window = days[0], Window(window.first, days[0], window.splits)
