@@ -14,6 +14,7 @@ from dlt import Pipeline
 
 from harvest.api.client import HarvestClient
 from harvest.catalog import BY_NAME
+from harvest.errors import MalformedAnswerError
 from harvest.extract.listing import Listing
 from harvest.extract.plan import Read
 from harvest.extract.windows import Window
@@ -324,6 +325,22 @@ def test_links_end_early(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
     sandbox.fault("mutate", path="clients", times=-1, change=end)
     with pytest.raises(Exception, match="`clients`: Harvest counts 8 records but lists 3"):
         duck.run(source().with_resources("clients"))
+
+
+@pytest.mark.parametrize("style", ["page", "cursor"])
+def test_links_lead_back(sandbox: Sandbox, client: HarvestClient, style: str) -> None:
+    """A list whose links lead back to its begin is an error, not a run without an end."""
+    sandbox.page_cap, sandbox.styles = 3, style
+    links: list[str] = []
+
+    def lead_back(body: dict[str, Any]) -> None:
+        links.append(body["links"]["next"])
+        body["links"]["next"] = links[0]
+
+    sandbox.fault("mutate", path="clients", times=9, change=lead_back)
+    with pytest.raises(MalformedAnswerError, match="`clients`: .* leads back to an earlier one"):
+        [*Listing(client, BY_NAME["clients"], Sizes()).read()]
+    assert len(links) == 2
 
 
 def test_keeps_changing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

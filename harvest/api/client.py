@@ -40,16 +40,30 @@ path_of = cache(compile_path)  # to compile a path took as long as everything el
 
 
 class LinksPaginator(JSONLinkPaginator):
-    """Follows `links.next` as it is. `next_page` may be null midway, so it never ends a list."""
+    """Follows `links.next` as it is. `next_page` may be null midway, so it never ends a list.
 
-    def __init__(self) -> None:
+    Args:
+        path: The list's path, which errors name.
+    """
+
+    def __init__(self, path: str) -> None:
         super().__init__(NEXT_LINK)
+        self._path, self._followed = path, set[str]()
 
     def update_state(self, response: Response, data: list[Any] | None = None) -> None:
-        """Take the next link, but only if it leads to where this page came from."""
+        """Take the next link, but only if it leads to where this page came from, and to a new page.
+
+        Raises:
+            ForeignAddressError: The link leads to another host.
+            MalformedAnswerError: It was followed before, so the list would have no end.
+        """
         super().update_state(response, data)
-        if self._next_reference:
-            refuse_foreign(response, self._next_reference)
+        if link := self._next_reference:
+            refuse_foreign(response, link)
+            if link in self._followed:
+                problem = "the link to the next page leads back to an earlier one"
+                raise MalformedAnswerError(self._path, problem, response)
+            self._followed.add(link)
 
 
 class HarvestClient:
@@ -171,7 +185,7 @@ class HarvestClient:
             self.base_url,
             headers=self._headers,
             auth=self._auth,
-            paginator=LinksPaginator(),
+            paginator=LinksPaginator(path),
             session=self._http[budget].session,
             config=self._config,
         )
