@@ -327,6 +327,29 @@ def test_links_end_early(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
         duck.run(source().with_resources("clients"))
 
 
+def test_cursors_turn_into_numbers(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A list that goes on by numbers behind a cursor lacks nothing, though records move up."""
+    sandbox.page_cap, asked = 40, 0
+
+    def turn(_: int, request: Any) -> None:
+        nonlocal asked
+        if "updated_since" not in request.params:
+            asked += 1
+            if asked == 3:  # A numbered page, and its end, behind the first one by a cursor.
+                request.params.pop("cursor")
+                request.params["page"], sandbox.styles = "2", "page"
+            if asked == 4:
+                delete_first(sandbox, "time_entries")
+
+    sandbox.styles, sandbox.before_request = {"time_entries": "cursor"}, turn
+    ids = sorted(sandbox.account.records["time_entries"], reverse=True)
+    for place, record_id in enumerate(ids):  # By days they come in the order of cursors.
+        day = date(2025, 6, 1) - timedelta(days=place)
+        sandbox.account.update("time_entries", record_id, touch=False, spent_date=day.isoformat())
+    found = {r["id"] for records in Listing(client, ENTRIES, Sizes()).read() for r in records}
+    assert found >= sandbox.account.records["time_entries"].keys()
+
+
 @pytest.mark.parametrize("style", ["page", "cursor"])
 def test_links_lead_back(sandbox: Sandbox, client: HarvestClient, style: str) -> None:
     """A list whose links lead back to its begin is an error, not a run without an end."""

@@ -352,7 +352,13 @@ class Listing:
         elif numbered:
             yield from self._paging.behind(end, window, filters)
         else:
-            yield from pages
+            for later in pages:
+                numbered |= later.numbered
+                handed_over.append(later)
+                del later
+                yield handed_over.pop()
+            if numbered:  # Cursors turned into numbers, so records may have slipped.
+                yield from self._paging.followed({**filters, **window.filters})
 
     def _split(self, part: Part, page: Page) -> list[Part]:
         """Return parts of what follows a part's first page; none where that has no dates."""
