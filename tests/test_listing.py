@@ -361,7 +361,7 @@ def test_links_lead_back(sandbox: Sandbox, client: HarvestClient, style: str) ->
         body["links"]["next"] = links[0]
 
     sandbox.fault("mutate", path="clients", times=9, change=lead_back)
-    with pytest.raises(MalformedAnswerError, match="`clients`: .* leads back to an earlier one"):
+    with pytest.raises(MalformedAnswerError, match="leads back to an earlier one"):
         [*Listing(client, BY_NAME["clients"], Sizes()).read()]
     assert len(links) == 2
 
