@@ -158,7 +158,7 @@ def test_no_id(sandbox: Sandbox) -> None:
     sandbox.fault("not_json", path="tasks", body=ENVELOPE % rows, times=2)
     (page,) = client.pages("tasks", "tasks", budget="reports", id_name="")
     assert [row["currency"] for row in page] == ["EUR", "USD"]
-    with pytest.raises(MalformedAnswerError, match="a record of `tasks` has no id"):
+    with pytest.raises(MalformedAnswerError, match="a record of `tasks` has no valid id"):
         list(client.pages("tasks", "tasks"))
     sandbox.fault("not_json", path="tasks", body=ENVELOPE % b"5")
     with pytest.raises(MalformedAnswerError, match="a record of `tasks` is not an object"):

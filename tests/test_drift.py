@@ -155,7 +155,7 @@ def test_no_id(
 
     sandbox.fault("mutate", path="tasks", times=-1, change=change)
     made = source(sizes=Sizes(max_attempts=2)).with_resources("tasks")
-    assert "a record of `tasks` has no id" in str(failure(duck, made))
+    assert "a record of `tasks` has no valid id" in str(failure(duck, made))
 
 
 def test_ids_as_text(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -13,6 +14,7 @@ from dlt import Pipeline
 
 from harvest.api.client import HarvestClient
 from harvest.catalog import BY_NAME
+from harvest.errors import MalformedAnswerError
 from harvest.extract.focus import Focus
 from harvest.extract.listing import Listing
 from harvest.extract.plan import Read
@@ -163,19 +165,52 @@ def test_in_parts(
     assert (parts > 1) == (cap == 7)
 
 
-def test_any_order(sandbox: Sandbox, client: HarvestClient) -> None:
-    """A list that comes in no order of days is shared by windows too, so it takes no longer."""
+def mix_days(sandbox: Sandbox) -> list[int]:
+    """Let days be in no order where the list comes by ids, and return these."""
     sandbox.styles, sandbox.page_cap = "cursor", 7
     ids = sorted(sandbox.account.records["time_entries"])
-    for place, record_id in enumerate(ids):  # The list comes by ids.
+    for place, record_id in enumerate(ids):
         day = date(2025, 1, 1) + timedelta(days=place * 37 % 300)
         sandbox.account.update("time_entries", record_id, touch=False, spent_date=day.isoformat())
+    return ids
+
+
+@pytest.mark.parametrize("stray", [None, "2062-03-04", date.max.isoformat()])
+def test_any_order(sandbox: Sandbox, client: HarvestClient, stray: str | None) -> None:
+    """A list that comes in no order of days is shared by windows too, so it takes no longer.
+
+    Nor does it if a date is far in the future, by a mistake.
+    """
+    ids = mix_days(sandbox)
+    if stray:
+        sandbox.account.update("time_entries", ids[-3], spent_date=stray)
     sizes = Sizes(parallel_windows=4, window_records=21)
     found = {r["id"] for records in Listing(client, ENTRIES, sizes).read() for r in records}
     assert found == set(ids)
     spans = Counter(request.params.get("from", "") for request in sandbox.log)
     assert len(spans) >= 4
     assert max(spans.values()) <= len(ids) // 7 // 2
+
+
+def test_late_split(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A window that splits late does not end a batch at its newest days."""
+    ids = mix_days(sandbox)
+    for record_id in ids[::2]:  # The newest window holds more than was to be expected.
+        day = date(2025, 10, 20) + timedelta(days=record_id % 8)
+        sandbox.account.update("time_entries", record_id, touch=False, spent_date=day.isoformat())
+
+    def wait(_: int, request: Any) -> None:
+        if "from" in request.params and "to" not in request.params:
+            time.sleep(0.1)
+
+    sandbox.before_request = wait
+    sizes = Sizes(parallel_windows=8, window_records=7)
+    listing = Listing(client, ENTRIES, sizes, read=Read(batch_size=60))
+    for _ in listing.read():
+        pass
+    assert listing.left_at
+    newer = sum(r["spent_date"] > str(listing.left_at) for r in sandbox.account.truth(ENTRIES.name))
+    assert newer >= 60
 
 
 def test_shares() -> None:
@@ -235,6 +270,37 @@ def test_unsteady_days(
         listing = Listing(client, ENTRIES, Sizes())
         found = {record["id"] for records in listing.read() for record in records}
         assert found >= there & sandbox.account.records["time_entries"].keys()
+
+
+def test_unsteady_day_beside_a_delete(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A record that changes places with one of its day is found, though the count fell too."""
+    sandbox.page_cap, sandbox.styles = 40, "page"
+    for place, record in enumerate(sandbox.account.rows("time_entries")):
+        day = date(2025, 6, 1) - timedelta(days=place // 50)
+        sandbox.account.update(
+            "time_entries", record["id"], touch=False, spent_date=day.isoformat()
+        )
+    rows = [*sandbox.account.rows("time_entries")]
+    last, slipping = rows[39], rows[40]
+    at_page(sandbox, "time_entries", 3, delete_first)
+
+    def swap(body: dict[str, Any]) -> None:
+        assert body["time_entries"][0]["id"] == slipping["id"]
+        body["time_entries"][0] = {**last}
+
+    sandbox.fault("mutate", path="time_entries", after=2, change=swap)
+    found = {r["id"] for records in Listing(client, ENTRIES, Sizes()).read() for r in records}
+    assert found >= sandbox.account.records["time_entries"].keys()
+
+
+def test_first_of_all_days(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A crowded day before which there is no other ends a list."""
+    for _ in range(3):
+        add(sandbox, "time_entries", date.min.isoformat())
+    sandbox.page_cap, sandbox.styles, sandbox.without_total_entries = 2, "page", ["time_entries"]
+    listing = Listing(client, ENTRIES, Sizes())
+    found = {record["id"] for records in listing.read() for record in records}
+    assert found == sandbox.account.records["time_entries"].keys()
 
 
 @pytest.mark.parametrize(("number", "edit"), [(0, None), (3, delete_first), (4, insert_first)])
@@ -321,6 +387,45 @@ def test_links_end_early(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
     sandbox.fault("mutate", path="clients", times=-1, change=end)
     with pytest.raises(Exception, match="`clients`: Harvest counts 8 records but lists 3"):
         duck.run(source().with_resources("clients"))
+
+
+def test_cursors_turn_into_numbers(sandbox: Sandbox, client: HarvestClient) -> None:
+    """A list that goes on by numbers behind a cursor lacks nothing, though records move up."""
+    sandbox.page_cap, asked = 40, 0
+
+    def turn(_: int, request: Any) -> None:
+        nonlocal asked
+        if "updated_since" not in request.params:
+            asked += 1
+            if asked == 3:  # A numbered page, and its end, behind the first one by a cursor.
+                request.params.pop("cursor")
+                request.params["page"], sandbox.styles = "2", "page"
+            if asked == 4:
+                delete_first(sandbox, "time_entries")
+
+    sandbox.styles, sandbox.before_request = {"time_entries": "cursor"}, turn
+    ids = sorted(sandbox.account.records["time_entries"], reverse=True)
+    for place, record_id in enumerate(ids):  # By days they come in the order of cursors.
+        day = date(2025, 6, 1) - timedelta(days=place)
+        sandbox.account.update("time_entries", record_id, touch=False, spent_date=day.isoformat())
+    found = {r["id"] for records in Listing(client, ENTRIES, Sizes()).read() for r in records}
+    assert found >= sandbox.account.records["time_entries"].keys()
+
+
+@pytest.mark.parametrize("style", ["page", "cursor"])
+def test_links_lead_back(sandbox: Sandbox, client: HarvestClient, style: str) -> None:
+    """A list whose links lead back to its begin is an error, not a run without an end."""
+    sandbox.page_cap, sandbox.styles = 3, style
+    links: list[str] = []
+
+    def lead_back(body: dict[str, Any]) -> None:
+        links.append(body["links"]["next"])
+        body["links"]["next"] = links[0]
+
+    sandbox.fault("mutate", path="clients", times=9, change=lead_back)
+    with pytest.raises(MalformedAnswerError, match="leads back to an earlier one"):
+        [*Listing(client, BY_NAME["clients"], Sizes()).read()]
+    assert len(links) == 2
 
 
 def test_keeps_changing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
