@@ -10,19 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 from dlt import Pipeline
 
+from harvest import connection
 from harvest.errors import (
     AccountsError,
     ConfigurationError,
     DifferencesError,
+    HarvestError,
     UnverifiableError,
     UnverifiedError,
 )
 from harvest.extract.windows import DAY
 from harvest.run import load, verify
 from harvest.settings import LONGEST_REPORT, Sizes
+from harvest.verify import records
 from harvest.verify.ledger import Sum, cents
 from harvest.verify.reported import spans
 from harvest_sandbox import Sandbox
@@ -319,6 +323,32 @@ def test_stale_assignment(on_duckdb: Loaded) -> None:
         rows, lines = on_duckdb.verify()
     assert differing(rows) == {("budgets", "budget")}
     assert f"user assignment {row['id']} differs: budget is" in "".join(lines)
+
+
+def test_one_connection(on_duckdb: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verification reads in chunks over one connection, and closes it when it ends or fails."""
+    monkeypatch.setattr(records, "CHUNK", 7)
+    monkeypatch.setattr(connection, "IDLE_S", 60)
+    opened: list[Pipeline] = []
+    sql_client = Pipeline.sql_client
+
+    def opening(pipeline: Pipeline, *arguments: Any) -> Any:
+        opened.append(pipeline)
+        return sql_client(pipeline, *arguments)
+
+    entry = entry_of(on_duckdb)
+    lost = f"DELETE FROM {{time_entries}} WHERE id = {entry['id']}"
+    with on_duckdb.changed("time_entries", lost), monkeypatch.context() as patch:
+        patch.setattr(Pipeline, "sql_client", opening)
+        with pytest.raises(DifferencesError):
+            verify(on_duckdb.pipeline, tell=silent, **on_duckdb.settings)
+    assert len(opened) == 1
+    on_duckdb.sandbox.fault("status", path="reports", times=-1, status=422)
+    with pytest.raises(HarvestError, match="422"):
+        verify(on_duckdb.pipeline, tell=silent, **on_duckdb.settings)
+    on_duckdb.sandbox.faults.clear()
+    file = on_duckdb.pipeline.destination.config_params["credentials"]
+    duckdb.connect(file, read_only=True).close()  # DuckDB refuses where another is open to write
 
 
 def test_lost_history(on_duckdb: Loaded) -> None:
