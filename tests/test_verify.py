@@ -420,8 +420,11 @@ def test_deleted_since(lively: Loaded) -> None:
 def test_rounding_changed(lively: Loaded) -> None:
     """Time that Harvest rounds otherwise by now is explained, and nothing but that."""
     up_to_quarters(lively.sandbox)
+    lively.sandbox.log.clear()
     rows, lines = lively.compare()
     assert not differing(rows), lines
+    listed = [request for request in lively.sandbox.log if request.path.endswith("/v2/projects")]
+    assert len(listed) == 1  # though many projects differ
     reasons = [row["reason"] for row in rows if row["verdict"] == "explained"]
     assert reasons
     assert all("time rounding was changed in Harvest from no rounding to" in r for r in reasons)
