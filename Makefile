@@ -13,7 +13,7 @@ export PATH := $(PATH)$(subst $() ,,$(addprefix :,$(wildcard $(HOME)/.pyenv/vers
 # Undo the caller's setting: with it, each process of the tests would compile all modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo dashboard screenshots test test-page test-pythons quick test-engines test-mariadb lint format docs bench lock
+.PHONY: help demo dashboard screenshots test test-dbt test-page test-pythons quick test-engines test-mariadb lint format docs bench lock
 help: ## Show the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/'
 
@@ -45,6 +45,9 @@ test-mariadb: $(VENV)/stamp ## Test against the MariaDB or MySQL that TEST_MARIA
 	@test "$$TEST_MARIADB_URL" || { echo "Set TEST_MARIADB_URL, e.g. mysql+pymysql://user:password@localhost/harvest"; exit 1; }
 	$(BIN)/pip install -q pymysql
 	$(BIN)/python -m pytest tests/test_destinations.py -k mariadb
+
+test-dbt: $(VENV)/stamp ## Test by dbt what it builds: metrics, and tables of other connectors' names
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/dbt
 
 test-page: $(VENV)/stamp ## Test the dashboard in a real Chromium, which must be installed
 	$(BIN)/pip install -q playwright

@@ -1,4 +1,4 @@
-"""The connection over which the destination is asked, while a run reads."""
+"""The connection over which the destination is asked, while a run or a verification reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Connection:
     """Asks a pipeline's destination.
 
     Opening one takes 27 ms for a DuckDB file and up to seconds at a warehouse in the cloud, and a
-    run asks some forty times. So it stays open while questions come.
+    run asks some forty times, a verification up to a thousand. So it stays open while questions
+    come.
 
     Threads: any. The lock lets questions run one after the other, in a thread apart: dlt's
     extraction threads share one configuration context, which a client that is opened in one of them
@@ -52,7 +53,8 @@ class Connection:
         """Answer a question by SQL.
 
         Args:
-            question: What to ask the client.
+            question: What to ask the client. What it reads by a cursor it takes in before it
+                returns, so no other question cuts that short; it asks nothing here itself.
             schema_name: The schema whose dataset is asked; None for the pipeline's own.
 
         Raises:

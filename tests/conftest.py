@@ -12,12 +12,9 @@ import dlt
 import duckdb
 import pytest
 from dlt import Pipeline
-from dlt.common.runners import Venv
 from dlt.extract import DltSource
-from dlt.helpers.dbt import create_venv
-from filelock import FileLock
 
-from harvest import harvest_source, metrics
+from harvest import harvest_source
 from harvest.api.auth import PersonalToken
 from harvest.api.client import HarvestClient
 from harvest.api.rate_limit import limiters
@@ -25,7 +22,7 @@ from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from . import quicker  # noqa: F401 - by being imported
-from .running import ENVIRONMENTS, EVER, Make
+from .running import EVER, Make
 from .webhook import Hook
 
 
@@ -97,19 +94,6 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     socket = server.get_uri().partition("host=")[2]
     yield f"postgresql://postgres:unused@localhost/postgres?host={socket}"
     server.cleanup()
-
-
-@pytest.fixture(scope="session")
-def dbt() -> Venv:
-    """Keep an environment with dbt beside the one of the tests: installing it takes a minute."""
-    folder = ENVIRONMENTS / metrics.environment_name("duckdb")
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if (folder / "ready").exists():
-            return Venv.restore(str(folder))
-        made = create_venv(str(folder), ["duckdb", "postgres"], metrics.DBT_VERSION)
-        (folder / "ready").touch()
-    return made
 
 
 @pytest.fixture

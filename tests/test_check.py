@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 from harvest_sandbox.identity import CLIENT_ID, CLIENT_SECRET
 
-from .running import SCRIPT, Make, as_environment, run_script, running
+from .running import Make, as_environment, run_script
 from .truth import assert_equal, read
 
 ARCHIVABLE = ["users", "clients", "projects", "tasks", "user_assignments", "task_assignments"]
@@ -187,7 +186,7 @@ def test_links_missing(sandbox: Sandbox, settings: dict[str, Any], what: str) ->
     sandbox.fault("mutate", path="/tasks", times=-1, change=spoil)
     if what == "links":  # so that not even its count shows that the list is whole
         sandbox.without_total_entries = ["tasks"]
-    _, text = checked(settings)
+    _, text = checked({**settings, "sizes": Sizes(max_attempts=2)})
     assert line_of(text, "lists say where the next page is").startswith("  NO ")
     assert "tasks" in line_of(text, "lists say where the next page is")
 
@@ -288,11 +287,10 @@ def test_command(
     """The command prints the text, ends with 1 where Harvest is otherwise, and loads nothing."""
     sandbox.page_cap = cap
     env = as_environment(settings)
-    with running([sys.executable, str(SCRIPT), "--check"], tmp_path, **env) as ran:
-        out, err = ran.communicate(timeout=120)
-    assert ran.returncode == code, out + err
-    assert "Is Harvest as this connector expects?" in out
-    assert err == ""
+    ran = run_script("--check", home=tmp_path, **env)
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    assert "Is Harvest as this connector expects?" in ran.stdout
+    assert ran.stderr == ""
     assert not list(tmp_path.rglob("*.duckdb"))
     assert not (tmp_path / ".dlt").exists()
 
@@ -303,21 +301,23 @@ def test_demo(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("style", ["page", "cursor"])
+@pytest.mark.parametrize(
+    ("style", "tables"), [("page", ARCHIVABLE), ("cursor", ["clients", "tasks"])]
+)
 def test_run_finds_archived(
-    sandbox: Sandbox, source: Make, duck: Pipeline, told: list[str], style: str
+    sandbox: Sandbox, source: Make, duck: Pipeline, told: list[str], style: str, tables: list[str]
 ) -> None:
     """Archived records that a list leaves out are read apart, and never taken for deleted."""
     sandbox.without_archived, sandbox.styles = ARCHIVABLE, style
-    duck.run(source().with_resources(*ARCHIVABLE))
-    assert_equal(duck, sandbox, *ARCHIVABLE)
+    duck.run(source().with_resources(*tables))
+    assert_equal(duck, sandbox, *tables)
     assert "`clients`: Harvest leaves archived records out" not in "".join(told)  # it has none
     for client in list(sandbox.account.records["clients"])[:3]:
         sandbox.account.update("clients", client, is_active=False)
-    duck.run(source().with_resources(*ARCHIVABLE))
+    duck.run(source().with_resources("clients"))
     assert len(read(duck, "clients")) == 8
-    duck.run(source(full_read=True).with_resources(*ARCHIVABLE))
-    assert_equal(duck, sandbox, *ARCHIVABLE)
+    duck.run(source(full_read=True).with_resources(*tables))
+    assert_equal(duck, sandbox, *tables)
     assert "`clients`: Harvest leaves archived records out" in "".join(told)
 
 
@@ -347,10 +347,10 @@ def test_run_doubts_days(
 @pytest.mark.parametrize(
     ("style", "quirks"),
     [
-        ("page", {"oldest_first": ["time_entries", "expenses", "invoices"]}),
-        ("cursor", {"oldest_first": ["time_entries", "expenses", "invoices"]}),
-        ("page", {"without_total_entries": ["time_entries", "clients", "invoices"]}),
-        ("cursor", {"without_total_entries": ["time_entries", "clients", "invoices"]}),
+        ("page", {"oldest_first": ["time_entries"]}),
+        ("cursor", {"oldest_first": ["time_entries"]}),
+        ("page", {"without_total_entries": ["time_entries", "clients"]}),
+        ("cursor", {"without_total_entries": ["time_entries", "clients"]}),
         ("cursor", {"ignored_filters": ["updated_since"]}),
         ("page", {"ignored_filters": ["is_running"]}),
         ("page", {"date_ahead": None}),
@@ -363,7 +363,7 @@ def test_run_copes(
     sandbox.styles, sandbox.page_cap = style, 40
     for name, value in quirks.items():
         setattr(sandbox, name, value)
-    tables = ("time_entries", "clients", "invoices")
+    tables = ("time_entries", "clients")
     duck.run(source().with_resources(*tables))
     for table in tables:
         last = sandbox.account.rows(table)[-1]["id"]

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -71,21 +72,39 @@ with duckdb.connect(sys.argv[1]) as database:
 """
 
 
-@pytest.fixture
-def duck(tmp_path: Path) -> Pipeline:
-    """Make a pipeline into a DuckDB that, other than in other tests, nothing holds open."""
-    destination = dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb"))
+def pipeline_in(home: Path) -> Pipeline:
+    """Return the pipeline of a folder."""
+    destination = dlt.destinations.duckdb(str(home / "warehouse.duckdb"))
     return dlt.pipeline("harvest_test", destination=destination, dataset_name="harvest_data")
 
 
 @pytest.fixture
-def warehouse(duck: Pipeline, sandbox: Sandbox) -> Pipeline:
+def duck(tmp_path: Path) -> Pipeline:
+    """Make a pipeline into a DuckDB that, other than in other tests, nothing holds open."""
+    return pipeline_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Load a table, and make metrics of the one kind that each page has: accounts."""
-    load(duck, "company", api_key=sandbox.token, account_id=str(sandbox.account_id),
-         base_url=sandbox.base_url, tell=lambda _: None)  # fmt: skip
-    with duckdb.connect("warehouse.duckdb") as database:
+    home = tmp_path_factory.mktemp("loaded")
+    with pytest.MonkeyPatch.context() as patch, Sandbox("tiny", rate_limit=None) as sandbox:
+        patch.chdir(home)
+        patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
+        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        load(pipeline_in(home), "company", api_key=sandbox.token,
+             account_id=str(sandbox.account_id), base_url=sandbox.base_url,
+             tell=lambda _: None)  # fmt: skip
+    with duckdb.connect(str(home / "warehouse.duckdb")) as database:
         database.execute(METRICS)
-    return duck
+    return home
+
+
+@pytest.fixture
+def warehouse(loaded: Path, tmp_path: Path) -> Pipeline:
+    """Copy what was loaded, database and pipeline."""
+    shutil.copytree(loaded, tmp_path, dirs_exist_ok=True)
+    return pipeline_in(tmp_path)
 
 
 @contextmanager

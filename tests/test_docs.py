@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,11 +11,13 @@ from typing import Any
 import pytest
 from dlt import Pipeline
 
+from harvest.catalog import BY_NAME
 from harvest.errors import REMEDIES
 from harvest.run import verify
+from harvest.verify import RECORDS
 from harvest_sandbox import Sandbox
 
-from .running import ROOT, Make, run_script
+from .running import ROOT, Make, run_file, run_script
 
 README = ROOT / "README.md"
 PAGES = [
@@ -52,7 +51,9 @@ def test_questions(
     invoice = account.rows("invoices")[0]
     on = {"id": invoice["id"], "number": invoice["number"]}
     account.update("time_entries", entry["id"], is_billed=True, invoice=on)
-    pipeline.run(source(reports=True, history="time_entries"))
+    words = {word for _, question in blocks("sql") for word in re.findall(r"[a-z_]+", question)}
+    asked = {word.partition("__")[0] for word in words} & BY_NAME.keys()
+    pipeline.run(source(history="time_entries").with_resources(*asked, *RECORDS))
     account.update("time_entries", entry["id"], hours=Decimal("9.87"))
     pipeline.run(source(history="time_entries").with_resources("time_entries"))
     verify(pipeline, **settings)
@@ -70,22 +71,17 @@ def test_examples(
     page: str, code: str, sandbox: Sandbox, postgres_url: str, tmp_path: Path
 ) -> None:
     """Each example in Python runs as it stands, with its settings in the environment."""
-    done = subprocess.run(  # noqa: S603 - our own examples
-        [sys.executable, "-W", "error::DeprecationWarning:harvest", "-c", code],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "DESTINATION__POSTGRES__CREDENTIALS": postgres_url,
-            "SOURCES__HARVEST__API_KEY": sandbox.token,
-            "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
-            "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
-            "SOURCES__HARVEST__RATE_LIMIT": "100000",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    example = tmp_path / "example.py"
+    strict = 'warnings.filterwarnings("error", "", DeprecationWarning, "harvest")'
+    example.write_text(f"import warnings\n{strict}\n{code}", encoding="utf-8")
+    env = {
+        "DESTINATION__POSTGRES__CREDENTIALS": postgres_url,
+        "SOURCES__HARVEST__API_KEY": sandbox.token,
+        "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
+        "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
+        "SOURCES__HARVEST__RATE_LIMIT": "100000",
+    }
+    done = run_file(example, home=tmp_path, **env)
     assert done.returncode == 0, (page, done.stderr)
 
 

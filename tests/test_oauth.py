@@ -32,6 +32,7 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 from harvest_sandbox.identity import CLIENT_ID, CLIENT_SECRET
 
+from .processes import begun
 from .running import EVER, SCRIPT, Make, as_environment, failure, run_script, running
 from .truth import assert_equal, read
 
@@ -139,24 +140,25 @@ def test_new_setting(
     duck.run(source(refresh_token="").with_resources("tasks"))  # the file is enough
 
 
-def test_two_at_once(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
+def load_into(name: str) -> None:
+    """Load two tables by what is configured, in a process of its own."""
+    destination = dlt.destinations.duckdb(f"{name}.duckdb")
+    load(dlt.pipeline(name, pipelines_dir=name, destination=destination), "tasks", "clients")
+
+
+def test_two_at_once(
+    sandbox: Sandbox, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two processes, and threads in each, don't burn a refresh token that is good once."""
     sandbox.rotates_tokens = True
     sandbox.latency = 0.05
-    code = (
-        "import sys, dlt; from harvest.run import load; "
-        "load(dlt.pipeline(sys.argv[1], pipelines_dir=sys.argv[1], "
-        "destination=dlt.destinations.duckdb(sys.argv[1] + '.duckdb')), 'tasks', 'clients')"
-    )
-    env = as_environment(settings)
+    for name, value in as_environment(settings).items():
+        monkeypatch.setenv(name, value)
     for _ in range(2):  # without an access token, and when it ended
-        with (
-            running([sys.executable, "-c", code, "one"], tmp_path, **env) as one,
-            running([sys.executable, "-c", code, "two"], tmp_path, **env) as two,
-        ):
+        with begun(load_into, "one") as one, begun(load_into, "two") as two:
             for process in (one, two):
-                out, err = process.communicate(timeout=120)
-                assert process.returncode == 0, out + err
+                process.join(120)
+                assert process.exitcode == 0
         sandbox.identity.end_access()
     assert set(renewals(sandbox)) == {200}
     assert len(renewals(sandbox)) == 2
@@ -193,14 +195,11 @@ def test_refused(sandbox: Sandbox, source: Make, duck: Pipeline, settings: dict[
 def test_refused_at_first(sandbox: Sandbox, settings: dict[str, Any], tmp_path: Path) -> None:
     """On the command line too: one line, exit code 1, and no file is made."""
     sandbox.identity.revoke()
-    with running(
-        [sys.executable, str(SCRIPT), "tasks"], tmp_path, **as_environment(settings)
-    ) as ran:
-        out, err = ran.communicate(timeout=120)
+    ran = run_script("tasks", home=tmp_path, **as_environment(settings))
     assert ran.returncode == 1
-    assert "invalid_grant" in err
-    assert err.count("\n") == 1
-    assert out == ""
+    assert "invalid_grant" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert ran.stdout == ""
     assert not Path(settings["token_file"]).exists()
 
 

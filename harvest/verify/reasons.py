@@ -45,6 +45,10 @@ ROUNDINGS: dict[str, tuple[Decimal, str] | None] = {
 """Harvest's settings of time rounding, each with its step in hours."""
 
 
+Both = tuple[list[Any], list[tuple[Any, str]]]
+"""Records as the warehouse has them, and as Harvest lists them, each with its `updated_at`."""
+
+
 @dataclass
 class Finding:
     """A record that the warehouse and Harvest do not hold alike.
@@ -103,6 +107,7 @@ class Reasons:
         self._anchor, self._keeps_deleted, self._focus = anchor, keeps_deleted, focus
         self._ledger, self._known = ledger, known
         self._found: dict[Any, Listed] = {}
+        self._whole: dict[Kind, Both] = {}
 
     def explain(self, result: Result, by: str) -> None:
         """Give a result that differs its reason, and its verdict.
@@ -159,24 +164,13 @@ class Reasons:
 
     def _compare(self, kind: Kind, window: Window, project: int | None, found: Listed) -> None:
         """Compare the records of a kind, of some months or of a project."""
-        filters, where, lists = {}, ["1 = 1"], [Filters()]
-        if kind in (TIME, EXPENSES):
-            filters, where = window.filters, [_within(window)]
-            lists = self._focus.lists
-        if project is not None and kind in (TIME, EXPENSES, LINES):
-            lists = [{"project_id": str(project)}]  # It is one of those that count.
-            where.append(f"{'n' if kind.nested else 't'}.project__id = {project}")
 
-        def concerned(rows: Iterable[Any]) -> list[Any]:
-            return [row for row in rows if project is None or row.project__id == project]
+        def concerns(row: Any) -> bool:
+            return project is None or row.project__id == project
 
-        ours = concerned(self._warehouse.rows(kind, " AND ".join(where)))
-        stamps = {
-            row.id: (row, stamp)
-            for each in lists
-            for row, stamp in listed(self._client, kind, {**filters, **each})
-            if concerned([row])
-        }
+        rows, listing = self._both(kind, window, project)
+        ours = [row for row in rows if concerns(row)]
+        stamps = {row.id: (row, stamp) for row, stamp in listing if concerns(row)}
         theirs = {record: row for record, (row, _) in stamps.items()}
         found.ledger.add(theirs.values())
         if kind is TIME:
@@ -198,6 +192,25 @@ class Reasons:
             elif theirs[record] != here.get(record):
                 held = here.get(record) or elsewhere.get(record)
                 found.findings.append(self._changed(kind, held, *stamps[record]))
+
+    def _both(self, kind: Kind, window: Window, project: int | None) -> Both:
+        """Return the records of a kind among which are those of some months or of a project.
+
+        What can't be narrowed to these is asked for once, for all projects that differ.
+        """
+        if kind not in (TIME, EXPENSES, LINES):
+            if kind not in self._whole:
+                self._whole[kind] = self._warehouse.rows(kind), listed(self._client, kind, {})
+            return self._whole[kind]
+        dated = kind is not LINES
+        where, filters = (_within(window), window.filters) if dated else ([], Filters())
+        lists = self._focus.lists if dated else [Filters()]
+        if project is not None:
+            lists = [{"project_id": str(project)}]  # It is one of those that count.
+            where = [*where, f"{'n' if kind.nested else 't'}.project__id = {project}"]
+        ours = self._warehouse.rows(kind, " AND ".join(where))
+        listings = [listed(self._client, kind, {**filters, **each}) for each in lists]
+        return ours, [pair for listing in listings for pair in listing]
 
     def _elsewhere(self, kind: Kind, ids: list[int]) -> dict[int, Any]:
         """Return those of some records that the warehouse holds in another month or project."""
@@ -320,10 +333,10 @@ def _moment(stamp: str) -> datetime | None:
         return None
 
 
-def _within(window: Window) -> str:
+def _within(window: Window) -> list[str]:
     if not window.first or not window.last:
-        return "1 = 1"
-    return f"t.spent_date BETWEEN '{window.first}' AND '{window.last}'"
+        return []
+    return [f"t.spent_date BETWEEN '{window.first}' AND '{window.last}'"]
 
 
 def _shown(value: Any) -> str:

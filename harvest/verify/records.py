@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from dlt import Pipeline
+from dlt.destinations.sql_client import SqlClientBase
 
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, Endpoint
@@ -22,6 +23,7 @@ from ..destination import DELETED_AT
 from ..errors import ShiftingListError
 from ..extract.focus import Focus
 from ..settings import Sizes
+from ..underway import under_way
 
 T = TypeVar("T")
 
@@ -122,6 +124,9 @@ class Client(NamedTuple):
     id: int
     currency: str | None
 
+
+Taker = Callable[[Iterable[Any]], object]
+"""Takes some of the rows that are read."""
 
 Row = TimeEntry | Expense | Project | TaskAssignment | UserAssignment | InvoiceLine | Client
 
@@ -231,32 +236,52 @@ class Warehouse:
         self._pipeline, self._source, self._account_id = pipeline, source, account_id
         self._focus = focus
 
-    def rows(self, kind: Kind, where: str = "") -> Iterator[Any]:
-        """Yield the rows of a kind.
+    def read(self, kind: Kind, take: Taker, where: str = "") -> None:
+        """Read the rows of a kind, and hold no more than a chunk of them.
+
+        The whole of it is one question to the connection, so that no other can cut it short.
 
         Args:
             kind: Which.
+            take: Is given each chunk. It asks the destination nothing.
             where: A further condition on the table's own columns; it holds for none that are
                 nested.
         """
         statement, convert = self._select(kind, where), kind.converters()
-        for chunk in self._ask(statement, kind.table, f"{kind.table}__{kind.nested}"):
-            columns = map(_converted, zip(*chunk, strict=True), convert)
-            yield from map(kind.row._make, zip(*columns, strict=True))
+
+        def ask(client: SqlClientBase[Any]) -> None:
+            names = map(client.make_qualified_table_name, (kind.table, _nested_table(kind)))
+            with client.execute_query(statement.format(*names)) as cursor:
+                while chunk := cursor.fetchmany(CHUNK):
+                    columns = map(_converted, zip(*chunk, strict=True), convert)
+                    take(map(kind.row._make, zip(*columns, strict=True)))
+
+        self._ask(ask)
+
+    def read_by_year(self, kind: Kind, take: Taker) -> None:
+        """Read all rows of a kind that has days, so that a driver need not hold all at once."""
+        first, last = self.span(kind) or ("1", "0")
+        for year in range(int(first[:4]), int(last[:4]) + 1):
+            self.read(kind, take, f"spent_date BETWEEN '{year}-01-01' AND '{year}-12-31'")
+
+    def rows(self, kind: Kind, where: str = "") -> list[Any]:
+        """Return the rows that `read` reads."""
+        rows: list[Any] = []
+        self.read(kind, rows.extend, where)
+        return rows
 
     def span(self, kind: Kind) -> tuple[str, str] | None:
         """Return the first and the last day of a kind's rows; None where there are none."""
         statement = (
-            f"SELECT min(spent_date), max(spent_date) FROM {{0}} AS t WHERE {self._mine(kind)}"  # noqa: S608 - our names
+            f"SELECT min(spent_date), max(spent_date) FROM {{}} AS t WHERE {self._mine(kind)}"  # noqa: S608 - our names
         )
-        (((first, last),),) = self._ask(statement, kind.table)
-        return (str(first)[:10], str(last)[:10]) if first else None
 
-    def rows_by_year(self, kind: Kind) -> Iterator[Any]:
-        """Yield all rows of a kind that has days, so that a driver need not hold all at once."""
-        first, last = self.span(kind) or ("1", "0")
-        for year in range(int(first[:4]), int(last[:4]) + 1):
-            yield from self.rows(kind, f"spent_date BETWEEN '{year}-01-01' AND '{year}-12-31'")
+        def ask(client: SqlClientBase[Any]) -> Any:
+            name = client.make_qualified_table_name(kind.table)
+            return client.execute_sql(statement.format(name))
+
+        ((first, last),) = self._ask(ask)
+        return (str(first)[:10], str(last)[:10]) if first else None
 
     def _mine(self, kind: Kind) -> str:
         where = [f"t.{ACCOUNT_ID} = {self._account_id}", f"t.{DELETED_AT} IS NULL"]
@@ -276,12 +301,8 @@ class Warehouse:
             f"JOIN {{1}} AS n ON n._dlt_parent_id = t._dlt_id WHERE {condition}"
         )
 
-    def _ask(self, statement: str, *tables: str) -> Iterator[list[tuple[Any, ...]]]:
-        with self._pipeline.sql_client(self._source) as client:
-            names = map(client.make_qualified_table_name, tables)
-            with client.execute_query(statement.format(*names)) as cursor:
-                while chunk := cursor.fetchmany(CHUNK):
-                    yield chunk
+    def _ask(self, question: Callable[[SqlClientBase[Any]], T]) -> T:
+        return under_way(self._pipeline).connection.ask(question, self._source)
 
 
 def listed(client: HarvestClient, kind: Kind, filters: dict[str, str]) -> list[tuple[Any, str]]:
@@ -345,6 +366,10 @@ def rows_of(kind: Kind, record: dict[str, Any]) -> Iterator[Any]:
         whole = {**record, **part}
         values = (_value(whole, name) for name in kind.fields)
         yield kind.row._make(c(value) for c, value in zip(convert, values, strict=True))
+
+
+def _nested_table(kind: Kind) -> str:
+    return f"{kind.table}__{kind.nested}"
 
 
 def _nested_columns(kind: Kind) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -29,7 +30,17 @@ from ..extract.windows import DAY, Window, periods
 from ..settings import DECIMAL_PRECISION, DECIMAL_SCALE, EVERYTHING
 from .ledger import NONE, SUBJECTS, Ledger
 from .reasons import Reasons
-from .records import CLIENTS, EXPENSES, LINES, PROJECTS, TASKS, TIME, USERS, Warehouse
+from .records import (
+    CLIENTS,
+    EXPENSES,
+    LINES,
+    PROJECTS,
+    TASKS,
+    TIME,
+    USERS,
+    Client,
+    Warehouse,
+)
 from .reported import COMPARISONS, Comparison, Result, ask, differences, is_month, spans
 
 MONTHS = 4
@@ -278,17 +289,20 @@ class Verification:
         ledger = self._new_ledger()
         for kind in (PROJECTS, LINES, TASKS, USERS):
             if kind.table in self._tables:
-                ledger.add(self._warehouse.rows(kind))
+                self._warehouse.read(kind, ledger.add)
         for kind in (TIME, EXPENSES):
             if kind.table in self._tables:
-                ledger.add(self._warehouse.rows_by_year(kind))
+                self._warehouse.read_by_year(kind, ledger.add)
         return ledger
 
     def _new_ledger(self) -> Ledger:
         ledger = Ledger(self.by, self.verified_at)
-        if CLIENTS.table in self._tables:
-            ledger.add(self._warehouse.rows(CLIENTS))
+        ledger.add(self._clients)
         return ledger
+
+    @cached_property
+    def _clients(self) -> list[Client]:
+        return self._warehouse.rows(CLIENTS) if CLIENTS.table in self._tables else []
 
     def _first_and_last(self) -> tuple[date | None, date]:
         """Return the first day from which on history is whole, and the last of this month.

@@ -11,7 +11,7 @@ from typing import Any
 
 from harvest.dashboard.reading import Choice
 
-from .truth import Row
+from ..truth import Row
 
 Tables = dict[str, list[Row]]
 

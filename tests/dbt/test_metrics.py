@@ -27,10 +27,10 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 from harvest_sandbox.account import Account
 
+from ..running import ENVIRONMENTS, run_script
+from ..truth import Row, rows
 from .dashboard_truth import CHOICES, Answers, comparable
 from .metrics_truth import KEYS, Truth
-from .running import ENVIRONMENTS, run_script
-from .truth import Row, rows
 
 RATES = {"EUR": {"USD": Decimal("0.9173")}, "CHF": {"EUR": Decimal("0.95")}}
 OF_ONE_COMPANY = {"USD": Decimal("0.5")}
@@ -84,9 +84,10 @@ def built(
         patch.setenv("SOURCES__HARVEST__METRICS__EXCHANGE_RATES", rates)
         dataset = metrics.build(pipeline, venv=dbt, variables=variables)["metrics"]
         assert dataset == "of_metrics_metrics"
-        runner = metrics.runner(pipeline, dbt)
-        with metrics.aside(pipeline):
-            runner.test(additional_vars={"source_dataset_name": "of_metrics", **variables})
+        if request.param == "duckdb":
+            runner = metrics.runner(pipeline, dbt)
+            with metrics.aside(pipeline):
+                runner.test(additional_vars={"source_dataset_name": "of_metrics", **variables})
         one, other = (
             Truth(sandbox.account, today, since, RATES["EUR"], seen),
             Truth(sandbox.account, today, since, RATES["CHF"], seen, "CHF", stranger,
@@ -221,11 +222,9 @@ def test_agrees(built: Metrics, model: str) -> None:
     for account, truth in truths.items():
         expected = truth.rows(model)
         assert expected, "the account has nothing of it"
-        found = {
-            tuple(row[name] for name in KEYS[model]): row
-            for row in tables[model]
-            if row["_account_id"] == account
-        }
+        mine = [row for row in tables[model] if row["_account_id"] == account]
+        found = {tuple(row[name] for name in KEYS[model]): row for row in mine}
+        assert len(found) == len(mine)
         assert found.keys() == expected.keys()
         for key, want in expected.items():
             row = {name: _plain(value) for name, value in found[key].items()}

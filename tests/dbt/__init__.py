@@ -1,0 +1,1 @@
+"""What dbt builds, by dbt: `make test-dbt`."""
