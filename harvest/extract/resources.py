@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import dlt
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.typing import TDataItems
 from dlt.extract import DltResource
@@ -227,7 +228,7 @@ def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
             with run.account.named_in_errors():
                 yield from ListReader(run, endpoint).read()
 
-    return dlt.resource(in_pool(read), name=f"_{endpoint.name}")
+    return dlt.resource(in_pool(read), name=f"_{endpoint.name}", spec=BaseConfiguration)
 
 
 def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
@@ -321,7 +322,7 @@ def report_reader(accounts: Accounts) -> DltResource:
             with run.account.named_in_errors():
                 yield from read_reports(run)
 
-    return dlt.resource(in_pool(read), name="_reports")
+    return dlt.resource(in_pool(read), name="_reports", spec=BaseConfiguration)
 
 
 def report_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
@@ -353,6 +354,7 @@ def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
             columns.pop(name, None)
     return {
         "name": endpoint.name,
+        "spec": BaseConfiguration,
         "primary_key": endpoint.primary_key,
         "write_disposition": "merge",
         "columns": described(endpoint.name, columns),
