@@ -40,7 +40,7 @@ def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
     known: dict[Any, tuple[Any, ...]] = {}
 
     def remembered(*arguments: Any, **options: Any) -> Any:
-        key = tuple(map(id, arguments))
+        key: tuple[Any, ...] = tuple(map(id, arguments))
         if options:
             key += tuple((name, id(value)) for name, value in options.items())
         if key not in known:
@@ -67,7 +67,9 @@ base_configuration.BaseConfiguration.get_resolvable_fields = classmethod(  # typ
     lambda cls: dict(resolvable_fields(cls))
 )
 
-EnvironProvider.get_key_name = staticmethod(cache(EnvironProvider.get_key_name))
+EnvironProvider.get_key_name = staticmethod(  # type: ignore[method-assign]
+    cache(EnvironProvider.get_key_name)
+)
 
 if yaml.__with_libyaml__:
     yaml.dump.__defaults__ = None, yaml.CDumper
