@@ -112,15 +112,15 @@ def test_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert_equal(duck, sandbox, *chosen)
 
 
-def test_no_local_state(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_no_local_state(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A run on a new machine goes on from the state in the destination."""
-    pipeline.run(source().with_resources(*CHANGING))
-    pipeline.drop()
+    duck.run(source().with_resources(*CHANGING))
+    duck.drop()
     sandbox.log.clear()
-    pipeline.run(source().with_resources(*CHANGING))
+    duck.run(source().with_resources(*CHANGING))
     changes, _ = [r.params for r in sandbox.log if r.path == "/v2/time_entries"]
     assert not changes["updated_since"].startswith("2010")
-    assert_equal(pipeline, sandbox, *CHANGING)
+    assert_equal(duck, sandbox, *CHANGING)
 
 
 @pytest.mark.parametrize("style", ["page", "cursor"])
