@@ -59,15 +59,16 @@ class _Defaults(ConfigProvider):
     ) -> tuple[Any | None, str]:
         """Return the default, or None."""
         path = (*sections, key)
-        asking = Container()[ConfigSectionContext].pipeline_name
-        # dlt asks all providers for what stands below the pipeline's name first. Answering there
-        # would overrule what the user set for all pipelines.
-        if asking != self._pipeline_name or pipeline_name:
-            return None, ".".join(path)
+        value = self._values.get(path)
         if sections[:1] == ("destination",) and key == STAGING_LAYOUT:
             own = NamingConvention().normalize_identifier(self._pipeline_name)  # else dlt warns
-            return f"%s_staging_{own}", ".".join(path)
-        return self._values.get(path), ".".join(path)
+            value = f"%s_staging_{own}"
+        # dlt asks all providers for what stands below the pipeline's name first. Answering there
+        # would overrule what the user set for all pipelines.
+        ours = value is not None and not pipeline_name
+        if ours and Container()[ConfigSectionContext].pipeline_name == self._pipeline_name:
+            return value, ".".join(path)
+        return None, ".".join(path)
 
 
 @contextmanager

@@ -11,10 +11,12 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import yaml
 from dlt.common import typing, validation
+from dlt.common.configuration.providers import EnvironProvider
 from dlt.common.configuration.specs import base_configuration
 
 READ_HINTS: list[Callable[..., Any]] = [
@@ -35,10 +37,12 @@ READ_HINTS: list[Callable[..., Any]] = [
 
 def remembering(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that is called once for the same objects."""
-    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    known: dict[Any, tuple[Any, ...]] = {}
 
     def remembered(*arguments: Any, **options: Any) -> Any:
-        key = (*map(id, arguments), *((name, id(value)) for name, value in options.items()))
+        key: tuple[Any, ...] = tuple(map(id, arguments))
+        if options:
+            key += tuple((name, id(value)) for name, value in options.items())
         if key not in known:
             # Held with what it was called with, whose ids no other object can have then.
             known[key] = function(*arguments, **options), arguments, options
@@ -61,6 +65,10 @@ fields_of = vars(base_configuration.BaseConfiguration)["get_resolvable_fields"].
 resolvable_fields = remembering(fields_of)
 base_configuration.BaseConfiguration.get_resolvable_fields = classmethod(  # type: ignore[method-assign,assignment]
     lambda cls: dict(resolvable_fields(cls))
+)
+
+EnvironProvider.get_key_name = staticmethod(  # type: ignore[method-assign]
+    cache(EnvironProvider.get_key_name)
 )
 
 if yaml.__with_libyaml__:

@@ -38,6 +38,8 @@ FIRST, SECOND = 424242, 515151
 SECRET = "98765432.pt.secret"  # noqa: S105 - opens nothing
 EDITED = ("clients", "tasks", "time_entries", "invoices", "invoice_payments")
 """The tables that `edit` changes, and a parent."""
+LISTS = ("clients", "tasks", "time_entries")
+"""Those of them that are lists."""
 
 
 @pytest.fixture
@@ -93,13 +95,17 @@ def failing(
 
 
 def test_load(sandbox: Sandbox, both: Settings, pipeline: Pipeline) -> None:
-    """Two accounts land in the same tables, and changes and deletions of each are found."""
-    load(pipeline, **both)
-    assert_both(pipeline, sandbox)
+    """Two accounts land in the same tables, and changes and deletions of each are found.
+
+    All tables on DuckDB, and those that change on Postgres.
+    """
+    tables = () if pipeline.destination.destination_name == "duckdb" else EDITED
+    load(pipeline, *tables, **both)
+    assert_both(pipeline, sandbox, *tables)
     for hosted in sandbox.hosted.values():
         edit(hosted)
-    summary = load(pipeline, full_read=True, **both)
-    assert_both(pipeline, sandbox)
+    summary = load(pipeline, *tables, full_read=True, **both)
+    assert_both(pipeline, sandbox, *tables)
     entries = {i: len(h.account.records["time_entries"]) for i, h in sandbox.hosted.items()}
     assert {i: s.tables["time_entries"].now for i, s in summary.accounts.items()} == entries
     assert summary.tables["time_entries"].now == sum(entries.values())
@@ -135,15 +141,15 @@ def test_one_account(sandbox: Sandbox, settings: Settings, duck: Pipeline, told:
     """With one account nothing speaks of accounts, however it is given."""
     sandbox.add_account(SECOND)
     said: list[str] = []
-    summary = load(duck, *EDITED, **settings, tell=said.append)
+    summary = load(duck, *LISTS, **settings, tell=said.append)
     state = duck.state["sources"]["harvest"]
     for form in (FIRST, [FIRST], [str(FIRST), FIRST], f"[{FIRST}]", "all"):
-        load(duck, *EDITED, **{**settings, "account_id": form}, tell=said.append)
+        load(duck, "clients", **{**settings, "account_id": form}, tell=said.append)
     assert "accounts" not in summary.as_dict()
     assert "Account" not in str(summary)
     assert said == told == []
     assert state["accounts"].keys() == {str(FIRST)}
-    assert_equal(duck, sandbox, *EDITED)
+    assert_equal(duck, sandbox, *LISTS)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +258,6 @@ def test_all_refused(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
         ("v2/time_entries$", "status", {"status": 422}, 0),
         ("v2/clients$", "drop", {}, 1),
         ("v2/users/me$", "drop", {}, 0),
-        ("v2/users/me$", "drop", {}, 1),
     ],
 )
 def test_one_fails(
@@ -268,7 +273,7 @@ def test_one_fails(
 
     It is named, and the run does not end well.
     """
-    tables = ("clients", "time_entries")
+    tables = ("clients", "time_entries" if "time_entries" in path else "tasks")
     both["sizes"] = Sizes(max_attempts=1)
     bad, good = (FIRST, SECOND)[place], (SECOND, FIRST)[place]
     with (
@@ -303,10 +308,10 @@ def test_all_in_part(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
 
 def test_joins(sandbox: Sandbox, settings: Settings, both: Settings, duck: Pipeline) -> None:
     """An account that joins is read whole, and the others by their changes as ever."""
-    load(duck, *EDITED, **settings)
+    load(duck, *LISTS, **settings)
     sandbox.log.clear()
-    load(duck, *EDITED, **both)
-    assert_both(duck, sandbox, *EDITED)
+    load(duck, *LISTS, **both)
+    assert_both(duck, sandbox, *LISTS)
     entries = [r for r in asked_of(sandbox, FIRST) if r.path.endswith("/time_entries")]
     assert entries
     assert all("updated_since" in r.params or "is_running" in r.params for r in entries)
@@ -316,17 +321,17 @@ def test_leaves(
     sandbox: Sandbox, settings: Settings, both: Settings, duck: Pipeline, told: list[str]
 ) -> None:
     """An account that leaves keeps its rows, which is said once; it may come back."""
-    load(duck, *EDITED, **both)
+    load(duck, *LISTS, **both)
     before = read(duck, "time_entries", SECOND)
     line = f"Account {SECOND} is no longer read: its rows stay as they were last read."
-    assert load(duck, *EDITED, full_read=True, **settings).notices[-1] == line
+    assert load(duck, *LISTS, full_read=True, **settings).notices[-1] == line
     assert told == [line]
-    assert line not in load(duck, *EDITED, full_read=True, **settings).notices
+    assert line not in load(duck, *LISTS, full_read=True, **settings).notices
     assert told == [line]
     assert read(duck, "time_entries", SECOND) == before
     edit(sandbox.hosted[SECOND])
-    load(duck, *EDITED, **both, full_read=True)
-    assert_both(duck, sandbox, *EDITED)
+    load(duck, *LISTS, **both, full_read=True)
+    assert_both(duck, sandbox, *LISTS)
 
 
 def test_unreadable_state_of_who_left(
@@ -353,15 +358,15 @@ def test_other_accounts(both: Settings, settings: Settings, source: Make, duck: 
 
 def test_only_account(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
     """One of the accounts can be read alone; the other keeps its rows and its state."""
-    load(duck, *EDITED, **both)
+    load(duck, *LISTS, **both)
     for hosted in sandbox.hosted.values():
         edit(hosted)
     sandbox.log.clear()
-    load(duck, *EDITED, full_read=True, only_account=SECOND, **both)
+    load(duck, *LISTS, full_read=True, only_account=SECOND, **both)
     assert not asked_of(sandbox, FIRST)
-    assert_equal(duck, sandbox, *EDITED, account_id=SECOND)
-    load(duck, *EDITED, full_read=True, **both)
-    assert_both(duck, sandbox, *EDITED)
+    assert_equal(duck, sandbox, *LISTS, account_id=SECOND)
+    load(duck, *LISTS, full_read=True, **both)
+    assert_both(duck, sandbox, *LISTS)
 
 
 def test_replace(sandbox: Sandbox, both: Settings, source: Make, duck: Pipeline) -> None:
@@ -380,7 +385,7 @@ def test_replace(sandbox: Sandbox, both: Settings, source: Make, duck: Pipeline)
     assert_both(duck, sandbox, "clients", "invoice_payments")
 
 
-@pytest.mark.parametrize("names", [("time_entries",), ("invoices", "invoice_payments"), ()])
+@pytest.mark.parametrize("names", [("invoices", "invoice_payments"), ()])
 def test_refresh(sandbox: Sandbox, both: Settings, duck: Pipeline, names: tuple[str, ...]) -> None:
     """A refresh reads the tables anew for all accounts, and leaves all others alone."""
     load(duck, *EDITED, **both)
@@ -400,25 +405,25 @@ def test_refresh_of_one(
     sandbox: Sandbox, settings: Settings, both: Settings, duck: Pipeline
 ) -> None:
     """A refresh that would drop the rows of an account that it does not read is refused."""
-    load(duck, *EDITED, **both)
+    load(duck, *LISTS, **both)
     held = len(sandbox.hosted[FIRST].account.records["clients"])
     with pytest.raises(SharedTableError, match=rf"`clients` \({held} rows of account {FIRST}\)"):
         load(duck, "clients", refresh=True, only_account=SECOND, **both)
     with pytest.raises(SharedTableError, match=f"rows of account {SECOND}"):
-        load(duck, *EDITED, refresh=True, **settings)
-    assert_both(duck, sandbox, *EDITED)
+        load(duck, *LISTS, refresh=True, **settings)
+    assert_both(duck, sandbox, *LISTS)
 
 
 def test_failed_refresh(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
     """A refresh that one account fails drops nothing of any."""
-    load(duck, *EDITED, **both)
+    load(duck, *LISTS, **both)
     sandbox.fault("status", path="time_entries", status=422, after=1)
     with pytest.raises(AccountError, match="`time_entries`"):
         load(duck, "time_entries", refresh=True, **both)
-    assert_both(duck, sandbox, *EDITED)
+    assert_both(duck, sandbox, *LISTS)
     sandbox.faults.clear()
-    load(duck, *EDITED, **both)
-    assert_both(duck, sandbox, *EDITED)
+    load(duck, *LISTS, **both)
+    assert_both(duck, sandbox, *LISTS)
 
 
 def test_confirm_deletions(sandbox: Sandbox, both: Settings, duck: Pipeline) -> None:
@@ -461,7 +466,8 @@ def test_dropped_table(sandbox: Sandbox, both: Settings, duck: Pipeline, table: 
         with duck.sql_client() as client:
             client.execute_sql(f"DROP TABLE {client.make_qualified_table_name(table)}")
         load(duck, "clients", root, only_account=only, **both)
-        load(duck, "clients", root, **both)
+        if only:
+            load(duck, "clients", root, **both)
         assert_both(duck, sandbox, "clients", root)
 
 

@@ -141,11 +141,7 @@ def test_two_folders(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):
         folder.mkdir()
-        done = subprocess.run(  # noqa: S603 - our own script
-            [sys.executable, SCRIPT, "--demo", "clients"],
-            cwd=folder, capture_output=True, text=True, check=False,
-            env={**os.environ, "PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(tmp_path)},
-        )  # fmt: skip
+        done = run_script("--demo", "clients", home=folder, DLT_DATA_DIR=str(tmp_path))
         assert f"In duckdb:///{folder}" in done.stdout, done.stderr
         assert (folder / "harvest_demo.duckdb").exists()
         shutil.rmtree(folder)

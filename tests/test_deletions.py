@@ -14,7 +14,7 @@ from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from .running import Make, failure
-from .truth import assert_equal, read, read_each
+from .truth import ALWAYS, assert_equal, read, read_each
 
 DELETED = (
     "time_entries", "expenses", "invoices", "estimates", "clients", "contacts", "tasks", "users",
@@ -23,6 +23,10 @@ DELETED = (
 
 FEW = ("time_entries", "invoices", "invoice_payments", "invoice_messages", "clients", "users")
 """A list by date, one with nested lists, its children, and lists by page."""
+
+
+FLAGGED = ("time_entries", "invoices", "clients", "users", "roles", "invoice_payments")
+"""A list by date, one with nested lists, lists by page with and without stamps, and children."""
 
 
 def delete_one_of_each(sandbox: Sandbox) -> dict[str, int]:
@@ -35,14 +39,20 @@ def delete_one_of_each(sandbox: Sandbox) -> dict[str, int]:
 
 
 def test_full_read_removes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
-    """A full read removes what is gone, with its child tables and children, and mends the rest."""
-    pipeline.run(source())
+    """A full read removes what is gone, with its child tables and children, and mends the rest.
+
+    All tables on DuckDB, and one of each kind on Postgres.
+    """
+    whole = pipeline.destination.destination_name == "duckdb"
+    tables = () if whole else (*FEW, "projects", "estimates", "roles", "user_assignments")
+    chosen = tables or tuple(endpoint.name for endpoint in ALWAYS)
+    pipeline.run(source().with_resources(*chosen))
     delete_one_of_each(sandbox)
     sandbox.account.delete("projects", next(iter(sandbox.account.records["projects"])))
     client = next(iter(sandbox.account.records["clients"]))
     sandbox.account.update("clients", client, name="renamed, unstamped in what nests it")
-    pipeline.run(source(full_read=True))
-    assert_equal(pipeline, sandbox)
+    pipeline.run(source(full_read=True).with_resources(*chosen))
+    assert_equal(pipeline, sandbox, *tables)
 
 
 def test_log(
@@ -68,7 +78,7 @@ def test_log(
     assert f"{payment} of invoices {invoice} (gone too)" in caplog.text
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 148, 149, 150, 151])
+@pytest.mark.parametrize("at_once", [1, 7, 149, 150, 151])
 def test_in_pieces(sandbox: Sandbox, source: Make, duck: Pipeline, at_once: int) -> None:
     """What is gone is found in whatever pieces the keys are read, at either end and between."""
     duck.run(source().with_resources("time_entries"))
@@ -82,14 +92,14 @@ def test_in_pieces(sandbox: Sandbox, source: Make, duck: Pipeline, at_once: int)
 
 def test_flag(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """With `flag`, what is gone stays with the time, and lives again when it comes back."""
-    pipeline.run(source(deletions="flag").with_resources(*DELETED))
-    before = {table: len(rows) for table, rows in read_each(pipeline, DELETED).items()}
+    pipeline.run(source(deletions="flag").with_resources(*FLAGGED))
+    before = {table: len(rows) for table, rows in read_each(pipeline, FLAGGED).items()}
     items = len(read(pipeline, "invoices__line_items"))
     client = list(sandbox.account.records["clients"])[-1]
     record = {**sandbox.account.records["clients"][client]}
     gone = delete_one_of_each(sandbox)
-    pipeline.run(source(deletions="flag", full_read=True).with_resources(*DELETED))
-    for table, after in read_each(pipeline, DELETED).items():
+    pipeline.run(source(deletions="flag", full_read=True).with_resources(*FLAGGED))
+    for table, after in read_each(pipeline, FLAGGED).items():
         rows = {row["id"]: row["_deleted_at"] for row in after}
         assert len(rows) == before[table]
         assert isinstance(rows[gone[table]], datetime)
@@ -98,7 +108,7 @@ def test_flag(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     assert len(read(pipeline, "invoices__line_items")) == items
     assert client == gone["clients"]
     sandbox.account.add("clients", {**record, "updated_at": sandbox.clock.stamp()})
-    pipeline.run(source(deletions="flag").with_resources(*DELETED))
+    pipeline.run(source(deletions="flag").with_resources(*FLAGGED))
     (row,) = [row for row in read(pipeline, "clients") if row["id"] == client]
     assert row["_deleted_at"] is None
 

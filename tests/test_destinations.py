@@ -37,9 +37,14 @@ SQL = ("sqlite", *(["mariadb"] if "TEST_MARIADB_URL" in os.environ else []))
 FILES = ("parquet", "csv")
 LAKES = ("delta", "iceberg")
 
-DELETED = "time_entries expenses invoices clients tasks invoice_payments".split()
+DELETED = "time_entries invoices clients invoice_payments".split()
+"""A list by date, one with nested tables, one by page, and children."""
 EDITED = ("contacts", "time_entries", "invoices", "clients", "company", "roles", "users")
 """What `edit` changes, and the tables that each run reads whole or in another way."""
+MANY = (*EDITED, "expenses", "estimates", "projects", "invoice_messages", "user_cost_rates")
+"""Each kind of table and column, in each way that a table is read."""
+WHOLE = {*SQL, "parquet"}
+"""Where all tables are loaded: one destination that takes rows, one that takes files."""
 
 
 @dataclass
@@ -227,8 +232,9 @@ def _moment(value: Any) -> datetime | None:
 
 def test_changes(sandbox: Sandbox, source: Make, place: Place) -> None:
     """A first run, a quiet one and one with changes each leave the truth in the latest rows."""
-    place.run(source())
-    assert_holds(place, sandbox)
+    first = () if place.kind in WHOLE else MANY
+    place.run(source().with_resources(*first) if first else source())
+    assert_holds(place, sandbox, *first)
     place.run(source().with_resources(*EDITED))
     assert_holds(place, sandbox, *EDITED)
     edit(sandbox)
@@ -248,6 +254,7 @@ def test_deletions(sandbox: Sandbox, source: Make, place: Place) -> None:
         assert None not in {row["updated_at"] for row in place.rows(table)}
 
 
+@pytest.mark.parametrize("place", [*SQL, "csv", "iceberg"], indirect=True)
 def test_flag(sandbox: Sandbox, source: Make, place: Place) -> None:
     """With `flag`, what is gone is flagged where rows can be updated, and else stays as it was."""
     place.run(source(deletions="flag").with_resources(*DELETED))
@@ -273,7 +280,7 @@ def test_empty_account(sandbox: Sandbox, source: Make, place: Place) -> None:
     assert_holds(place, sandbox, *tables)
 
 
-@pytest.mark.parametrize("place", FILES, indirect=True)
+@pytest.mark.parametrize("place", ["parquet"], indirect=True)
 def test_no_repetition(sandbox: Sandbox, source: Make, place: Place) -> None:
     """Where rows are only appended, a due full read does not append the account once more."""
     place.run(source().with_resources(*EDITED))
@@ -285,7 +292,7 @@ def test_no_repetition(sandbox: Sandbox, source: Make, place: Place) -> None:
         assert len(place.rows(name)) <= rows + 5, name
 
 
-@pytest.mark.parametrize("place", FILES, indirect=True)
+@pytest.mark.parametrize("place", ["csv"], indirect=True)
 def test_once_in_a_package(sandbox: Sandbox, source: Make, place: Place) -> None:
     """Where rows are only appended, a record comes once in a load."""
     place.run(source().with_resources(*EDITED))
@@ -295,7 +302,7 @@ def test_once_in_a_package(sandbox: Sandbox, source: Make, place: Place) -> None
     assert len({(row["id"], row["_dlt_load_id"]) for row in rows}) == len(rows)
 
 
-@pytest.mark.parametrize("kind", ["parquet", "csv", "delta"])
+@pytest.mark.parametrize("kind", ["csv", "delta"])
 def test_two_destinations(
     sandbox: Sandbox, source: Make, duck: Pipeline, tmp_path: Path, kind: str
 ) -> None:

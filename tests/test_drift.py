@@ -51,13 +51,13 @@ def test_new_fields(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     assert site["rent"] == Decimal("12.345")
 
 
-def test_numbers_as_text(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_numbers_as_text(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A number that comes as text is still that number."""
-    pipeline.run(source().with_resources("time_entries"))
+    duck.run(source().with_resources("time_entries"))
     numbers = {"hours": "1.25", "billable_rate": "100"}
     record = edit_first(sandbox, "time_entries", is_running=False, **numbers)
-    pipeline.run(source().with_resources("time_entries"))
-    row = row_of(pipeline, "time_entries", record)
+    duck.run(source().with_resources("time_entries"))
+    row = row_of(duck, "time_entries", record)
     assert (row["hours"], row["billable_rate"]) == (Decimal("1.25"), Decimal(100))
 
 

@@ -171,27 +171,27 @@ def edit(sandbox: Sandbox, text: str, place: int = 0, *, touch: bool = True) -> 
 
 
 def test_switched_on_late(
-    sandbox: Sandbox, settings: dict[str, Any], kept: dict[str, Any], pipeline: Pipeline
+    sandbox: Sandbox, settings: dict[str, Any], kept: dict[str, Any], duck: Pipeline
 ) -> None:
     """Rows that were there before come as first versions; what a pause hid comes after it."""
     journal = Journal(sandbox, "clients")
-    load(pipeline, "clients", **settings)
+    load(duck, "clients", **settings)
     journal.note()
-    load(pipeline, "clients", **kept)
-    journal.assert_kept(pipeline)
+    load(duck, "clients", **kept)
+    journal.assert_kept(duck)
     edit(sandbox, "seen")
-    load(pipeline, "clients", **kept)
+    load(duck, "clients", **kept)
     journal.note()
     edit(sandbox, "hidden by what comes next", touch=False)
-    load(pipeline, "clients", full_read=True, **settings)
+    load(duck, "clients", full_read=True, **settings)
     edit(sandbox, "found later", 1)
     sandbox.account.delete("clients", first(sandbox, "clients", -1))
-    load(pipeline, "clients", full_read=True, **settings)
-    load(pipeline, "clients", **kept)
+    load(duck, "clients", full_read=True, **settings)
+    load(duck, "clients", **kept)
     journal.note()
-    load(pipeline, "clients", **kept)
-    journal.assert_kept(pipeline)
-    assert_equal(pipeline, sandbox, "clients")
+    load(duck, "clients", **kept)
+    journal.assert_kept(duck)
+    assert_equal(duck, sandbox, "clients")
 
 
 @pytest.mark.parametrize("deletions", ["flag", "keep"])
@@ -209,20 +209,20 @@ def test_deletions(sandbox: Sandbox, kept: dict[str, Any], duck: Pipeline, delet
     journal.assert_kept(duck)
 
 
-def test_refresh(sandbox: Sandbox, kept: dict[str, Any], pipeline: Pipeline) -> None:
+def test_refresh(sandbox: Sandbox, kept: dict[str, Any], duck: Pipeline) -> None:
     """A refresh drops a table and leaves its history, which goes on as if nothing had happened."""
     journal, told = Journal(sandbox, "clients"), list[str]()
-    load(pipeline, "clients", **kept)
+    load(duck, "clients", **kept)
     journal.note()
     edit(sandbox, "since")
     sandbox.account.delete("clients", first(sandbox, "clients", -1))
-    load(pipeline, "clients", refresh=True, tell=told.append, **kept)
+    load(duck, "clients", refresh=True, tell=told.append, **kept)
     journal.note()
-    load(pipeline, "clients", refresh=True, tell=told.append, **kept)
+    load(duck, "clients", refresh=True, tell=told.append, **kept)
     edit(sandbox, "at last")
-    load(pipeline, "clients", **kept)
+    load(duck, "clients", **kept)
     journal.note()
-    journal.assert_kept(pipeline)
+    journal.assert_kept(duck)
     assert any("clients_history" in line and "stays" in line for line in told)
     assert not any("clients_history" in line and "will be dropped" in line for line in told)
 
@@ -241,9 +241,19 @@ def test_refresh_by_dlt(sandbox: Sandbox, kept: dict[str, Any], duck: Pipeline) 
     journal.assert_kept(duck)
 
 
-@pytest.mark.parametrize("table", ["clients", "clients_history"])
-def test_lost(sandbox: Sandbox, kept: dict[str, Any], pipeline: Pipeline, table: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [("clients", "duck"), ("clients_history", "duck"), ("clients_history", "postgres")],
+)
+def test_lost(
+    sandbox: Sandbox,
+    kept: dict[str, Any],
+    request: pytest.FixtureRequest,
+    table: str,
+    kind: str,
+) -> None:
     """A table that somebody dropped is made again, and a history begins anew only if it was one."""
+    pipeline: Pipeline = request.getfixturevalue(kind)
     journal = Journal(sandbox, "clients")
     load(pipeline, "clients", **kept)
     journal.note()

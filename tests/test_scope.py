@@ -78,11 +78,11 @@ def test_first_run(
     assert_scope(duck, sandbox, scope)
 
 
-def test_edits(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_edits(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Edits in scope come, those of others do not, and what is moved in or out follows at once."""
     account, (mine, other) = sandbox.account, common(sandbox, "project")
     scope = {"projects": [mine]}
-    pipeline.run(source(**scope).with_resources("time_entries"))
+    duck.run(source(**scope).with_resources("time_entries"))
     of = {
         p: [r["id"] for r in in_scope(sandbox, "time_entries", projects=[p])] for p in (mine, other)
     }
@@ -93,14 +93,14 @@ def test_edits(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     move(sandbox, of[other][1], mine)
     copied = {k: v for k, v in account.records["time_entries"][of[mine][2]].items() if k != "id"}
     account.add("time_entries", {**copied, "updated_at": sandbox.clock.stamp()})
-    pipeline.run(source(**scope).with_resources("time_entries"))
-    assert_scope(pipeline, sandbox, scope, "time_entries")
-    assert last_run(pipeline).removed == {"time_entries": 1}
+    duck.run(source(**scope).with_resources("time_entries"))
+    assert_scope(duck, sandbox, scope, "time_entries")
+    assert last_run(duck).removed == {"time_entries": 1}
     # What is deleted, in scope or not, waits for a full read.
     account.delete("time_entries", of[mine][2])
     account.delete("time_entries", of[other][2])
-    pipeline.run(source(**scope, full_read=True).with_resources("time_entries"))
-    assert_scope(pipeline, sandbox, scope, "time_entries")
+    duck.run(source(**scope, full_read=True).with_resources("time_entries"))
+    assert_scope(duck, sandbox, scope, "time_entries")
 
 
 @pytest.mark.parametrize("deletions", ["flag", "keep"])

@@ -19,9 +19,18 @@ Settings = dict[str, Any]
 TABLES = ("clients", "time_entries", "invoices", "invoice_payments", "company")
 
 
-@pytest.mark.parametrize("deletions", ["remove", "flag"])
-def test_figures(sandbox: Sandbox, settings: Settings, pipeline: Pipeline, deletions: str) -> None:
+@pytest.mark.parametrize(
+    ("deletions", "kind"), [("remove", "duck"), ("flag", "duck"), ("flag", "postgres")]
+)
+def test_figures(
+    sandbox: Sandbox,
+    settings: Settings,
+    request: pytest.FixtureRequest,
+    deletions: str,
+    kind: str,
+) -> None:
     """Rows that were added, changed and removed are counted, and all others are unchanged."""
+    pipeline: Pipeline = request.getfixturevalue(kind)
     settings["deletions"] = deletions
     account = sandbox.account
     for entry in account.truth("time_entries"):

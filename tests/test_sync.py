@@ -39,12 +39,12 @@ def test_nothing_changed(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
     assert "updated_since" not in roles
 
 
-def test_no_row_changed(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
-    """A second run that brings no row at all of some tables loads too."""
+def test_no_row_changed(sandbox: Sandbox, source: Make, postgres: Pipeline) -> None:
+    """A second run that brings no row at all of some tables loads too: on Postgres no file may."""
     sandbox.updated_since_exclusive = True
     for _ in range(3):
-        pipeline.run(source().with_resources(*OF_ALL_KINDS))
-        assert_equal(pipeline, sandbox, *OF_ALL_KINDS)
+        postgres.run(source().with_resources(*OF_ALL_KINDS))
+        assert_equal(postgres, sandbox, *OF_ALL_KINDS)
 
 
 def test_changes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
@@ -80,13 +80,13 @@ def test_children_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert_equal(duck, sandbox, "invoices", "users", *children)
 
 
-def test_last_child_deleted(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_last_child_deleted(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """When Harvest's last payment is gone, the table is empty."""
-    pipeline.run(source().with_resources("invoice_payments"))
+    duck.run(source().with_resources("invoice_payments"))
     for payment in list(sandbox.account.records["invoice_payments"]):
         sandbox.account.delete("invoice_payments", payment)
-    pipeline.run(source().with_resources("invoice_payments"))
-    assert read(pipeline, "invoice_payments") == []
+    duck.run(source().with_resources("invoice_payments"))
+    assert read(duck, "invoice_payments") == []
 
 
 def test_empty_account(source: Make, duck: Pipeline, sandbox: Sandbox) -> None:
@@ -112,19 +112,19 @@ def test_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert_equal(duck, sandbox, *chosen)
 
 
-def test_no_local_state(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_no_local_state(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A run on a new machine goes on from the state in the destination."""
-    pipeline.run(source().with_resources(*CHANGING))
-    pipeline.drop()
+    duck.run(source().with_resources(*CHANGING))
+    duck.drop()
     sandbox.log.clear()
-    pipeline.run(source().with_resources(*CHANGING))
+    duck.run(source().with_resources(*CHANGING))
     changes, _ = [r.params for r in sandbox.log if r.path == "/v2/time_entries"]
     assert not changes["updated_since"].startswith("2010")
-    assert_equal(pipeline, sandbox, *CHANGING)
+    assert_equal(duck, sandbox, *CHANGING)
 
 
 @pytest.mark.parametrize("style", ["page", "cursor"])
-@pytest.mark.parametrize("cap", [1, 7, 2000])
+@pytest.mark.parametrize("cap", [1, 7])
 def test_pages(sandbox: Sandbox, source: Make, duck: Pipeline, style: str, cap: int) -> None:
     """Every record arrives in either style, whatever a page holds."""
     sandbox.styles, sandbox.page_cap = style, cap

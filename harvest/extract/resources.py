@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 import dlt
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.typing import TDataItems
 from dlt.extract import DltResource
@@ -37,6 +38,10 @@ from .lists import ListEnd, ListReader, OfRun
 from .records import Record, prepare
 from .reports import OfReport, read_reports
 from .state import TableState
+
+NO_SETTINGS = BaseConfiguration
+"""What our resources take from dlt's configuration. By their functions' arguments, dlt would look
+for `meta` there on each page."""
 
 
 class LastStep(ItemTransform[TDataItems, dict[str, Any]]):
@@ -227,7 +232,7 @@ def list_reader(accounts: Accounts, endpoint: Endpoint) -> DltResource:
             with run.account.named_in_errors():
                 yield from ListReader(run, endpoint).read()
 
-    return dlt.resource(in_pool(read), name=f"_{endpoint.name}")
+    return dlt.resource(in_pool(read), name=f"_{endpoint.name}", spec=NO_SETTINGS)
 
 
 def list_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
@@ -321,7 +326,7 @@ def report_reader(accounts: Accounts) -> DltResource:
             with run.account.named_in_errors():
                 yield from read_reports(run)
 
-    return dlt.resource(in_pool(read), name="_reports")
+    return dlt.resource(in_pool(read), name="_reports", spec=NO_SETTINGS)
 
 
 def report_table(reader: DltResource, endpoint: Endpoint, settings: Settings) -> DltResource:
@@ -353,6 +358,7 @@ def _hints(endpoint: Endpoint, settings: Settings) -> dict[str, Any]:
             columns.pop(name, None)
     return {
         "name": endpoint.name,
+        "spec": NO_SETTINGS,
         "primary_key": endpoint.primary_key,
         "write_disposition": "merge",
         "columns": described(endpoint.name, columns),
