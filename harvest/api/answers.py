@@ -232,7 +232,8 @@ def _problem(body: Any, key: str | None, *, id_name: str) -> str:
     if not isinstance(records, list):
         return f"the list `{key}` is missing"
     if not all(isinstance(r, dict) and (not id_name or _is_id(r.get(id_name))) for r in records):
-        return f"a record of `{key}` " + (f"has no valid {id_name}" if id_name else "is not an object")
+        wrong = f"has no valid {id_name}" if id_name else "is not an object"
+        return f"a record of `{key}` {wrong}"
     if not (isinstance(links, dict) and "next" in links) and not _is_whole(body, key):
         return "the links to further pages are missing"
     return ""
