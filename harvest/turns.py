@@ -38,10 +38,8 @@ def turn(pipeline: Pipeline) -> Iterator[None]:
     try:
         yield
     finally:
-        try:  # `suppress` is gone where the interpreter ends while a turn is held.
+        with suppress(Exception):  # The connection broke, and the lock went with it.
             held.close()
-        except Exception:  # noqa: S110, SIM105 - the connection broke, and the lock went with it
-            pass
 
 
 def _lock(client: SqlClientBase[Any], dataset_name: str) -> None:

@@ -364,6 +364,19 @@ def test_batch_of_lists(sandbox: Sandbox, client: HarvestClient) -> None:
     assert len({record["id"] for record in found}) == wanted
 
 
+@pytest.mark.parametrize("style", ["page", "cursor"])
+def test_days_ignored(sandbox: Sandbox, client: HarvestClient, told: list[str], style: str) -> None:
+    """A list whose days Harvest does not heed is followed by its links, crowded days or not."""
+    spread(sandbox, 60)
+    sandbox.page_cap, sandbox.styles, sandbox.ignored_filters = 20, style, ["from", "to"]
+    count = len(sandbox.account.records["time_entries"])
+    sizes = Sizes(parallel_windows=2, window_records=10)
+    found = [r["id"] for page in Listing(client, ENTRIES, sizes).read() for r in page]
+    assert sorted(found) == sorted(sandbox.account.records["time_entries"])
+    assert len(sandbox.log) < 2 * count / 20 + 5
+    assert any("do not choose their own days" in line for line in told)
+
+
 def test_order_other_than_documented(sandbox: Sandbox, client: HarvestClient) -> None:
     """A list that does not come newest first is followed by its links instead."""
     sandbox.page_cap = 40

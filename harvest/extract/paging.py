@@ -210,18 +210,29 @@ class Paging:
         """
         with self._trying:
             if self._includes_days is None:
-                # The page's last day: a list that heeds neither filter begins with the first one.
-                days = (day_of(record, self._date) for record in reversed(page))
-                day = next(filter(None, days), None)
-                one = {**filters, "per_page": "1", **Window(day, day).filters}
-                found = [day_of(record, self._date) for record in self._first(one)]
-                self._includes_days = day is None or found == [day]
+                self._includes_days = self._heeds_days(page, filters)
                 if not self._includes_days:
                     logger.warning(
                         f"`{self._key}`: Harvest's `from` and `to` do not choose their own days, "
                         "so this list is read page by page, which takes longer."
                     )
             return self._includes_days
+
+    def _heeds_days(self, page: Page, filters: Filters) -> bool:
+        days = [day for day in (day_of(record, self._date) for record in page) if day]
+        if not days:
+            return True
+
+        def found(window: Window) -> list[date | None]:
+            one = self._first({**filters, "per_page": "1", **window.filters})
+            return [day_of(record, self._date) for record in one]
+
+        # The page's last day: a list that heeds neither filter begins with the first one.
+        day = days[-1]
+        includes = found(Window(day, day)) == [day]
+        if {*days} == {day} and day > date.min:
+            return includes and day not in found(Window(None, day - DAY))
+        return includes
 
     def count(self, filters: Filters) -> int:
         """Return how many records Harvest counts now; 0 where it does not count."""
