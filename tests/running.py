@@ -80,17 +80,10 @@ def as_environment(settings: dict[str, Any]) -> dict[str, str]:
 
 def run_script(*arguments: str, home: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run the script as a user does, and return what it printed."""
-    return run_file(SCRIPT, *arguments, home=home, **env)
-
-
-def run_file(
-    script: Path, *arguments: str, home: Path, **env: str
-) -> subprocess.CompletedProcess[str]:
-    """Run any script so."""
     ours = {"PYTHONPATH": str(SCRIPT.parent), "DLT_DATA_DIR": str(home / "dlt")}
     with NamedTemporaryFile("w+") as out, NamedTemporaryFile("w+") as err:
         printed = out.name, err.name
-        code = spawn(as_script, script, arguments, home, {**os.environ, **ours, **env}, printed)
+        code = spawn(as_script, SCRIPT, arguments, home, {**os.environ, **ours, **env}, printed)
         return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 

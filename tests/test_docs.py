@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from harvest.run import verify
 from harvest.verify import RECORDS
 from harvest_sandbox import Sandbox
 
-from .running import ROOT, Make, run_file, run_script
+from .running import ROOT, Make, run_script
 
 README = ROOT / "README.md"
 PAGES = [
@@ -71,17 +74,22 @@ def test_examples(
     page: str, code: str, sandbox: Sandbox, postgres_url: str, tmp_path: Path
 ) -> None:
     """Each example in Python runs as it stands, with its settings in the environment."""
-    example = tmp_path / "example.py"
-    strict = 'warnings.filterwarnings("error", "", DeprecationWarning, "harvest")'
-    example.write_text(f"import warnings\n{strict}\n{code}", encoding="utf-8")
-    env = {
-        "DESTINATION__POSTGRES__CREDENTIALS": postgres_url,
-        "SOURCES__HARVEST__API_KEY": sandbox.token,
-        "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
-        "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
-        "SOURCES__HARVEST__RATE_LIMIT": "100000",
-    }
-    done = run_file(example, home=tmp_path, **env)
+    done = subprocess.run(  # noqa: S603 - our own examples
+        [sys.executable, "-W", "error::DeprecationWarning:harvest", "-c", code],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DESTINATION__POSTGRES__CREDENTIALS": postgres_url,
+            "SOURCES__HARVEST__API_KEY": sandbox.token,
+            "SOURCES__HARVEST__ACCOUNT_ID": str(sandbox.account_id),
+            "SOURCES__HARVEST__BASE_URL": sandbox.base_url,
+            "SOURCES__HARVEST__RATE_LIMIT": "100000",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, (page, done.stderr)
 
 

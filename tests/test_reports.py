@@ -193,10 +193,11 @@ def test_earlier_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """An earlier anchor brings the older periods, beside those that are read again."""
     name, earlier = "report_time_projects", months_ago(sandbox, 9)
     duck.run(source(anchor_date=str(months_ago(sandbox, 5))).with_resources(name))
+    before = today(sandbox)
     sandbox.clock.shift(hours=1)
     sandbox.log.clear()
     duck.run(source(anchor_date=str(earlier)).with_resources(name))
-    assert requests_of(sandbox) == 4 + 4
+    assert requests_of(sandbox) == 2 * (4 + (today(sandbox).month != before.month))
     assert_holds(duck, sandbox, name, history(sandbox, name, earlier))
 
 
@@ -239,7 +240,8 @@ def test_refresh_keeps_snapshots(
     assert said[0] == "report_uninvoiced stays: figures of earlier days can't be read again."
     assert "report_time_team (" in said[1]
     everything = [line for line in said if "report_uninvoiced" in line]
-    load(duck, "clients", refresh=True, tell=everything.append, **settings)
+    # All by default, since dlt drops a whole source in another way than its tables.
+    load(duck, refresh=True, tell=everything.append, **settings)
     assert_holds(duck, sandbox, "report_uninvoiced", wanted)
 
 
@@ -393,9 +395,10 @@ def test_interrupted(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline)
     load(duck, name, **settings)
     assert requests_of(sandbox) == 10 - 5
     sandbox.log.clear()
+    before = today(sandbox)
     sandbox.clock.shift(days=1)
     load(duck, name, **settings)
-    assert requests_of(sandbox) == 4
+    assert requests_of(sandbox) == 4 + (today(sandbox).month != before.month)
     assert_holds(duck, sandbox, name, history(sandbox, name, anchor))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dlt import Pipeline
 
-from harvest import ENDPOINTS
+from harvest import ENDPOINTS, destination
 from harvest.extract.state import last_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
@@ -47,11 +47,14 @@ def run_sql(pipeline: Pipeline, statement: str, table: str) -> None:
         client.execute_sql(statement.format(table=client.make_qualified_table_name(table)))
 
 
-def test_nothing_changed(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_nothing_changed(
+    sandbox: Sandbox, source: Make, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full read of an account that did not change writes no row, and counts what it read.
 
     All tables on DuckDB, and those of all kinds on Postgres.
     """
+    monkeypatch.setattr(destination, "ROWS_AT_ONCE", 7)
     whole = pipeline.destination.destination_name == "duckdb"
     tables = TABLES if whole else OF_ALL_KINDS
     pipeline.run(source().with_resources(*tables))

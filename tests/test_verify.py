@@ -330,7 +330,7 @@ def test_one_connection(on_duckdb: Loaded, monkeypatch: pytest.MonkeyPatch) -> N
     """A verification reads in chunks over one connection, and closes it when it ends or fails."""
     monkeypatch.setattr(records, "CHUNK", 7)
     monkeypatch.setattr(connection, "IDLE_S", 60)
-    clients: list[Any] = []
+    clients, lines = list[Any](), list[str]()
     sql_client = Pipeline.sql_client
 
     def opening(pipeline: Pipeline, *arguments: Any) -> Any:
@@ -341,12 +341,15 @@ def test_one_connection(on_duckdb: Loaded, monkeypatch: pytest.MonkeyPatch) -> N
     with on_duckdb.changed("time_entries", lost), monkeypatch.context() as patch:
         patch.setattr(Pipeline, "sql_client", opening)
         with pytest.raises(DifferencesError):
-            verify(on_duckdb.pipeline, tell=silent, **on_duckdb.settings)
+            verify(on_duckdb.pipeline, tell=lines.append, **on_duckdb.settings)
         on_duckdb.sandbox.fault("status", path="reports", times=-1, status=422)
         with pytest.raises(HarvestError, match="422"):
             verify(on_duckdb.pipeline, tell=silent, **on_duckdb.settings)
         on_duckdb.sandbox.faults.clear()
     assert [client.native_connection for client in clients] == [None, None]
+    told = [line for line in lines if "unexplained: " in line]
+    assert told
+    assert all(f"time entry {entry_of(on_duckdb)['id']} is missing here" in line for line in told)
 
 
 def test_lost_history(on_duckdb: Loaded) -> None:
