@@ -5,6 +5,7 @@ from __future__ import annotations
 import sysconfig
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def explained(pipeline: Pipeline) -> Iterator[None]:
         place = f"{Path(frame.filename).name}, line {frame.lineno}"
         if _is_users(frame):
             raise CustomStepError(raised, place) from error
-        if isinstance(raised, BUGS):
+        # A process of dlt's own that is killed, as where memory runs out, is no bug.
+        if isinstance(raised, BUGS) and not isinstance(raised, BrokenExecutor):
             raise InternalError(step, raised, place) from error
         raise StepError(step, raised) from error
 

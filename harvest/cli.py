@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
@@ -154,7 +154,8 @@ def load_and_print(
     if isinstance(pipeline.collector, NullCollector):  # the user asked for no display of dlt's
         pipeline.collector = display(aside)
     tell = partial(print, file=aside, flush=True)
-    summary, failed = _load(pipeline, *tables, tell=tell, **options)
+    with redirect_stdout(aside):  # to which a display of dlt's and the user's own steps write
+        summary, failed = _load(pipeline, *tables, tell=tell, **options)
     if wanted and failed:
         summary.notices.append(
             f"Left as they were: {', '.join(wanted)}. They are built only after a load without an "
@@ -208,13 +209,15 @@ def verify_and_print(warehouse: Warehouse, *, as_json: bool = False, **options: 
     Raises:
         HarvestError: Figures differ for no known reason, or nothing could be compared.
     """
-    tell = partial(print, file=sys.stderr if as_json else sys.stdout, flush=True)
+    out, aside = sys.stdout, sys.stderr if as_json else sys.stdout
+    tell = partial(print, file=aside, flush=True)
 
     def note(verification: Verification) -> None:
         if as_json:
-            print(json.dumps(verification.as_dict()), flush=True)
+            print(json.dumps(verification.as_dict()), file=out, flush=True)
 
-    run.verify(_at_home(warehouse), tell=tell, note=note, **options)
+    with redirect_stdout(aside):  # as for a load
+        run.verify(_at_home(warehouse), tell=tell, note=note, **options)
 
 
 def dashboard(

@@ -229,6 +229,16 @@ def test_json(tmp_path: Path) -> None:
     assert "clients: 8 records" in done.stderr
 
 
+def test_json_beside_own_display(tmp_path: Path) -> None:
+    """With --json, a display of dlt's goes to stderr, of a load and of a verification."""
+    load = "--demo", "--json", "time_entries", "clients"
+    for arguments in (load, ("--demo", "--json", "--verify")):
+        done = run_script(*arguments, home=tmp_path, PROGRESS="log")
+        (line,) = done.stdout.splitlines()
+        assert json.loads(line)
+        assert " ---" in done.stderr
+
+
 @pytest.mark.parametrize("as_json", [False, True])
 def test_partial_load(
     sandbox: Sandbox,
