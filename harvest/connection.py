@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Lock, Timer
@@ -16,6 +16,21 @@ Answer = TypeVar("Answer")
 
 IDLE_S = 1.0
 """When a connection closes that nobody uses: it keeps other processes from a DuckDB file."""
+
+
+ROWS_AT_ONCE = 10_000
+
+
+def chunks(
+    client: SqlClientBase[Any], statement: str, *values: Any
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of a statement, some thousands at a time; a table may hold millions.
+
+    They must be taken in before another question is asked, which would drop the rest.
+    """
+    with client.execute_query(statement, *values) as cursor:
+        while chunk := cursor.fetchmany(ROWS_AT_ONCE):
+            yield chunk
 
 
 class Connection:

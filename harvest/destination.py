@@ -22,7 +22,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from .abilities import Abilities, abilities
 from .catalog import Endpoint
 from .catalog.schema import ACCOUNT_ID
-from .connection import Answer
+from .connection import Answer, chunks
 from .defaults import one_load_job
 from .errors import ColumnTypeError, ConfigurationError, MissingColumnError
 from .underway import under_way
@@ -38,8 +38,6 @@ Key = tuple[int, ...]
 Span = tuple[int | None, int | None]
 
 FLAGS_AT_ONCE = 500
-
-ROWS_AT_ONCE = 10_000
 
 
 def deleted_at_column(*, removes: bool) -> TColumnSchema:
@@ -291,9 +289,8 @@ class Destination:
 
         def read(client: SqlClientBase[Any]) -> None:
             name = client.make_qualified_table_name(endpoint.name)
-            with client.execute_query(statement.format(table=name), *values) as cursor:
-                while chunk := cursor.fetchmany(ROWS_AT_ONCE):
-                    take(row[0] for row in chunk)
+            for chunk in chunks(client, statement.format(table=name), *values):
+                take(row[0] for row in chunk)
 
         self._answer(read, None)
 

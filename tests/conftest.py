@@ -22,15 +22,13 @@ from harvest.settings import Sizes
 from harvest_sandbox import Sandbox
 
 from . import quicker  # noqa: F401 - by being imported
-from .running import EVER, Make
+from .running import EVER, Make, be_at
 from .webhook import Hook
 
 
 @pytest.fixture(autouse=True)
 def _clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
-    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    be_at(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -44,6 +44,13 @@ SMALL = Sizes(
 """Sizes that make a tiny account long: its lists come in windows of a few records."""
 
 
+def be_at(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Run in a folder, and let dlt keep there what it keeps, and tell nobody."""
+    patch.chdir(home)
+    patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
+    patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+
 def accounts_of(settings: dict[str, Any]) -> list[Account]:
     """Return the accounts that a source reads by these arguments and dlt's configuration."""
     return with_settings_of(harvest_source, accounts_read, settings)

@@ -54,7 +54,7 @@ from harvest.errors import (
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
-from .running import ROOT, run_script
+from .running import ROOT, be_at, run_script
 from .truth import Row
 
 METRICS = """
@@ -89,9 +89,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Load a table, and make metrics of the one kind that each page has: accounts."""
     home = tmp_path_factory.mktemp("loaded")
     with pytest.MonkeyPatch.context() as patch, Sandbox("tiny", rate_limit=None) as sandbox:
-        patch.chdir(home)
-        patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
-        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        be_at(home, patch)
         load(pipeline_in(home), "company", api_key=sandbox.token,
              account_id=str(sandbox.account_id), base_url=sandbox.base_url,
              tell=lambda _: None)  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dlt import Pipeline
 
-from harvest import ENDPOINTS, destination
+from harvest import ENDPOINTS, connection
 from harvest.extract.state import last_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
@@ -54,7 +54,7 @@ def test_nothing_changed(
 
     All tables on DuckDB, and those of all kinds on Postgres.
     """
-    monkeypatch.setattr(destination, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(connection, "ROWS_AT_ONCE", 7)
     whole = pipeline.destination.destination_name == "duckdb"
     tables = TABLES if whole else OF_ALL_KINDS
     pipeline.run(source().with_resources(*tables))

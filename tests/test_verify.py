@@ -26,12 +26,11 @@ from harvest.errors import (
 from harvest.extract.windows import DAY
 from harvest.run import load, verify
 from harvest.settings import LONGEST_REPORT, Sizes
-from harvest.verify import records
 from harvest.verify.ledger import Sum, cents
 from harvest.verify.reported import spans
 from harvest_sandbox import Sandbox
 
-from .running import as_environment, run_script
+from .running import as_environment, be_at, run_script
 from .truth import Row, read
 from .verified import TABLES, Loaded, differing, results, settings_of, silent, vary
 
@@ -51,9 +50,7 @@ def make(home: Path, destination: Any, *, rounds: bool = True) -> Iterator[Loade
         pytest.MonkeyPatch.context() as patch,
         Sandbox("tiny", rate_limit=None, reports_limit=None) as sandbox,
     ):
-        patch.chdir(home)
-        patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
-        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        be_at(home, patch)
         sandbox.clock.speed = 0
         vary(sandbox)
         if rounds:
@@ -328,7 +325,7 @@ def test_stale_assignment(on_duckdb: Loaded) -> None:
 
 def test_one_connection(on_duckdb: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """A verification reads in chunks over one connection, and closes it when it ends or fails."""
-    monkeypatch.setattr(records, "CHUNK", 7)
+    monkeypatch.setattr(connection, "ROWS_AT_ONCE", 7)
     monkeypatch.setattr(connection, "IDLE_S", 60)
     clients, lines = list[Any](), list[str]()
     sql_client = Pipeline.sql_client

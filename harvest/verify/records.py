@@ -19,6 +19,7 @@ from dlt.destinations.sql_client import SqlClientBase
 from ..api.client import HarvestClient
 from ..catalog import BY_NAME, Endpoint
 from ..catalog.schema import ACCOUNT_ID
+from ..connection import chunks
 from ..destination import DELETED_AT
 from ..errors import ShiftingListError
 from ..extract.focus import Focus
@@ -26,9 +27,6 @@ from ..settings import Sizes
 from ..underway import under_way
 
 T = TypeVar("T")
-
-CHUNK = 10_000
-"""Rows that are taken from the destination at once."""
 
 
 class TimeEntry(NamedTuple):
@@ -251,10 +249,9 @@ class Warehouse:
 
         def ask(client: SqlClientBase[Any]) -> None:
             names = map(client.make_qualified_table_name, (kind.table, _nested_table(kind)))
-            with client.execute_query(statement.format(*names)) as cursor:
-                while chunk := cursor.fetchmany(CHUNK):
-                    columns = map(_converted, zip(*chunk, strict=True), convert)
-                    take(map(kind.row._make, zip(*columns, strict=True)))
+            for chunk in chunks(client, statement.format(*names)):
+                columns = map(_converted, zip(*chunk, strict=True), convert)
+                take(map(kind.row._make, zip(*columns, strict=True)))
 
         self._ask(ask)
 

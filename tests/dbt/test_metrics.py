@@ -27,7 +27,7 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 from harvest_sandbox.account import Account
 
-from ..running import ENVIRONMENTS, run_script
+from ..running import ENVIRONMENTS, be_at, run_script
 from ..truth import Row, rows
 from .dashboard_truth import CHOICES, Answers, comparable
 from .metrics_truth import KEYS, Truth
@@ -54,9 +54,7 @@ def built(
     """Load an account with all that is odd, a copy of it beside it, and build the metrics."""
     home = tmp_path_factory.mktemp("metrics")
     with pytest.MonkeyPatch.context() as patch, Sandbox("story", rate_limit=None) as sandbox:
-        patch.chdir(home)
-        patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
-        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        be_at(home, patch)
         sandbox.clock.speed = 0
         make_odd(sandbox.account)
         if request.param == "duckdb":
@@ -366,9 +364,7 @@ def few(tmp_path_factory: pytest.TempPathFactory, dbt: Venv) -> Iterator[Few]:
     """Load few tables; let a second account have no projects, a third one people only."""
     home = tmp_path_factory.mktemp("few")
     with pytest.MonkeyPatch.context() as patch, Sandbox("story", rate_limit=None) as sandbox:
-        patch.chdir(home)
-        patch.setenv("DLT_DATA_DIR", str(home / "dlt"))
-        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        be_at(home, patch)
         sandbox.clock.speed = 0
         destination = dlt.destinations.duckdb(str(home / "warehouse.duckdb"))
         pipeline = dlt.pipeline("few", destination=destination, dataset_name="harvest_data")
