@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import Event
 from typing import Any
+from uuid import uuid4
 
 import dlt
+import psycopg2
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
@@ -71,6 +73,24 @@ def execute(pipeline: Pipeline, statement: str) -> None:
     """Run a statement of the user's own."""
     with pipeline.sql_client() as client:
         client.execute_sql(statement.format(dataset=client.fully_qualified_dataset_name()))
+
+
+@contextmanager
+def a_database(server: str) -> Iterator[str]:
+    """Make an empty database of a Postgres server, which ends with this block; yield its address.
+
+    Each load of a file reads all types of its database first, so a test that used the tables of
+    others' would pay for them.
+    """
+    name = f"test_{uuid4().hex}"
+    with closing(psycopg2.connect(server)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+            try:
+                yield server.replace("/postgres?", f"/{name}?")
+            finally:
+                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def second_pipeline(pipeline: Pipeline) -> Pipeline:

@@ -114,7 +114,7 @@ def test_init(sandbox: Sandbox, postgres: Pipeline, postgres_url: str, tmp_path:
     )  # fmt: skip
     assert loaded.returncode == 0, loaded.stderr
     assert "In postgresql://" in loaded.stdout
-    with postgres.sql_client() as client, client.with_alternative_dataset_name("harvest_data"):
+    with postgres.sql_client() as client:
         counted = client.execute_sql(
             f"SELECT count(*) FROM {client.make_qualified_table_name('time_entries')}"
         )

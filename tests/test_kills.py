@@ -113,7 +113,7 @@ class Setting:
         return replace(job, tables=TABLES)
 
     def _execute(self, statement: str) -> None:
-        import psycopg2  # type: ignore[import-untyped]
+        import psycopg2
 
         connection = psycopg2.connect(self.server)
         try:
@@ -131,7 +131,7 @@ def test_killed_at_any_step(
     before: str, plain: bool | None,  # noqa: FBT001
 ) -> None:  # fmt: skip
     """Wherever a run is killed, the next two runs end well, and all tables equal Harvest."""
-    server = request.getfixturevalue("postgres_url") if destination == "postgres" else ""
+    server = request.getfixturevalue("postgres_server") if destination == "postgres" else ""
     if plain is None:
         plain = Random().choice([False, True])  # noqa: S311 - either
     setting = Setting(sandbox, tmp_path, destination, server, plain=plain, before=before)

@@ -30,7 +30,7 @@ from harvest.verify.ledger import Sum, cents
 from harvest.verify.reported import spans
 from harvest_sandbox import Sandbox
 
-from .running import as_environment, be_at, run_script
+from .running import a_database, as_environment, be_at, run_script
 from .truth import Row, read
 from .verified import TABLES, Loaded, differing, results, settings_of, silent, vary
 
@@ -46,20 +46,18 @@ def up_to_quarters(sandbox: Sandbox) -> None:
 
 def make(home: Path, destination: Any, *, rounds: bool = True) -> Iterator[Loaded]:
     """Load an account, whose time may be rounded."""
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        Sandbox("tiny", rate_limit=None, reports_limit=None) as sandbox,
-    ):
-        be_at(home, patch)
+    with Sandbox("tiny", rate_limit=None, reports_limit=None) as sandbox:
         sandbox.clock.speed = 0
         vary(sandbox)
         if rounds:
             up_to_quarters(sandbox)
-        pipeline = dlt.pipeline(
-            "verified", pipelines_dir=str(home / "pipelines"), destination=destination,
-            dataset_name="verified",
-        )  # fmt: skip
-        load(pipeline, *TABLES, tell=silent, **settings_of(sandbox))
+        with pytest.MonkeyPatch.context() as patch:
+            be_at(home, patch)
+            pipeline = dlt.pipeline(
+                "verified", pipelines_dir=str(home / "pipelines"), destination=destination,
+                dataset_name="verified",
+            )  # fmt: skip
+            load(pipeline, *TABLES, tell=silent, **settings_of(sandbox))
         yield Loaded(sandbox, pipeline)
 
 
@@ -77,9 +75,10 @@ def on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
 
 
 @pytest.fixture(scope="module")
-def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator[Loaded]:
+def on_postgres(tmp_path_factory: pytest.TempPathFactory, postgres_server: str) -> Iterator[Loaded]:
     """Load the account into Postgres."""
-    yield from make(tmp_path_factory.mktemp("verified"), dlt.destinations.postgres(postgres_url))
+    with a_database(postgres_server) as url:
+        yield from make(tmp_path_factory.mktemp("verified"), dlt.destinations.postgres(url))
 
 
 @pytest.fixture(scope="module")

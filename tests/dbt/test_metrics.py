@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from html import escape
@@ -27,7 +28,7 @@ from harvest.run import load
 from harvest_sandbox import Sandbox
 from harvest_sandbox.account import Account
 
-from ..running import ENVIRONMENTS, be_at, run_script
+from ..running import ENVIRONMENTS, a_database, be_at, run_script
 from ..truth import Row, rows
 from .dashboard_truth import CHOICES, Answers, comparable
 from .metrics_truth import KEYS, Truth
@@ -53,14 +54,19 @@ def built(
 ) -> Iterator[Metrics]:
     """Load an account with all that is odd, a copy of it beside it, and build the metrics."""
     home = tmp_path_factory.mktemp("metrics")
-    with pytest.MonkeyPatch.context() as patch, Sandbox("story", rate_limit=None) as sandbox:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Sandbox("story", rate_limit=None) as sandbox,
+        ExitStack() as database,
+    ):
         be_at(home, patch)
         sandbox.clock.speed = 0
         make_odd(sandbox.account)
         if request.param == "duckdb":
             destination: Any = dlt.destinations.duckdb(str(home / "warehouse.duckdb"))
         else:
-            destination = dlt.destinations.postgres(request.getfixturevalue("postgres_url"))
+            server = request.getfixturevalue("postgres_server")
+            destination = dlt.destinations.postgres(database.enter_context(a_database(server)))
         pipeline = dlt.pipeline("metrics", destination=destination, dataset_name="of_metrics")
         read(pipeline, sandbox)
         seen = [entries(sandbox.account)]
