@@ -70,15 +70,17 @@ def demand_dataset(pipeline: Pipeline) -> None:
     Raises:
         ConfigurationError: Both have one name.
     """
-    config = pipeline.destination_client().config
+    client = pipeline.destination_client()
+    config = client.config
     if isinstance(config, DuckDbClientConfiguration) and config.credentials.database:
         file = Path(str(config.credentials.database)).name
-        if name_there(pipeline).lower() == file.partition(".")[0].lower():
+        name = config.normalize_dataset_name(client.schema)
+        if name.lower() == file.partition(".")[0].lower():
             raise ConfigurationError(
                 "dataset_name",
                 f"is '{pipeline.dataset_name}', as is the name of DuckDB's database file {file}, "
                 "so that DuckDB can't tell them apart",
-                f"choose another dataset, such as `--dataset {name_there(pipeline)}_data`",
+                f"choose another dataset, such as `--dataset {name}_data`",
             )
 
 

@@ -336,12 +336,12 @@ def test_one_connection(on_duckdb: Loaded, monkeypatch: pytest.MonkeyPatch) -> N
     lost = f"DELETE FROM {{time_entries}} WHERE id = {entry_of(on_duckdb)['id']}"
     with on_duckdb.changed("time_entries", lost), monkeypatch.context() as patch:
         patch.setattr(Pipeline, "sql_client", opening)
+        patch.setattr(on_duckdb.sandbox, "faults", [])
         with pytest.raises(DifferencesError):
             verify(on_duckdb.pipeline, tell=lines.append, **on_duckdb.settings)
         on_duckdb.sandbox.fault("status", path="reports", times=-1, status=422)
         with pytest.raises(HarvestError, match="422"):
             verify(on_duckdb.pipeline, tell=silent, **on_duckdb.settings)
-        on_duckdb.sandbox.faults.clear()
     assert [client.native_connection for client in clients] == [None, None]
     told = [line for line in lines if "unexplained: " in line]
     assert told
