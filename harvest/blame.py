@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from dlt import Pipeline
+from dlt import Pipeline, destinations
 from dlt.common.configuration.exceptions import ConfigurationException
 from dlt.common.destination.exceptions import DestinationException
 from dlt.common.exceptions import DltException
@@ -31,6 +31,7 @@ BUGS = (
 """Exceptions that code raises by mistake, and that no destination or network causes."""
 
 OUR_FOLDER = Path(__file__).parent
+DESTINATIONS = Path(destinations.__file__).parent
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
@@ -53,7 +54,7 @@ def explained(pipeline: Pipeline) -> Iterator[None]:
                 raise refusal(pipeline, link) from error
         step = getattr(error, "step", "run")
         at_destination = step in {"sync", "load"} or any(
-            isinstance(link, DestinationException) for link in links
+            isinstance(link, DestinationException) or _is_drivers(link) for link in links
         )
         if at_destination:
             raise LoadError(step, links[-1]) from error
@@ -78,8 +79,19 @@ def _blamed(error: BaseException) -> traceback.FrameSummary:
     return frames[-1]
 
 
+def _is_drivers(error: BaseException) -> bool:
+    """Whether a driver of dlt's raised it: where it connects, dlt lets it through as it is."""
+    frames = traceback.extract_tb(error.__traceback__)
+    known = [f for f in frames if _is_ours(f) or _is_users(f) or _is_in(DESTINATIONS, f)]
+    return bool(known) and _is_in(DESTINATIONS, known[-1])
+
+
+def _is_in(folder: Path, frame: traceback.FrameSummary) -> bool:
+    return folder in Path(frame.filename).parents
+
+
 def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return OUR_FOLDER in Path(frame.filename).parents
+    return _is_in(OUR_FOLDER, frame)
 
 
 def _is_users(frame: traceback.FrameSummary) -> bool:

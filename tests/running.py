@@ -75,6 +75,13 @@ def execute(pipeline: Pipeline, statement: str) -> None:
         client.execute_sql(statement.format(dataset=client.fully_qualified_dataset_name()))
 
 
+def administer(server: str, statement: str) -> None:
+    """Run a statement about the databases of a Postgres server."""
+    with closing(psycopg2.connect(server)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(statement)
+
+
 @contextmanager
 def a_database(server: str) -> Iterator[str]:
     """Make an empty database of a Postgres server, which ends with this block; yield its address.
@@ -83,14 +90,11 @@ def a_database(server: str) -> Iterator[str]:
     others' would pay for them.
     """
     name = f"test_{uuid4().hex}"
-    with closing(psycopg2.connect(server)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
-            try:
-                yield server.replace("/postgres?", f"/{name}?")
-            finally:
-                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    administer(server, f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")
+    try:
+        yield server.replace("/postgres?", f"/{name}?")
+    finally:
+        administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def second_pipeline(pipeline: Pipeline) -> Pipeline:

@@ -25,6 +25,7 @@ from harvest_sandbox import Sandbox
 from .crash_child import Job, change, describe
 from .kill_child import run, run_killed
 from .processes import spawn
+from .running import administer
 from .truth import assert_equal
 
 STEPS = os.environ.get("HARVEST_KILL_STEPS", "1")
@@ -100,27 +101,17 @@ class Setting:
         finally:
             shutil.rmtree(self.folder / name)
             if self.server:
-                self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+                administer(self.server, f"DROP DATABASE {name} WITH (FORCE)")
 
     def _job(self, name: str) -> Job:
         if self.server:
             origin = "" if name == self.template else f" TEMPLATE {self.template}"
-            self._execute(f"CREATE DATABASE {name}{origin}")
+            administer(self.server, f"CREATE DATABASE {name}{origin}")
             credentials = self.server.replace("/postgres?", f"/{name}?")
         else:
             credentials = str(self.folder / name / "warehouse.duckdb")
         job = describe(self.sandbox, self.folder / name, self.destination, credentials, "sweep")
         return replace(job, tables=TABLES)
-
-    def _execute(self, statement: str) -> None:
-        import psycopg2
-
-        connection = psycopg2.connect(self.server)
-        try:
-            connection.autocommit = True
-            connection.cursor().execute(statement)
-        finally:
-            connection.close()
 
 
 @pytest.mark.parametrize("plain", [False, True] if STEPS == "all" else [None])

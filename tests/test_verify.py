@@ -20,6 +20,7 @@ from harvest.errors import (
     ConfigurationError,
     DifferencesError,
     HarvestError,
+    LoadError,
     UnverifiableError,
     UnverifiedError,
 )
@@ -30,7 +31,7 @@ from harvest.verify.ledger import Sum, cents
 from harvest.verify.reported import spans
 from harvest_sandbox import Sandbox
 
-from .running import a_database, as_environment, be_at, run_script
+from .running import a_database, administer, as_environment, be_at, run_script
 from .truth import Row, read
 from .verified import TABLES, Loaded, differing, results, settings_of, silent, vary
 
@@ -346,6 +347,20 @@ def test_one_connection(on_duckdb: Loaded, monkeypatch: pytest.MonkeyPatch) -> N
     told = [line for line in lines if "unexplained: " in line]
     assert told
     assert all(f"time entry {entry_of(on_duckdb)['id']} is missing here" in line for line in told)
+
+
+def test_database_gone(on_postgres: Loaded, postgres_server: str) -> None:
+    """Where the database refuses to be asked again, the destination is named."""
+    with on_postgres.pipeline.sql_client() as client:
+        ((name,),) = client.execute_sql("SELECT current_database()") or ()
+    allow = f"ALTER DATABASE {name} ALLOW_CONNECTIONS"
+    on_postgres.sandbox.before_request = lambda *_: administer(postgres_server, f"{allow} false")
+    try:
+        with pytest.raises(LoadError, match=r"not currently accepting.*check the destination"):
+            verify(on_postgres.pipeline, tell=silent, **on_postgres.settings)
+    finally:
+        on_postgres.sandbox.before_request = None
+        administer(postgres_server, f"{allow} true")
 
 
 def test_lost_history(on_duckdb: Loaded) -> None:
