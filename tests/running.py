@@ -13,7 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 import dlt
-import psycopg2
 import pytest
 from dlt import Pipeline
 from dlt.extract import DltSource
@@ -77,6 +76,8 @@ def execute(pipeline: Pipeline, statement: str) -> None:
 
 def administer(server: str, statement: str) -> None:
     """Run a statement about the databases of a Postgres server."""
+    import psycopg2  # the environments of engines lack it
+
     with closing(psycopg2.connect(server)) as connection:
         connection.autocommit = True
         connection.cursor().execute(statement)
