@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import Event
@@ -43,6 +44,9 @@ SMALL = Sizes(
     batch_requests=6,
 )
 """Sizes that make a tiny account long: its lists come in windows of a few records."""
+
+LONGER = replace(SMALL, batch_records=80, batch_requests=20)
+"""Sizes by which a first read takes half as many batches."""
 
 
 def be_at(home: Path, patch: pytest.MonkeyPatch) -> None:
@@ -96,6 +100,27 @@ def a_database(server: str) -> Iterator[str]:
         yield server.replace("/postgres?", f"/{name}?")
     finally:
         administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def written(pipeline: Pipeline) -> dict[str, int]:
+    """Return how many rows of each table the last run sent to the destination."""
+    trace = pipeline.last_trace
+    assert trace
+    assert trace.last_normalize_info
+    counts = trace.last_normalize_info.row_counts
+    return {table: rows for table, rows in counts.items() if not table.startswith("_") and rows}
+
+
+def loads(pipeline: Pipeline, *tables: str) -> dict[str, dict[Any, tuple[str, str]]]:
+    """Return of each table which load brought each row, and dlt's id of the row."""
+    found = {}
+    with pipeline.sql_client() as client:
+        for table in tables:
+            name = client.make_qualified_table_name(table)
+            keys = "_account_id" if table == "company" else "id"
+            rows = client.execute_sql(f"SELECT {keys}, _dlt_load_id, _dlt_id FROM {name}")
+            found[table] = {key: (load, row_id) for key, load, row_id in rows or ()}
+    return found
 
 
 def second_pipeline(pipeline: Pipeline) -> Pipeline:
