@@ -37,14 +37,17 @@ SQL = ("sqlite", *(["mariadb"] if "TEST_MARIADB_URL" in os.environ else []))
 FILES = ("parquet", "csv")
 LAKES = ("delta", "iceberg")
 
-DELETED = "time_entries invoices clients invoice_payments".split()
-"""A list by date, one with nested tables, one by page, and children."""
-EDITED = ("contacts", "time_entries", "invoices", "clients", "company", "roles", "users")
+DELETED = ("expenses", "invoices", "invoice_payments")
+"""A list by date, one with nested tables, and children."""
+EDITED = ("time_entries", "invoices", "clients", "company", "roles")
 """What `edit` changes, and the tables that each run reads whole or in another way."""
-MANY = (*EDITED, "expenses", "estimates", "projects", "invoice_messages", "user_cost_rates")
+MANY = (
+    *("users", "expenses", "estimates", "projects", "invoice_messages", "user_cost_rates"),
+    *("user_teammates", *EDITED),
+)
 """Each kind of table and column, in each way that a table is read."""
-WHOLE = {*SQL, "parquet"}
-"""Where all tables are loaded: one destination that takes rows, one that takes files."""
+AGAIN = (*EDITED, "users", "estimates")
+"""Of these the last ones did not change."""
 
 
 @dataclass
@@ -144,7 +147,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 def edit(sandbox: Sandbox) -> None:
     """Change records, add one, and take items from a list."""
     account = sandbox.account
-    account.update("contacts", next(iter(account.records["contacts"])), title="edited")
     account.update("time_entries", next(iter(account.records["time_entries"])), notes="edited")
     invoices = account.records["invoices"].items()
     invoice = next(i for i, record in invoices if len(record["line_items"]) > 1)
@@ -173,9 +175,9 @@ def empty(sandbox: Sandbox) -> None:
 
 
 def assert_holds(place: Place, sandbox: Sandbox, *tables: str) -> None:
-    """Demand of the tables, or all, a row for each record, and where rows are removed no other."""
+    """Demand of the tables a row for each record, and where rows are removed no other."""
     for endpoint in ALWAYS:
-        if not tables or endpoint.name in tables:
+        if endpoint.name in tables:
             _assert_holds(place, endpoint, sandbox.account.truth(endpoint.name))
 
 
@@ -231,15 +233,12 @@ def _moment(value: Any) -> datetime | None:
 
 
 def test_changes(sandbox: Sandbox, source: Make, place: Place) -> None:
-    """A first run, a quiet one and one with changes each leave the truth in the latest rows."""
-    first = () if place.kind in WHOLE else MANY
-    place.run(source().with_resources(*first) if first else source())
-    assert_holds(place, sandbox, *first)
-    place.run(source().with_resources(*EDITED))
-    assert_holds(place, sandbox, *EDITED)
+    """A first run and one with changes of some tables leave the truth in the latest rows."""
+    place.run(source().with_resources(*MANY))
+    assert_holds(place, sandbox, *MANY)
     edit(sandbox)
-    place.run(source().with_resources(*EDITED))
-    assert_holds(place, sandbox, *EDITED)
+    place.run(source().with_resources(*AGAIN))
+    assert_holds(place, sandbox, *AGAIN)
 
 
 def test_deletions(sandbox: Sandbox, source: Make, place: Place) -> None:
@@ -254,7 +253,7 @@ def test_deletions(sandbox: Sandbox, source: Make, place: Place) -> None:
         assert None not in {row["updated_at"] for row in place.rows(table)}
 
 
-@pytest.mark.parametrize("place", [*SQL, "csv", "iceberg"], indirect=True)
+@pytest.mark.parametrize("place", [*SQL, "csv", "delta"], indirect=True)
 def test_flag(sandbox: Sandbox, source: Make, place: Place) -> None:
     """With `flag`, what is gone is flagged where rows can be updated, and else stays as it was."""
     place.run(source(deletions="flag").with_resources(*DELETED))
@@ -268,14 +267,13 @@ def test_flag(sandbox: Sandbox, source: Make, place: Place) -> None:
 
 
 def test_empty_account(sandbox: Sandbox, source: Make, place: Place) -> None:
-    """An empty account loads, and loads again, and what is added later arrives."""
+    """An empty account loads, and loads again with what is added later."""
     tables = ("company", "users", *DELETED)
-    client = dict(next(iter(sandbox.account.records["clients"].values())))
+    invoice = dict(next(iter(sandbox.account.records["invoices"].values())))
     empty(sandbox)
-    for _ in range(2):
-        place.run(source().with_resources(*tables))
-        assert_holds(place, sandbox, *tables)
-    sandbox.account.add("clients", {**client, "updated_at": sandbox.clock.stamp()})
+    place.run(source().with_resources(*tables))
+    assert_holds(place, sandbox, *tables)
+    sandbox.account.add("invoices", {**invoice, "updated_at": sandbox.clock.stamp()})
     place.run(source().with_resources(*tables))
     assert_holds(place, sandbox, *tables)
 
@@ -312,7 +310,7 @@ def test_two_destinations(
         "files", destination=dlt.destinations.filesystem(str(folder)), dataset_name="harvest_data"
     )
     place = Place(kind, into_files, folder)
-    tables = "clients", "invoices", "invoice_payments"
+    tables = "clients", "invoices"
     same = source(full_read=True).with_resources(*tables)
     for _ in range(2):
         place.run(same)
@@ -327,7 +325,7 @@ def test_two_destinations(
 
 def test_notice(source: Make, place: Place, told: list[str]) -> None:
     """What a destination can't do is said once in a line, and there is nothing else to read."""
-    place.run(source().with_resources("clients", "invoices", "company"))
+    place.run(source().with_resources("clients", "invoices"))
     expected = {"parquet": "can't be replaced", "csv": "can't be replaced",
                 "delta": "not removed", "iceberg": "not removed"}.get(place.kind)  # fmt: skip
     if expected is None:
