@@ -10,27 +10,42 @@ import dlt
 import pytest
 from dlt import Pipeline
 
+from harvest import connection
+from harvest.extract.state import last_run
 from harvest_sandbox import Sandbox
 
-from .running import Make, run_script
+from .running import Make, loads, run_script, written
 from .truth import ALWAYS, assert_equal, read
 
-CHANGING = ("time_entries", "clients", "invoices", "invoice_messages", "invoice_payments", "tasks")
-OF_ALL_KINDS = (*CHANGING, "company", "roles", "users", "user_cost_rates")
+OF_ALL_KINDS = ("time_entries", "clients", "invoices", "invoice_payments", "company", "roles")
 """One thing, lists by their changes and without, by date, with nested tables, and children."""
 
 
-def test_full_sync(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
-    """A first run brings every table, value for value, types included."""
+def test_full_sync(
+    sandbox: Sandbox, source: Make, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first run brings every table, value for value, types included.
+
+    A full read of the account, which did not change, writes no row, and counts what it read.
+    """
+    monkeypatch.setattr(connection, "ROWS_AT_ONCE", 7)
+    tables = [endpoint.name for endpoint in ALWAYS]
     pipeline.run(source())
     assert_equal(pipeline, sandbox)
+    before = loads(pipeline, *tables)
+    pipeline.run(source(full_read=True))
+    assert written(pipeline) == {}
+    assert loads(pipeline, *tables) == before
+    unchanged = last_run(pipeline).unchanged
+    assert unchanged == {table: len(rows) for table, rows in before.items() if rows}
 
 
 def test_nothing_changed(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """A second run with nothing new asks only for changes and leaves the truth."""
+    """A second run with nothing new asks only for changes, writes no row, leaves the truth."""
     duck.run(source().with_resources(*OF_ALL_KINDS))
     sandbox.log.clear()
     duck.run(source().with_resources(*OF_ALL_KINDS))
+    assert written(duck) == {}
     assert_equal(duck, sandbox, *OF_ALL_KINDS)
     changes, running = [r.params for r in sandbox.log if r.path == "/v2/time_entries"]
     assert "updated_since" in changes
@@ -42,14 +57,15 @@ def test_nothing_changed(sandbox: Sandbox, source: Make, duck: Pipeline) -> None
 def test_no_row_changed(sandbox: Sandbox, source: Make, postgres: Pipeline) -> None:
     """A second run that brings no row at all of some tables loads too: on Postgres no file may."""
     sandbox.updated_since_exclusive = True
-    for _ in range(3):
+    for _ in range(2):
         postgres.run(source().with_resources(*OF_ALL_KINDS))
-        assert_equal(postgres, sandbox, *OF_ALL_KINDS)
+    assert_equal(postgres, sandbox, *OF_ALL_KINDS)
 
 
 def test_changes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """A second run brings what changed, what is new, and drops deleted children."""
-    pipeline.run(source().with_resources(*CHANGING))
+    tables = ("time_entries", "clients", "invoices", "invoice_messages", "invoice_payments")
+    pipeline.run(source().with_resources(*tables))
     account = sandbox.account
     entry = next(iter(account.records["time_entries"]))
     account.update("time_entries", entry, hours=Decimal("12345678901234567.89"), notes="")
@@ -58,15 +74,15 @@ def test_changes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     account.delete("invoice_messages", message)
     invoice = account.rows("invoices")[0]
     account.add("invoice_payments", {**_payment(), "amount": Decimal("0.1")}, invoice["id"])
-    pipeline.run(source().with_resources(*CHANGING))
-    assert_equal(pipeline, sandbox, *CHANGING)
+    pipeline.run(source().with_resources(*tables))
+    assert_equal(pipeline, sandbox, *tables)
 
 
 @pytest.mark.parametrize("name", [endpoint.name for endpoint in ALWAYS])
 def test_each_alone(sandbox: Sandbox, source: Make, duck: Pipeline, name: str) -> None:
     """Each table alone asks Harvest only for itself, its parent's list and what the token sees."""
-    duck.run(source().with_resources(name))
-    assert_equal(duck, sandbox, name)
+    duck.extract(source().with_resources(name))
+    assert last_run(duck).written == {name: len(sandbox.account.truth(name))}
     roots = {r.path.split("/")[2] for r in sandbox.log if r.path != "/v2/users/me"}
     endpoint = next(e for e in ALWAYS if e.name == name)
     assert roots == {endpoint.parent or endpoint.path}
@@ -74,10 +90,9 @@ def test_each_alone(sandbox: Sandbox, source: Make, duck: Pipeline, name: str) -
 
 def test_children_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A child loaded before its parent does not move the parent's cursor."""
-    children = ("invoice_payments", "user_cost_rates")
-    duck.run(source().with_resources(*children))
-    duck.run(source().with_resources("invoices", "users", *children))
-    assert_equal(duck, sandbox, "invoices", "users", *children)
+    duck.run(source().with_resources("invoice_payments"))
+    duck.run(source().with_resources("invoices", "invoice_payments"))
+    assert_equal(duck, sandbox, "invoices", "invoice_payments")
 
 
 def test_last_child_deleted(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
@@ -114,22 +129,25 @@ def test_anchor(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 def test_no_local_state(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A run on a new machine goes on from the state in the destination."""
-    duck.run(source().with_resources(*CHANGING))
+    tables = ("time_entries", "invoice_messages")
+    duck.run(source().with_resources(*tables))
     duck.drop()
     sandbox.log.clear()
-    duck.run(source().with_resources(*CHANGING))
+    duck.run(source().with_resources(*tables))
     changes, _ = [r.params for r in sandbox.log if r.path == "/v2/time_entries"]
     assert not changes["updated_since"].startswith("2010")
-    assert_equal(duck, sandbox, *CHANGING)
+    assert_equal(duck, sandbox, *tables)
 
 
 @pytest.mark.parametrize("style", ["page", "cursor"])
-@pytest.mark.parametrize("cap", [1, 7])
-def test_pages(sandbox: Sandbox, source: Make, duck: Pipeline, style: str, cap: int) -> None:
+@pytest.mark.parametrize(("cap", "by_date"), [(1, "expenses"), (7, "time_entries")])
+def test_pages(
+    sandbox: Sandbox, source: Make, duck: Pipeline, style: str, cap: int, by_date: str
+) -> None:
     """Every record arrives in either style, whatever a page holds."""
     sandbox.styles, sandbox.page_cap = style, cap
-    duck.run(source().with_resources("time_entries", "clients"))
-    assert_equal(duck, sandbox, "time_entries", "clients")
+    duck.run(source().with_resources(by_date, "clients"))
+    assert_equal(duck, sandbox, by_date, "clients")
 
 
 def test_new_field(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
@@ -144,7 +162,7 @@ def test_new_field(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("style", ["page", "cursor"])
-@pytest.mark.parametrize("count", [0, 1, 2000, 2001])
+@pytest.mark.parametrize("count", [0, 2000, 2001])
 def test_page_edges(sandbox: Sandbox, source: Make, duck: Pipeline, style: str, count: int) -> None:
     """Lists that end just at, before or behind a full page are whole."""
     sandbox.styles = style
@@ -158,13 +176,14 @@ def test_page_edges(sandbox: Sandbox, source: Make, duck: Pipeline, style: str, 
 
 def test_same_source_again(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """One source object can be run again and again, each time as if it were new."""
-    same = source().with_resources(*CHANGING)
+    tables = ("tasks", "invoices", "invoice_messages")
+    same = source().with_resources(*tables)
     duck.run(same)
     account = sandbox.account
     account.update("tasks", next(iter(account.records["tasks"])), is_default=True)
     account.delete("invoice_messages", next(iter(account.records["invoice_messages"])))
     duck.run(same)
-    assert_equal(duck, sandbox, *CHANGING)
+    assert_equal(duck, sandbox, *tables)
 
 
 def test_without_pipeline(sandbox: Sandbox, source: Make) -> None:
