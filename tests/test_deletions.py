@@ -21,9 +21,11 @@ DELETED = (
     "roles", "user_assignments", "task_assignments", "expense_categories", "invoice_payments",
 )  # fmt: skip
 
-FEW = ("time_entries", "invoices", "invoice_payments", "invoice_messages", "clients", "users")
-"""A list by date, one with nested lists, its children, and lists by page."""
+FEW = ("time_entries", "invoices", "invoice_payments")
+"""A list by date, one with nested lists, and its children."""
 
+MESSAGES = ("invoices", "invoice_messages")
+"""Children of which there are many, and their parents."""
 
 FLAGGED = ("time_entries", "invoices", "clients", "users", "roles", "invoice_payments")
 """A list by date, one with nested lists, lists by page with and without stamps, and children."""
@@ -44,7 +46,7 @@ def test_full_read_removes(sandbox: Sandbox, source: Make, pipeline: Pipeline) -
     All tables on DuckDB, and one of each kind on Postgres.
     """
     whole = pipeline.destination.destination_name == "duckdb"
-    tables = () if whole else (*FEW, "projects", "estimates", "roles", "user_assignments")
+    tables = () if whole else (*FEW, "clients", "roles")
     chosen = tables or tuple(endpoint.name for endpoint in ALWAYS)
     pipeline.run(source().with_resources(*chosen))
     delete_one_of_each(sandbox)
@@ -78,7 +80,7 @@ def test_log(
     assert f"{payment} of invoices {invoice} (gone too)" in caplog.text
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 149, 150, 151])
+@pytest.mark.parametrize("at_once", [1, 149, 150])
 def test_in_pieces(sandbox: Sandbox, source: Make, duck: Pipeline, at_once: int) -> None:
     """What is gone is found in whatever pieces the keys are read, at either end and between."""
     duck.run(source().with_resources("time_entries"))
@@ -108,7 +110,7 @@ def test_flag(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     assert len(read(pipeline, "invoices__line_items")) == items
     assert client == gone["clients"]
     sandbox.account.add("clients", {**record, "updated_at": sandbox.clock.stamp()})
-    pipeline.run(source(deletions="flag").with_resources(*FLAGGED))
+    pipeline.run(source(deletions="flag").with_resources("clients"))
     (row,) = [row for row in read(pipeline, "clients") if row["id"] == client]
     assert row["_deleted_at"] is None
 
@@ -138,7 +140,7 @@ def test_when(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     duck.run(source().with_resources(*entries))
     entry = next(iter(sandbox.account.records["time_entries"]))
     sandbox.account.delete("time_entries", entry)
-    for settings in ({"full_read_hours": -1}, {"full_read_hours": 1}, {}):
+    for settings in ({"full_read_hours": -1}, {}):
         duck.run(source(**settings).with_resources(*entries))
         assert entry in {row["id"] for row in read(duck, "time_entries")}
     duck.run(source(full_read_hours=0).with_resources(*entries))
@@ -147,38 +149,41 @@ def test_when(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 def test_suspicious(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Most rows of a table gone is an error that changes nothing, until the user confirms it."""
-    duck.run(source().with_resources(*FEW))
+    tables = ("time_entries", "clients")
+    duck.run(source().with_resources(*tables))
     before = read(duck, "time_entries")
     for entry in list(sandbox.account.records["time_entries"])[10:]:
         sandbox.account.delete("time_entries", entry)
-    said = str(failure(duck, source(full_read=True).with_resources(*FEW)))
+    said = str(failure(duck, source(full_read=True).with_resources(*tables)))
     assert "`time_entries`: Harvest no longer lists 140 of the 150" in said
     assert "confirm_deletions" in said
     assert read(duck, "time_entries") == before
-    duck.run(source(full_read=True, confirm_deletions=True).with_resources(*FEW))
-    assert_equal(duck, sandbox, *FEW)
+    duck.run(source(full_read=True, confirm_deletions=True).with_resources(*tables))
+    assert_equal(duck, sandbox, *tables)
 
 
 def test_suspicious_children(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Children that go while their parents stay are suspicious too."""
-    duck.run(source().with_resources(*FEW))
+    duck.run(source().with_resources(*MESSAGES))
     messages = list(sandbox.account.records["invoice_messages"])
     assert len(messages) >= 10
     for message in messages:
         sandbox.account.delete("invoice_messages", message)
-    assert "`invoice_messages`" in str(failure(duck, source().with_resources(*FEW)))
-    duck.run(source(confirm_deletions=True).with_resources(*FEW))
+    assert "`invoice_messages`" in str(failure(duck, source().with_resources(*MESSAGES)))
+    duck.run(source(confirm_deletions=True).with_resources(*MESSAGES))
     assert read(duck, "invoice_messages") == []
 
 
 def test_suspicious_flags_nothing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """With `flag` too, a suspicious run changes nothing."""
-    duck.run(source(deletions="flag").with_resources(*FEW))
+    duck.run(source(deletions="flag").with_resources(*MESSAGES))
     for message in list(sandbox.account.records["invoice_messages"]):
         sandbox.account.delete("invoice_messages", message)
-    assert "`invoice_messages`" in str(failure(duck, source(deletions="flag").with_resources(*FEW)))
+    assert "`invoice_messages`" in str(
+        failure(duck, source(deletions="flag").with_resources(*MESSAGES))
+    )
     assert {row["_deleted_at"] for row in read(duck, "invoice_messages")} == {None}
-    duck.run(source(deletions="flag", confirm_deletions=True).with_resources(*FEW))
+    duck.run(source(deletions="flag", confirm_deletions=True).with_resources(*MESSAGES))
     assert None not in {row["_deleted_at"] for row in read(duck, "invoice_messages")}
 
 
@@ -191,7 +196,7 @@ def narrow(sandbox: Sandbox, **fields: Any) -> None:
 
 def test_narrower_token(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """A token that sees less than the one before removes nothing, and says so."""
-    chosen = ("time_entries", "expenses")
+    chosen = ("expenses",)
     duck.run(source().with_resources(*chosen))
     owner = sandbox.users[sandbox.token]
     assert owner
