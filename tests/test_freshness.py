@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -80,7 +81,8 @@ def test_later_runs(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 def test_history(source: Make, duck: Pipeline) -> None:
     """The moment from which on history is whole is the anchor's, and reference data has none."""
-    duck.run(source(anchor_date="2024-02-03"))
+    with Sandbox("empty", rate_limit=None) as empty:
+        duck.run(source(base_url=empty.base_url, anchor_date="2024-02-03"))
     said = freshness(duck)
     for endpoint in ENDPOINTS:
         if endpoint.on_request:
@@ -95,10 +97,11 @@ def test_history(source: Make, duck: Pipeline) -> None:
 def test_batches(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """While a first read comes in batches, each table says how far it came."""
     sandbox.page_cap = 10
+    sizes = replace(SMALL, batch_records=80, batch_requests=30)
     names = ("time_entries", "invoice_payments")
 
     def run() -> tuple[Row, Row]:
-        duck.run(source(in_batches=True, sizes=SMALL).with_resources(*names))
+        duck.run(source(in_batches=True, sizes=sizes).with_resources(*names))
         said = freshness(duck)
         return said["time_entries"], said["invoice_payments"]
 
@@ -116,10 +119,11 @@ def test_batches(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert_equal(duck, sandbox, *names)
 
 
-def test_problems(sandbox: Sandbox, settings: Settings, duck: Pipeline) -> None:
+def test_problems(sandbox: Sandbox, source: Make, settings: Settings, duck: Pipeline) -> None:
     """A table that fails, or is left out, keeps its times and says why, until it is read again."""
-    sandbox.account.company["estimate_feature"] = False
-    load(duck, **settings)  # what is named is not left out
+    for module in ("estimate_feature", "expense_feature", "invoice_feature"):
+        sandbox.account.company[module] = False
+    duck.run(source())  # what is named is not left out
     before = freshness(duck)
     assert before["estimate_messages"]["problem"] == "module switched off"
     assert before["estimate_messages"]["read_at"] is None
@@ -132,7 +136,7 @@ def test_problems(sandbox: Sandbox, settings: Settings, duck: Pipeline) -> None:
     assert "Harvest answered 422" in after["users"]["problem"]
     assert "`users` failed" in after["user_cost_rates"]["problem"]
     assert after["users"] == {**before["users"], "problem": after["users"]["problem"]}
-    load(duck, *tables, **settings)
+    duck.run(source().with_resources(*tables))
     mended = freshness(duck)
     assert mended["users"]["problem"] is mended["user_cost_rates"]["problem"] is None
 
@@ -146,19 +150,19 @@ def test_failed_run(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert freshness(duck) == before
 
 
-def test_lost(sandbox: Sandbox, settings: Settings, postgres: Pipeline) -> None:
+def test_lost(sandbox: Sandbox, source: Make, settings: Settings, postgres: Pipeline) -> None:
     """The table comes back whole after somebody dropped it, or a refresh of one table did."""
     first = [endpoint.name for endpoint in ENDPOINTS[:3]]
-    load(postgres, "tasks", "invoices", "time_entries", *first, **settings)
+    postgres.run(source().with_resources("tasks", "time_entries", *first))
     before = freshness(postgres)
     sandbox.clock.shift(minutes=1)
     with postgres.sql_client() as client:
         client.execute_sql(f"DROP TABLE {client.make_qualified_table_name(FRESHNESS)}")
-    load(postgres, "tasks", **settings)
+    postgres.run(source().with_resources("tasks"))
     dropped = freshness(postgres)
     assert {**before, "tasks": dropped["tasks"]} == dropped
-    for table in first:  # whichever of them dlt takes the table to belong to
-        load(postgres, table, refresh=True, **settings)
+    # Whichever of them dlt takes the table to belong to.
+    load(postgres, *first, refresh=True, **settings)
     refreshed = freshness(postgres)
     assert {table for table in before if refreshed[table] == before[table]} == before.keys() - {
         "tasks",

@@ -458,10 +458,9 @@ def test_keeps_changing(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
-@pytest.mark.parametrize("table", ["time_entries", "clients", "estimates", "users"])
-@pytest.mark.parametrize("page", [2])
+@pytest.mark.parametrize("table", ["time_entries", "clients", "estimates"])
 def test_change_while_reading(
-    sandbox: Sandbox, source: Make, duck: Pipeline, table: str, page: int, hours: int
+    sandbox: Sandbox, source: Make, duck: Pipeline, table: str, hours: int
 ) -> None:
     """A change to a page already read comes with the next run, whatever Harvest's clock says."""
     sandbox.clock.shift(hours=hours)
@@ -473,7 +472,7 @@ def test_change_while_reading(
         sandbox.clock.shift(minutes=10)
         sandbox.account.update(table, oldest, notes="last page, newer stamp")
 
-    at_page(sandbox, table, page, edit)
+    at_page(sandbox, table, 2, edit)
     duck.run(source().with_resources(table))
     assert len(read(duck, table)) == len(sandbox.account.records[table])
     sandbox.before_request = None
@@ -482,7 +481,7 @@ def test_change_while_reading(
     assert_equal(duck, sandbox, table)
 
 
-@pytest.mark.parametrize("table", ["time_entries", "clients", "estimates"])
+@pytest.mark.parametrize("table", ["time_entries", "clients"])
 def test_late_commit(sandbox: Sandbox, source: Make, duck: Pipeline, table: str) -> None:
     """A change that was made while a run read, and showed only after it, comes with the next."""
     sandbox.page_cap = max(2, len(sandbox.account.records[table]) // 3)
