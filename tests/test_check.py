@@ -350,7 +350,6 @@ def test_run_doubts_days(
     ("style", "quirks"),
     [
         ("page", {"oldest_first": ["time_entries"]}),
-        ("cursor", {"oldest_first": ["time_entries"]}),
         ("page", {"without_total_entries": ["time_entries", "clients"]}),
         ("cursor", {"without_total_entries": ["time_entries", "clients"]}),
         ("cursor", {"ignored_filters": ["updated_since"]}),

@@ -158,15 +158,15 @@ def test_scope_changes(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
         assert state.focus == scope
 
 
-def test_scope_narrowed_flags(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
+def test_scope_narrowed_flags(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """With "flag", what is out of scope now is flagged, and loses the flag when it is in again."""
     wide = {"projects": common(sandbox, "project", 2)}
     narrow = {"projects": wide["projects"][:1]}
     for scope in (wide, narrow, wide):
         chosen = source(**scope, deletions="flag", confirm_deletions=True)
-        pipeline.run(chosen.with_resources("time_entries"))
-        assert_scope(pipeline, sandbox, scope, "time_entries", flagged=True)
-        assert len(read(pipeline, "time_entries")) == len(in_scope(sandbox, "time_entries", **wide))
+        duck.run(chosen.with_resources("time_entries"))
+        assert_scope(duck, sandbox, scope, "time_entries", flagged=True)
+        assert len(read(duck, "time_entries")) == len(in_scope(sandbox, "time_entries", **wide))
 
 
 def test_mistyped(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
