@@ -140,8 +140,8 @@ def test_one_account(sandbox: Sandbox, settings: Settings, duck: Pipeline, told:
     said: list[str] = []
     summary = load(duck, "clients", **settings, tell=said.append)
     state = duck.state["sources"]["harvest"]
-    for form in (FIRST, [FIRST], f"[{FIRST}]"):
-        (account,) = accounts_of({**settings, "account_id": form})
+    for text in (f"{FIRST}", f"[{FIRST}]"):
+        (account,) = accounts_of({**settings, "account_id": text})
         assert account.settings.account_ids == (FIRST,)
     for form in ([str(FIRST), FIRST], "all"):
         load(duck, "clients", **{**settings, "account_id": form}, tell=said.append)
