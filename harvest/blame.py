@@ -31,7 +31,7 @@ BUGS = (
 """Exceptions that code raises by mistake, and that no destination or network causes."""
 
 OUR_FOLDER = Path(__file__).parent
-DESTINATIONS = Path(destinations.__file__).parent
+DESTINATIONS_OF_DLT = Path(destinations.__file__).parent
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
@@ -40,8 +40,9 @@ def explained(pipeline: Pipeline) -> Iterator[None]:
     """Turn whatever is raised into one line that says whose affair it is, and what to do.
 
     A destination's drivers report values and credentials that they refuse by exceptions that
-    elsewhere are bugs, so where dlt deals with the destination they are not taken for ours.
-    Elsewhere a step of the user's own may raise anything, so the code that raised it is looked at.
+    elsewhere are bugs, so where dlt deals with the destination, by its step or by the code that
+    raised it, they are not taken for ours. Elsewhere a step of the user's own may raise anything,
+    so the code that raised it is looked at.
     """
     try:
         yield
@@ -54,7 +55,7 @@ def explained(pipeline: Pipeline) -> Iterator[None]:
                 raise refusal(pipeline, link) from error
         step = getattr(error, "step", "run")
         at_destination = step in {"sync", "load"} or any(
-            isinstance(link, DestinationException) or _is_drivers(link) for link in links
+            isinstance(link, DestinationException) or _is_destinations(link) for link in links
         )
         if at_destination:
             raise LoadError(step, links[-1]) from error
@@ -79,11 +80,17 @@ def _blamed(error: BaseException) -> traceback.FrameSummary:
     return frames[-1]
 
 
-def _is_drivers(error: BaseException) -> bool:
-    """Whether a driver of dlt's raised it: where it connects, dlt lets it through as it is."""
-    frames = traceback.extract_tb(error.__traceback__)
-    known = [f for f in frames if _is_ours(f) or _is_users(f) or _is_in(DESTINATIONS, f)]
-    return bool(known) and _is_in(DESTINATIONS, known[-1])
+def _is_destinations(error: BaseException) -> bool:
+    """Whether dlt's code for destinations raised it, or a driver that this calls.
+
+    dlt wraps what a driver raises when it is asked, but not when it can't connect.
+    """
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if _is_in(DESTINATIONS_OF_DLT, frame):
+            return True
+        if _is_ours(frame) or _is_users(frame):
+            return False
+    return False
 
 
 def _is_in(folder: Path, frame: traceback.FrameSummary) -> bool:

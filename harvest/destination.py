@@ -70,7 +70,7 @@ def demand_dataset(pipeline: Pipeline) -> None:
     Raises:
         ConfigurationError: Both have one name.
     """
-    client = pipeline.destination_client()
+    client = pipeline.destination_client()  # one: for each, dlt reads the configuration anew
     config = client.config
     if isinstance(config, DuckDbClientConfiguration) and config.credentials.database:
         file = Path(str(config.credentials.database)).name

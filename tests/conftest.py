@@ -21,6 +21,7 @@ from harvest.api.auth import PersonalToken
 from harvest.api.client import HarvestClient
 from harvest.api.rate_limit import limiters
 from harvest.settings import Sizes
+from harvest.underway import RUNS, end
 from harvest_sandbox import Sandbox
 
 from . import quicker  # noqa: F401 - by being imported
@@ -29,13 +30,19 @@ from .webhook import Hook
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - Linux keeps these files in memory
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 8 * 2**30:
-    # The suite takes a tenth less CPU time there. Of tests that pass nothing stays.
+    # The suite takes a tenth less CPU time there. What failed lies there for three runs.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.fixture(autouse=True)
-def _clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    logger = logging.getLogger("dlt")
+    level = logger.level
     be_at(tmp_path, monkeypatch)
+    yield
+    logger.setLevel(level)  # dlt keeps what a test chose
+    for run in [*RUNS.values()]:  # of tests that only extract
+        end(run.connection.pipeline)
 
 
 @pytest.fixture
@@ -94,7 +101,7 @@ def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
     data = tmp_path_factory.mktemp("postgres")
     server = get_server(data, cleanup_mode="stop")
-    # No test cuts its power, so it need not wait for the disk.
+    # What it wrote outlives its processes, which tests kill; only a power cut would need the disk.
     server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")
     yield server
     server.cleanup()

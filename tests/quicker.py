@@ -75,4 +75,4 @@ if yaml.__with_libyaml__:
     yaml.dump.__defaults__ = None, yaml.CDumper
 
 gc.freeze()  # what is imported stays, so the collector need not go through it each time
-gc.set_threshold(50_000, 20, 20)  # it took a twelfth of the suite's CPU time
+gc.set_threshold(50_000, 20, 20)  # by Python's own it takes a twelfth of the suite's CPU time

@@ -91,8 +91,8 @@ def administer(server: str, statement: str) -> None:
 def a_database(server: str) -> Iterator[str]:
     """Make an empty database of a Postgres server, which ends with this block; yield its address.
 
-    Each load of a file reads all types of its database first, so a test that used the tables of
-    others' would pay for them.
+    ADBC reads all types of a database whenever it connects, and each table is one: in a database
+    that tests share, each would pay for those before it.
     """
     name = f"test_{uuid4().hex}"
     administer(server, f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy")

@@ -55,7 +55,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox) -> Job
     return describe(sandbox, tmp_path, request.param, credentials, request.node.name)
 
 
-def begin(job: Job, sandbox: Sandbox) -> None:
+def load_and_change(job: Job, sandbox: Sandbox) -> None:
     """Run once, and change records."""
     with job.held():
         job.load()
@@ -72,7 +72,7 @@ def assert_mended(job: Job, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("job", ["duckdb"], indirect=True)
 def test_killed_while_reading(job: Job, sandbox: Sandbox) -> None:
     """A run killed between two requests costs nothing: the next one reads all of it again."""
-    begin(job, sandbox)
+    load_and_change(job, sandbox)
     asked = when_asked(sandbox, 5)
     with begun(crash, job) as child:
         assert asked.wait(30)
@@ -85,7 +85,7 @@ def test_killed_while_reading(job: Job, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(("job", "step"), STEPS, indirect=["job"])
 def test_killed_in_a_step(job: Job, sandbox: Sandbox, step: str) -> None:
     """A run killed between two files loses nothing: the next one brings that and what is new."""
-    begin(job, sandbox)
+    load_and_change(job, sandbox)
     killed(replace(job, step=step, after=4))
     change(sandbox, seed=2)
     assert_mended(job, sandbox)
@@ -93,7 +93,7 @@ def test_killed_in_a_step(job: Job, sandbox: Sandbox, step: str) -> None:
 
 def test_killed_after_commit(job: Job, sandbox: Sandbox) -> None:
     """A run killed when the destination has taken a file, before dlt notes it, loads none twice."""
-    begin(job, sandbox)
+    load_and_change(job, sandbox)
     killed(replace(job, committed="invoices__line_items"))
     assert_mended(job, sandbox)
 
@@ -108,7 +108,7 @@ def test_first_run_killed(job: Job, sandbox: Sandbox, step: str) -> None:
 def test_killed_anytime(job: Job, sandbox: Sandbox) -> None:
     """A run killed at any moment is mended by the next one."""
     random = Random(time.time_ns())  # noqa: S311 - any moments will do
-    begin(job, sandbox)
+    load_and_change(job, sandbox)
     asked = when_asked(sandbox, 1)
     with begun(crash, job) as child:
         assert asked.wait(30)
@@ -127,7 +127,7 @@ def test_killed_anytime(job: Job, sandbox: Sandbox) -> None:
 
 def test_new_container(job: Job, sandbox: Sandbox) -> None:
     """When the machine goes with its disk in mid-load, a new one still brings all."""
-    begin(job, sandbox)
+    load_and_change(job, sandbox)
     killed(replace(job, step="Load", after=9))
     shutil.rmtree(job.pipelines_dir)
     assert_mended(job, sandbox)
@@ -146,16 +146,11 @@ class Strike(Progress):
 
 
 @pytest.mark.parametrize("blow", ["stopped", "killed", "disconnected"])
-def test_database_gone(
-    sandbox: Sandbox, tmp_path: Path, postgres_cluster: Any, postgres_server: str, blow: str
-) -> None:
+@pytest.mark.parametrize("job", ["postgres"], indirect=True)
+def test_database_gone(job: Job, sandbox: Sandbox, postgres_cluster: Any, blow: str) -> None:
     """A database that goes away in mid-load and comes back ends up with all, and nothing twice."""
     server = postgres_cluster
-    server.psql(f"CREATE DATABASE {blow}")
-    job = describe(
-        sandbox, tmp_path, "postgres", postgres_server.replace("/postgres?", f"/{blow}?"), "gone"
-    )
-    begin(job, sandbox)
+    load_and_change(job, sandbox)
 
     others = (
         "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid != pg_backend_pid()"
@@ -281,7 +276,7 @@ def test_two_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
 @pytest.mark.parametrize("job", ["duckdb"], indirect=True)
 def test_database_in_use(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """While another program holds the DuckDB file, runs fail; afterwards the next brings all."""
-    begin(job, sandbox)
+    load_and_change(job, sandbox)
     holder = f"import duckdb; file = duckdb.connect({job.credentials!r}); print('held', flush=True)"
     with subprocess.Popen(  # noqa: S603 - a line of Python
         [sys.executable, "-c", f"{holder}; input()"],

@@ -80,12 +80,12 @@ def test_log(
     assert f"{payment} of invoices {invoice} (gone too)" in caplog.text
 
 
-@pytest.mark.parametrize("at_once", [1, 146, 147])
+@pytest.mark.parametrize("at_once", [1, 146, 147])  # of 147 that are left: all but one, and all
 def test_in_pieces(sandbox: Sandbox, source: Make, duck: Pipeline, at_once: int) -> None:
     """What is gone is found in whatever pieces the keys are read, at either end and between."""
     duck.run(source().with_resources("time_entries"))
     entries = sorted(sandbox.account.records["time_entries"])
-    for entry in (entries[0], entries[7], entries[-1]):
+    for entry in (entries[0], entries[len(entries) // 2], entries[-1]):
         sandbox.account.delete("time_entries", entry)
     sizes = Sizes(keys_at_once=at_once)
     duck.run(source(full_read=True, sizes=sizes).with_resources("time_entries"))

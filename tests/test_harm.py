@@ -576,7 +576,7 @@ def test_everything(sandbox: Sandbox, settings: dict[str, Any], duck: Pipeline) 
 def test_empty_account(
     sandbox: Sandbox, source: Make, request: pytest.FixtureRequest, deletions: str, kind: str
 ) -> None:
-    """An account without anything has all tables, nested ones included, and fills them later."""
+    """An account without anything has tables of all kinds, and fills them later."""
     pipeline: Pipeline = request.getfixturevalue(kind)
     chosen = [endpoint for endpoint in ALWAYS if endpoint.nested or endpoint.name in KINDS]
     tables = [endpoint.name for endpoint in chosen]

@@ -164,7 +164,7 @@ def test_new_field(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
 @pytest.mark.parametrize("style", ["page", "cursor"])
 @pytest.mark.parametrize("count", [0, 2000, 2001])
 def test_page_edges(sandbox: Sandbox, source: Make, duck: Pipeline, style: str, count: int) -> None:
-    """Lists that end just at, before or behind a full page are whole."""
+    """Lists that are empty, that fill a page, or that have one record more, are whole."""
     sandbox.styles = style
     for task in list(sandbox.account.records["tasks"]):
         sandbox.account.delete("tasks", task)
