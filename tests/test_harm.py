@@ -152,7 +152,11 @@ def test_lossy_types(source: Make, duck: Pipeline) -> None:
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [("clients", "_dlt_load_id"), ("invoices__line_items", "_dlt_parent_id")],
+    [
+        ("clients", "_account_id"),
+        ("clients", "_dlt_load_id"),
+        ("invoices__line_items", "_dlt_parent_id"),
+    ],
 )
 def test_dropped_key(
     sandbox: Sandbox,

@@ -170,6 +170,7 @@ def test_failed_refresh(sandbox: Sandbox, settings: Settings, duck: Pipeline) ->
     with pytest.raises(harvest.HarvestError):
         load(duck, "time_entries", refresh=True, **settings)
     assert contents(duck) == before
+    assert "time_entries" not in remembered(duck)  # if it had failed after they were dropped
     load(duck, "time_entries", **settings)
     assert_equal(duck, sandbox, "time_entries", "clients")
 

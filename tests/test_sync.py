@@ -89,9 +89,15 @@ def test_each_alone(sandbox: Sandbox, source: Make, duck: Pipeline, name: str) -
 
 
 def test_children_first(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """A child loaded before its parent does not move the parent's cursor."""
+    """A child loaded before or without its parent does not move the parent's cursor."""
     duck.run(source().with_resources("invoice_payments"))
-    duck.run(source().with_resources("invoices", "invoice_payments"))
+    duck.run(source().with_resources("invoices"))
+    sandbox.clock.shift(hours=1)
+    sandbox.account.update("invoices", min(sandbox.account.records["invoices"]), notes="new")
+    sandbox.clock.shift(hours=1)
+    sandbox.account.update("invoices", max(sandbox.account.records["invoices"]), notes="newer")
+    duck.run(source().with_resources("invoice_payments"))
+    duck.run(source().with_resources("invoices"))
     assert_equal(duck, sandbox, "invoices", "invoice_payments")
 
 
