@@ -124,6 +124,7 @@ def finish_moves(pipeline: Pipeline) -> None:
     - The folder `load` counts as complete from its creation on, before it has its subfolders.
     - A package that is marked as complete, but not put away yet, is completed again: an error.
     - A package that was normalized is normalized again while its source is being deleted.
+    - A file of a job that waits to be renamed is taken for a job, whose name can't be read.
 
     Args:
         pipeline: Whose folder. No other process may run it now.
@@ -147,6 +148,14 @@ def finish_moves(pipeline: Pipeline) -> None:
     for package in _entries(normalized):
         if (package / PackageStorage.PACKAGE_COMPLETED_FILE_NAME).exists():
             package.rename(loaded / package.name)
+    for package in (*_entries(extracted), *_entries(normalized)):
+        _drop_nameless(package)
+
+
+def _drop_nameless(package: Path) -> None:
+    for path in package.glob("*_jobs/*"):
+        if "." not in path.name:  # A job's name has its table, its number and its format.
+            path.unlink()
 
 
 class RunsWatch:

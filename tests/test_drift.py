@@ -171,14 +171,19 @@ def test_ids_as_text(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     assert_equal(duck, sandbox, "tasks", "clients")
 
 
-def test_pages_become_cursors(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
-    """Lists that change their way of paging, even between two pages, stay whole."""
+@pytest.mark.parametrize("styles", [("page", "cursor"), ("cursor", "page")])
+@pytest.mark.parametrize("at", [5, 12, 30])
+def test_way_of_paging_changes(
+    sandbox: Sandbox, source: Make, duck: Pipeline, styles: tuple[str, str], at: int
+) -> None:
+    """Lists that change their way of paging while they are read, between two pages, stay whole."""
     sandbox.page_cap = 10
     tables = ("time_entries", "expenses", "invoices", "invoice_payments", "projects", "users")
 
     def switch(number: int, _: object) -> None:
-        sandbox.styles = ("page", "cursor")[number % 2]
+        sandbox.styles = styles[number >= at]
 
+    switch(0, None)
     sandbox.before_request = switch
     duck.run(source().with_resources(*tables))
     assert_equal(duck, sandbox, *tables)

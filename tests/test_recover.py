@@ -24,7 +24,7 @@ from harvest_sandbox import Sandbox
 
 from .crash_child import Job, change, describe, killed
 from .kill_child import run
-from .running import failure
+from .running import Make, failure
 from .truth import assert_equal, read
 
 TABLES = ["clients", "invoices"]
@@ -263,3 +263,21 @@ def test_no_recovery(held: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(said, LoadError)
     assert "OSError: no answer" in str(said)
     held.pipeline().run(held.read())
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_file_without_a_name(
+    sandbox: Sandbox, source: Make, settings: dict[str, Any], duck: Pipeline, *, plain: bool
+) -> None:
+    """What dlt was about to rename to a job when it was killed keeps no later run away."""
+    duck.extract(source().with_resources("clients"))
+    duck.normalize()
+    end(duck)
+    (package,) = duck.list_normalized_load_packages()
+    jobs = Path(duck.working_dir, "load", "normalized", package, "new_jobs")
+    (jobs / "449dc71b15b58ff130bc74c7cbde7225").touch()
+    if plain:
+        duck.run(source().with_resources("clients"))
+    else:
+        load(duck, "clients", **settings)
+    assert_equal(duck, sandbox, "clients")
