@@ -29,7 +29,7 @@ from harvest_sandbox.service import Request
 
 from .crash_child import TABLES, Job, Progress, change, crash, describe, killed
 from .processes import begun
-from .running import EVER, SCRIPT, run_script, running, when_asked
+from .running import EVER, SCRIPT, execute, run_script, running, when_asked
 from .truth import assert_equal
 
 STEPS = (("duckdb", "Normalize"), ("duckdb", "Load"), ("postgres", "Load"))
@@ -179,23 +179,20 @@ def test_database_gone(job: Job, sandbox: Sandbox, postgres_cluster: Any, blow: 
 def test_refused_row(job: Job, sandbox: Sandbox, remedy: str) -> None:
     """A row that the destination refuses stops the run; once mended on either side, all arrives."""
     job.load()
-    execute(job, "ALTER TABLE {invoices} ADD CONSTRAINT no_change CHECK (subject <> 'changed 1')")
+    execute(
+        job.pipeline(),
+        "ALTER TABLE {dataset}.invoices ADD CONSTRAINT no_change CHECK (subject <> 'changed 1')",
+    )
     change(sandbox)
     with pytest.raises(HarvestError, match="no_change"):
         job.load()
     if remedy == "destination":
-        execute(job, "ALTER TABLE {invoices} DROP CONSTRAINT no_change")
+        execute(job.pipeline(), "ALTER TABLE {dataset}.invoices DROP CONSTRAINT no_change")
     else:
         sandbox.clock.shift(minutes=5)
         for invoice in sandbox.account.rows("invoices"):
             sandbox.account.update("invoices", invoice["id"], subject="changed back")
     assert_mended(job, sandbox)
-
-
-def execute(job: Job, statement: str) -> None:
-    """Run a statement of the user's own."""
-    with job.pipeline().sql_client() as client:
-        client.execute_sql(statement.format(invoices=client.make_qualified_table_name("invoices")))
 
 
 def script(sandbox: Sandbox, *tables: str) -> tuple[list[str], dict[str, str]]:
