@@ -11,14 +11,8 @@ from harvest.extract.state import last_run
 from harvest.run import load
 from harvest_sandbox import Sandbox
 
-from .running import LONGER, Make, loads
+from .running import LONGER, Make, execute, loads
 from .truth import assert_equal, read
-
-
-def run_sql(pipeline: Pipeline, statement: str, table: str) -> None:
-    """Lay a hand in the destination."""
-    with pipeline.sql_client() as client:
-        client.execute_sql(statement.format(table=client.make_qualified_table_name(table)))
 
 
 def test_children_behind(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
@@ -68,20 +62,22 @@ def test_hand(sandbox: Sandbox, source: Make, pipeline: Pipeline) -> None:
     """Rows that somebody deleted come back with a full read, and none is doubled."""
     tables = ("invoices", "time_entries")
     pipeline.run(source().with_resources(*tables))
-    one_entry = "DELETE FROM {table} WHERE id = (SELECT min(id) FROM {table})"
-    run_sql(pipeline, one_entry, "time_entries")
-    for statement, table in (
-        ("DELETE FROM {table}", "invoices__line_items"),
-        ("DELETE FROM {table} WHERE _dlt_list_idx = 0", "invoices__line_items"),
-        ("DELETE FROM {table} WHERE id = (SELECT max(id) FROM {table})", "invoices"),
-        ("DELETE FROM {table}", "invoices"),
+    entries, items, invoices = (
+        f"{{dataset}}.{name}" for name in ("time_entries", "invoices__line_items", "invoices")
+    )
+    execute(pipeline, f"DELETE FROM {entries} WHERE id = (SELECT min(id) FROM {entries})")
+    for statement in (
+        f"DELETE FROM {items}",
+        f"DELETE FROM {items} WHERE _dlt_list_idx = 0",
+        f"DELETE FROM {invoices} WHERE id = (SELECT max(id) FROM {invoices})",
+        f"DELETE FROM {invoices}",
     ):
-        run_sql(pipeline, statement, table)
+        execute(pipeline, statement)
         pipeline.run(source(full_read=True).with_resources(*tables))
         assert_equal(pipeline, sandbox, *tables)
         for name in (*tables, "invoices__line_items"):
             rows = [row["id"] for row in read(pipeline, name)]
-            assert len(rows) == len(set(rows)), name
+            assert len(rows) == len(set(rows)), (statement, name)
 
 
 def test_dropped_column(
@@ -92,7 +88,7 @@ def test_dropped_column(
     dropped = (("time_entries", "hours"), ("invoices__line_items", "amount"))
     pipeline.run(source().with_resources(*tables))
     for table, column in dropped:
-        run_sql(pipeline, f"ALTER TABLE {{table}} DROP COLUMN {column}", table)
+        execute(pipeline, f"ALTER TABLE {{dataset}}.{table} DROP COLUMN {column}")
     pipeline.run(source().with_resources(*tables))
     assert_equal(pipeline, sandbox, *tables)
     for table, column in dropped:
@@ -103,9 +99,15 @@ def test_doubled(sandbox: Sandbox, source: Make, duck: Pipeline) -> None:
     """Rows that stand there twice, with whatever content, are written anew."""
     tables = ("time_entries", "invoices", "estimates")
     duck.run(source().with_resources(*tables))
-    run_sql(duck, "INSERT INTO {table} SELECT * FROM {table}", "time_entries")
-    run_sql(duck, "INSERT INTO {table} SELECT * REPLACE (7 AS amount) FROM {table}", "invoices")
-    run_sql(duck, "INSERT INTO {table} SELECT * FROM {table}", "estimates__line_items")
+    execute(duck, "INSERT INTO {dataset}.time_entries SELECT * FROM {dataset}.time_entries")
+    execute(
+        duck,
+        "INSERT INTO {dataset}.invoices SELECT * REPLACE (7 AS amount) FROM {dataset}.invoices",
+    )
+    execute(
+        duck,
+        "INSERT INTO {dataset}.estimates__line_items SELECT * FROM {dataset}.estimates__line_items",
+    )
     duck.run(source(full_read=True).with_resources(*tables))
     assert_equal(duck, sandbox, *tables)
 
